@@ -1,0 +1,72 @@
+# Libraries. Each is found here, once, with a sentence that says what to do when it is missing.
+
+# mneme_find(target header library package): an imported target from a header and a library of
+# Debian. oneDNN's own CMake config demands OpenCL and others have none, so files are looked for.
+function(mneme_find target header library package)
+    find_path(${target}_include ${header})
+    find_library(${target}_library ${library})
+    mark_as_advanced(${target}_include ${target}_library)
+    if(NOT ${target}_include OR NOT ${target}_library)
+        message(FATAL_ERROR "${header} or lib${library} not found: "
+            "apt-get install ${package} (scripts/bootstrap does it)")
+    endif()
+    add_library(mneme::${target} UNKNOWN IMPORTED)
+    set_target_properties(mneme::${target} PROPERTIES
+        IMPORTED_LOCATION "${${target}_library}"
+        INTERFACE_INCLUDE_DIRECTORIES "${${target}_include}")
+endfunction()
+
+find_package(OpenMP COMPONENTS C)
+if(NOT OpenMP_C_FOUND)
+    message(FATAL_ERROR "OpenMP not found for ${CMAKE_C_COMPILER}: "
+        "gcc has its own; clang needs apt-get install libomp-dev")
+endif()
+find_package(Threads REQUIRED)
+mneme_find(jansson jansson.h jansson libjansson-dev)
+mneme_find(xxhash xxhash.h xxhash libxxhash-dev)
+mneme_find(lzma lzma.h lzma liblzma-dev)
+mneme_find(zstd zstd.h zstd libzstd-dev)
+if(MNEME_TESTS)
+    mneme_find(cmocka cmocka.h cmocka libcmocka-dev)
+endif()
+set(mneme_product "")
+if(NOT MNEME_REF_PRODUCT)
+    mneme_find(dnnl oneapi/dnnl/dnnl.h dnnl libdnnl-dev)
+    set(mneme_product mneme::dnnl)
+endif()
+
+# ggml and libllama: pointed to, or what the bootstrap built for this compiler and CPU.
+set(mneme_llama_version 0.5.0-dev) # of the pinned source; its interfaces drift
+set(mneme_llama_root "${MNEME_LLAMA_ROOT}")
+if(NOT mneme_llama_root)
+    execute_process(COMMAND ${CMAKE_COMMAND} -E env MNEME_GGML_ARCH=${MNEME_GGML_ARCH}
+        ${PROJECT_SOURCE_DIR}/scripts/bootstrap --find
+        OUTPUT_VARIABLE mneme_llama_root OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE missing)
+    if(missing)
+        message(FATAL_ERROR "ggml and libllama are not built yet for '${MNEME_GGML_ARCH}': "
+            "run scripts/bootstrap (or make), or point -DMNEME_LLAMA_ROOT= to a prefix with "
+            "include/llama.h and lib/libllama.so")
+    endif()
+endif()
+add_library(mneme::llama INTERFACE IMPORTED)
+foreach(name llama ggml ggml-base ggml-cpu)
+    find_library(lib_${name} ${name} PATHS "${mneme_llama_root}" PATH_SUFFIXES lib
+        NO_DEFAULT_PATH NO_CACHE)
+    if(NOT lib_${name})
+        message(FATAL_ERROR "${mneme_llama_root} holds no lib/lib${name}.so")
+    endif()
+    target_link_libraries(mneme::llama INTERFACE ${lib_${name}})
+endforeach()
+target_include_directories(mneme::llama INTERFACE ${mneme_llama_root}/include)
+get_filename_component(mneme_llama_libdir ${lib_llama} DIRECTORY)
+if(MNEME_LLAMA_ROOT)
+    unset(mneme_llama_runs CACHE)
+    try_run(mneme_llama_runs mneme_llama_compiles ${PROJECT_BINARY_DIR}/llama_version
+        ${PROJECT_SOURCE_DIR}/cmake/llama_version.c LINK_LIBRARIES mneme::llama
+        RUN_OUTPUT_VARIABLE found)
+    if(NOT found STREQUAL mneme_llama_version)
+        message(FATAL_ERROR "MNEME_LLAMA_ROOT=${MNEME_LLAMA_ROOT} holds libllama '${found}'; "
+            "mneme is written for ${mneme_llama_version}")
+    endif()
+endif()
+message(STATUS "libllama: ${mneme_llama_root}")

@@ -1,0 +1,74 @@
+/* span.c: a growable array in reserved address space. Pages beyond the length are inaccessible
+ * and not resident: growing never moves what is there, and shrinking lowers the process's
+ * resident size. */
+#include "base/heap.h"
+
+#include <assert.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Up to whole system pages; false on overflow. */
+static bool round_to_pages(size_t bytes, size_t *out)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!mn__add_size(bytes, page - 1, out)) return false;
+    *out -= *out % page;
+    return true;
+}
+
+mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes)
+{
+    size_t reserved;
+    *s = (mn__span){.tag = tag};
+    if (!round_to_pages(reserve_bytes ? reserve_bytes : 1, &reserved)) return MN_ENOMEM;
+    /* No access: a stray write past the length faults, and strict overcommit does not charge the
+     * reservation. */
+    void *p = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return MN_ENOMEM;
+    s->data = p;
+    s->reserved = reserved;
+    return MN_OK;
+}
+
+static mn_status grow(mn__span *s, size_t to)
+{
+    size_t more = to - s->committed;
+    mn_status st = mn__ledger_take(s->tag, more);
+    if (st != MN_OK) return st;
+    if (mprotect(s->data + s->committed, more, PROT_READ | PROT_WRITE) != 0) {
+        mn__ledger_give(s->tag, more);
+        return MN_ENOMEM;
+    }
+    s->committed = to;
+    return MN_OK;
+}
+
+static void shrink(mn__span *s, size_t to)
+{
+    size_t less = s->committed - to;
+    int failed = madvise(s->data + to, less, MADV_DONTNEED);
+    assert(!failed); /* fails on locked or foreign pages only */
+    (void)failed;
+    /* Where the system refuses (out of mappings) the range merely stays accessible. */
+    (void)mprotect(s->data + to, less, PROT_NONE);
+    s->committed = to;
+    mn__ledger_give(s->tag, less);
+}
+
+mn_status mn__span_resize(mn__span *s, size_t bytes)
+{
+    size_t to;
+    if (!round_to_pages(bytes, &to) || to > s->reserved) return MN_ERANGE;
+    if (to > s->committed) return grow(s, to);
+    if (to < s->committed) shrink(s, to);
+    return MN_OK;
+}
+
+void mn__span_fini(mn__span *s)
+{
+    if (s->data) {
+        munmap(s->data, s->reserved);
+        mn__ledger_give(s->tag, s->committed);
+    }
+    *s = (mn__span){.tag = s->tag};
+}

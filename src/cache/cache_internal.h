@@ -1,0 +1,41 @@
+/* cache_internal.h: what the files of the cache share among themselves. */
+#ifndef MN_CACHE_INTERNAL_H
+#define MN_CACHE_INTERNAL_H
+
+#include "cache/cache.h"
+
+enum { MN__SIDE_MAX = 5 };
+
+/* An array of a lane with one entry a slot. */
+struct mn__side {
+    mn__span *span;
+    size_t size; /* of an entry */
+};
+
+static inline size_t mn__page_count(size_t n_slot)
+{
+    return n_slot / MN__PAGE_TOKENS + (n_slot % MN__PAGE_TOKENS != 0);
+}
+static inline void **mn__lane_page_list(const mn__lane *l)
+{
+    return (void **)l->page.data;
+}
+
+/* The arrays that this cache's lanes have; returns how many. */
+size_t mn__lane_sides(const mn__cache_shape *shape, mn__lane *l,
+                      struct mn__side side[MN__SIDE_MAX]);
+/* Room for n slots in the side arrays and n_page entries in the page list. On failure mn__lane_cut
+ * restores what was. */
+mn_status mn__lane_grow(const mn__cache *c, mn__lane *l, size_t n, size_t n_page);
+/* Room for n_origin origins; the same on failure. */
+mn_status mn__lane_grow_origin(const mn__cache *c, mn__lane *l, size_t n_origin);
+/* Write down the origins of slots up to n_origin; room is there. */
+void mn__lane_add_origins(const mn__cache *c, mn__lane *l, size_t n_origin);
+/* Turn the keys of slots [begin, end), which have origins and lie in a page of their own, to
+ * positions pos, pos + 1, ... */
+void mn__lane_turn(const mn__cache *c, mn__lane *l, const mn__rope *rope, size_t begin, size_t end,
+                   int64_t pos);
+/* The first n slots stay; pages and side arrays beyond them are given back. */
+void mn__lane_cut(const mn__cache *c, mn__lane *l, size_t n);
+
+#endif

@@ -1,0 +1,44 @@
+/* session_internal.h: what a session is made of, for session.c, state.c, plan.c and batch.c. */
+#ifndef MN_SESSION_INTERNAL_H
+#define MN_SESSION_INTERNAL_H
+
+#include "cache/pool.h"
+#include "mneme/session.h"
+#include "model/forward.h"
+#include "policy/evict.h"
+
+/* Pages outlive the session that made them while forks hold them. */
+typedef struct mn__shared_pool {
+    mn__pool *pool;
+    int n_user; /* atomic */
+} mn__shared_pool;
+
+struct mn_session {
+    const mn_model *m;
+    mn_session_params params;    /* resolved; strings below own what these borrow */
+    char *policy_text, *budget_text;
+    mn__pin *pin;
+    mn__shared_pool *shared;
+    mn__cache *cache;
+    mn__policy *policy;
+    mn__evictor *evictor;
+    mn__forward *forward;
+    mn__team *team;
+    mn__evict_env env;
+    size_t kv_peak_bytes;
+    double forward_s, evict_s;
+};
+
+/* Parameters with every default resolved, and the shape of the cache they lead to (policy needs included when p is given). */
+void mn__session_resolve(const mn_model *m, const mn_session_params *in, mn_session_params *out);
+mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p);
+void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_positions positions);
+mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p, const mn__cache_shape *shape);
+/* After a step: note the peak, evict when due. */
+mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag);
+/* Tokens of the next chunk when `done` of n were read. */
+size_t mn__session_chunk(const mn_session *s, size_t left);
+/* Room for n tokens, or the sentence that says what to do about it. */
+mn_status mn__session_reserve(mn_session *s, size_t n, mn_diag *diag);
+
+#endif

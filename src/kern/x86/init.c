@@ -1,0 +1,45 @@
+/* init.c: which variant stands where. The only place that names them; a level inherits what the ones below it have. */
+#include "base/cpu.h"
+#include "kern/dots.h"
+#include "kern/x86/x86.h"
+
+/* What both widths of plain vectors have. */
+#define MN__WIDTH_MAP(X) \
+    X(rms_norm) X(rope) X(silu_mul) X(gelu_mul) X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16) \
+    X(mm_pack_bf16) X(page_put_bf16) X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32) \
+    X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs) X(colsum)
+
+void mn__kern_init_x86(struct mn__kern *k, int level)
+{
+#define MN__AVX2(name) k->name = mn__##name##_avx2;
+#define MN__AVX512(name) k->name = mn__##name##_avx512;
+#define MN__DOTS_AVX2(name, type, bits, zero, kind) k->dot16_##name = mn__dot16_##name##_avx2;
+#define MN__DOTS_VNNI(name, type, bits, zero, kind) k->dot16_##name = mn__dot16_##name##_avx512vnni;
+    if (level >= MN__CPU_AVX2) {
+        MN__WIDTH_MAP(MN__AVX2)
+        MN__DOTS_MAP(MN__DOTS_AVX2)
+        k->quant_q8 = mn__quant_q8_avx2;
+    }
+    if (level >= MN__CPU_AVX512) {
+        MN__WIDTH_MAP(MN__AVX512)
+    }
+    if (level >= MN__CPU_AVX512 && mn__cpu_has_vnni()) {
+        MN__DOTS_MAP(MN__DOTS_VNNI)
+        k->quant_q8 = mn__quant_q8_avx512vnni;
+    }
+#undef MN__AVX2
+#undef MN__AVX512
+#undef MN__DOTS_AVX2
+#undef MN__DOTS_VNNI
+    if (level >= MN__CPU_AVX512BF16) {
+        k->mm_bf16 = mn__mm_bf16_avx512bf16;
+        k->qk_bf16 = mn__qk_bf16_avx512bf16;
+        k->pv_bf16 = mn__pv_bf16_avx512bf16;
+        k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
+    }
+    if (level >= MN__CPU_AMX) {
+        k->mm_bf16 = mn__mm_bf16_amx;
+        k->qk_bf16 = mn__qk_bf16_amx;
+        k->pv_bf16 = mn__pv_bf16_amx;
+    }
+}

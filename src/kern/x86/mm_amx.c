@@ -1,0 +1,58 @@
+/* mm_amx.c: product of rows with a bf16 panel in tiles. */
+#include "kern/x86/tile_amx.h"
+#include "kern/x86/x86.h"
+
+enum {
+    ROWS = MN__MM_ROWS,
+    COLS = MN__MM_COLS,
+    K_BLOCK = 576, /* deep part of a panel that stays in L1 (36 KB) while all rows pass by */
+    K_COPY = 256,  /* deep part of the last rows that is copied at a time */
+};
+
+static struct tile_cols panel_cols(const mn_bf16 *b, size_t i)
+{
+    struct tile_cols t = {{(const char *)(b + i * COLS), (const char *)(b + i * COLS + 32)}, COLS * 4};
+    return t;
+}
+
+/* Fewer than 32 rows: a zero-padded copy of a, piece by piece, and a c of its own; the tiles hold the sums throughout. */
+static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+{
+    mn_bf16 copy[ROWS * K_COPY] __attribute__((aligned(64)));
+    float out[ROWS * COLS] __attribute__((aligned(64)));
+    memset(copy + n_row * K_COPY, 0, (ROWS - n_row) * K_COPY * sizeof *copy);
+    c_zero();
+    for (size_t i = 0; i < k; i += K_COPY) {
+        size_t n = k - i < K_COPY ? k - i : K_COPY;
+        for (size_t r = 0; r < n_row; r++)
+            memcpy(copy + r * K_COPY, a + r * ld_a + i, n * sizeof *copy);
+        c_add(copy, K_COPY, panel_cols(b, i), n / 32);
+    }
+    c_store(out, COLS);
+    memcpy(c, out, n_row * COLS * sizeof *c);
+}
+
+void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+{
+    size_t whole = n_row / ROWS * ROWS;
+    if (k % 32 || k == 0) {
+        mn__mm_bf16_avx512bf16(c, a, ld_a, n_row, b, k);
+        return;
+    }
+    /* Deeper than L1 and several blocks of rows: equal parts of k, c carried between them in memory. */
+    size_t n_part = whole > ROWS ? (k + K_BLOCK - 1) / K_BLOCK : 1;
+    size_t k_part = (k / 32 + n_part - 1) / n_part * 32;
+    for (size_t i = 0; i < k; i += k_part) {
+        size_t n = k - i < k_part ? k - i : k_part;
+        for (size_t r = 0; r < whole; r += ROWS) {
+            if (i == 0)
+                c_zero();
+            else
+                c_load(c + r * COLS, COLS);
+            c_add(a + r * ld_a + i, ld_a, panel_cols(b, i), n / 32);
+            c_store(c + r * COLS, COLS);
+        }
+    }
+    if (whole < n_row)
+        mm_last_rows(c + whole * COLS, a + whole * ld_a, ld_a, n_row - whole, b, k);
+}

@@ -1,0 +1,18 @@
+/* arch_qwen3.c: Qwen 3: halves rotate; every head of q and k is normed before. */
+#include "model/archs.h"
+#include "model/bind.h"
+#include "model/keys.h"
+
+static mn_status read_keys(struct mn_model *m, const mn_model_params *p, mn_diag *diag)
+{
+    mn_status st = mn__keys_common(m, diag);
+    if (st != MN_OK) return st;
+    return mn__keys_rope(m, p, (mn__rope_style){.neox = true}, diag);
+}
+
+static mn_status bind(struct mn_model *m, mn_diag *diag)
+{
+    return mn__bind_dense(m, MN__BIND_HEAD_NORMS, diag);
+}
+
+const struct mn__arch mn__arch_qwen3 = {"qwen3", read_keys, bind};

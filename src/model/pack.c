@@ -1,0 +1,103 @@
+/* pack.c: copies of weights in our own layouts (pack.h). */
+#include "model/pack.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/heap.h"
+#include "base/team.h"
+
+enum { PER_LAYER = 7, BOTH = MN__PACK_DOTS | MN__PACK_PANELS, RELEASE_BYTES = 1 << 20 };
+
+typedef struct job {
+    mn__weight *w;
+    unsigned what; /* MN__PACK_* */
+} job;
+
+typedef struct work {
+    const struct mn_model *m;
+    job *job;
+    size_t n_job;
+} work;
+
+/* The head first: it is the longest job. */
+static size_t list_jobs(struct mn_model *m, job *out)
+{
+    size_t n = 0;
+    out[n++] = (job){.w = &m->head};
+    for (size_t i = 0; i < m->n_layer; i++) {
+        mn__layer *l = &m->layer[i];
+        mn__weight *const w[PER_LAYER] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < PER_LAYER; k++) out[n++] = (job){.w = w[k]};
+    }
+    return n;
+}
+
+/* Add a layout to the jobs from `first` on, each if it still fits. Returns the bytes left. */
+static size_t choose(work *todo, size_t first, unsigned what, size_t left)
+{
+    const struct mn__kern *kern = &todo->m->kern;
+    for (size_t i = first; i < todo->n_job; i++) {
+        job *j = &todo->job[i];
+        size_t more = mn__weight_pack_bytes(j->w, kern, j->what | what) -
+                      mn__weight_pack_bytes(j->w, kern, j->what);
+        if (more == 0 || more > left) continue;
+        j->what |= what;
+        left -= more;
+    }
+    return left;
+}
+
+/* With both copies made, nobody reads the file's rows again: let the system have their pages. They
+ * are clean, so a reader (the embedding of a tied head) would only fetch them anew. */
+static void release_rows(const mn__weight *w)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)w->data,
+              end = begin + w->n_out * w->row_bytes;
+    if (end - begin < RELEASE_BYTES) return;
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+static void run_jobs(const mn__crew *crew, void *arg)
+{
+    const work *todo = arg;
+    for (size_t i = mn__team_claim(crew); i < todo->n_job; i = mn__team_claim(crew)) {
+        job *j = &todo->job[i];
+        if (j->what == 0) continue;
+        if (mn__weight_pack(j->w, &todo->m->kern, j->what, NULL) != MN_OK)
+            j->what = 0;
+        else if (j->what == BOTH)
+            release_rows(j->w);
+    }
+}
+
+void mn__model_pack(struct mn_model *m, size_t limit_bytes)
+{
+    work todo = {.m = m};
+    mn__team *team = mn__team_new(mn__cpu_count());
+    todo.job = mn__alloc_array(MN_MEM_OTHER, 1 + PER_LAYER * m->n_layer, sizeof *todo.job);
+    if (!team || !todo.job) goto done;
+    todo.n_job = list_jobs(m, todo.job);
+    size_t left = choose(&todo, 0, MN__PACK_DOTS, limit_bytes);
+    choose(&todo, 1, MN__PACK_PANELS, left);
+    mn__team_run(team, run_jobs, &todo);
+    for (size_t i = 0; i < todo.n_job; i++)
+        m->packed_bytes += mn__weight_pack_bytes(todo.job[i].w, &m->kern, todo.job[i].what);
+done:
+    mn__free(todo.job);
+    mn__team_free(team);
+}
+
+void mn__model_unpack(struct mn_model *m)
+{
+    for (size_t i = 0; m->layer && i < m->n_layer; i++) {
+        mn__layer *l = &m->layer[i];
+        mn__weight *const w[PER_LAYER] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < PER_LAYER; k++) mn__weight_unpack(w[k]);
+    }
+    mn__weight_unpack(&m->head);
+}

@@ -1,0 +1,406 @@
+/* evict.c: one eviction event. Lanes are scored by all threads; where no rule needs more than one lane at once (the usual case while
+ * writing) a lane is scored, chosen and compacted in one go, with workspace per thread; sharing and competition need the scores of
+ * all lanes side by side. Everything is laid out by the number of slots, so the result does not depend on the threads. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+#include "base/diag.h"
+#include "policy/policy_kind.h"
+
+struct mn__evictor {
+    mn__span lane_room;   /* scores and masks of all lanes: policies that compare lanes */
+    mn__span thread_room; /* of each thread */
+    size_t max_n, n_thread;
+    mn__quota *quota;     /* [full-attention lanes] */
+    size_t n_lane;
+    size_t *target;       /* [n_layer][n_kv_head] */
+    size_t n_kv_head;
+};
+
+static bool compares_lanes(const mn__policy *p)
+{
+    return p->share != MN__SHARE_NONE || p->alloc >= MN__ALLOC_ADA;
+}
+
+/* One thread's workspace: floats, 64-byte aligned pieces. */
+typedef struct room {
+    float *scratch; /* the scorer's */
+    float *score;   /* [n] when lanes stand alone */
+    float *spare;   /* [n] pooling, second stage */
+    float *value;   /* [n] norms of the output (critical), then 64 rows of V */
+    float *rows;
+    uint32_t *keep; /* [n] */
+    uint8_t *mask;  /* [n] */
+} room;
+
+static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache_shape *shape, size_t n)
+{
+    size_t at = 0, pad = mn__pad16(n);
+    bool output = p->scorer->needs & MN__NEED_OUTPUT;
+    size_t size[7] = {
+        p->scorer->ops->scratch_floats ? mn__pad16(p->scorer->ops->scratch_floats(p->scorer, shape, n)) : 0,
+        compares_lanes(p) ? 0 : pad,
+        pad,
+        output ? pad : 0,
+        output ? mn__pad16(MN__PAGE_TOKENS * shape->head_dim) : 0,
+        pad,
+        mn__pad16((n + 3) / 4),
+    };
+    float *piece[7];
+    for (int i = 0; i < 7; i++) {
+        piece[i] = base ? base + at : NULL;
+        at += size[i];
+    }
+    *r = (room){piece[0], piece[1], piece[2], piece[3], piece[4], (uint32_t *)(void *)piece[5], (uint8_t *)(void *)piece[6]};
+    return at;
+}
+
+static size_t thread_bytes(const mn__policy *p, const mn__cache_shape *shape, size_t n)
+{
+    room r;
+    return lay_out(&r, NULL, p, shape, n) * sizeof(float);
+}
+
+static size_t lane_bytes(const mn__policy *p, size_t n)
+{
+    return compares_lanes(p) ? mn__pad16(n) * sizeof(float) + mn__pad16((n + 3) / 4) * sizeof(float) : 0;
+}
+
+static size_t round_up(size_t x, size_t to)
+{
+    return (x + to - 1) / to * to;
+}
+
+size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread)
+{
+    size_t n = shape->max_slots + shape->max_step, n_lane = p->n_full * p->n_kv_head, page = 4096;
+    size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota) + shape->n_layer * shape->n_kv_head * sizeof(size_t);
+    if (!p->scorer)
+        return fixed;
+    return fixed + round_up(n_lane * lane_bytes(p, n), page) + round_up((size_t)n_thread * thread_bytes(p, shape, n), page);
+}
+
+mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape, int n_thread, mn_diag *diag)
+{
+    *out = NULL;
+    mn_status st = MN_ENOMEM;
+    mn__evictor *e = mn__alloc_zero(MN_MEM_POLICY, sizeof *e);
+    if (!e)
+        goto done;
+    e->max_n = shape->max_slots + shape->max_step;
+    e->n_thread = (size_t)n_thread;
+    e->n_lane = p->n_full * p->n_kv_head;
+    e->n_kv_head = p->n_kv_head;
+    e->quota = mn__alloc_array(MN_MEM_POLICY, e->n_lane, sizeof *e->quota);
+    e->target = mn__alloc_zero(MN_MEM_POLICY, shape->n_layer * shape->n_kv_head * sizeof *e->target);
+    if (!e->quota || !e->target)
+        goto done;
+    size_t lanes = 0, threads = 0;
+    if (p->scorer && (!mn__mul_size(e->n_lane, lane_bytes(p, e->max_n), &lanes) ||
+                      !mn__mul_size(e->n_thread, thread_bytes(p, shape, e->max_n), &threads)))
+        goto done;
+    MN_TRY(mn__span_init(&e->lane_room, MN_MEM_POLICY, lanes));
+    MN_TRY(mn__span_init(&e->thread_room, MN_MEM_POLICY, threads));
+    *out = e;
+    e = NULL;
+done:
+    mn__evictor_free(e);
+    return st == MN_OK ? st : mn__fail(diag, st, "out of memory for the workspace of policy %s", p->text);
+}
+
+void mn__evictor_free(mn__evictor *e)
+{
+    if (!e)
+        return;
+    mn__span_fini(&e->lane_room);
+    mn__span_fini(&e->thread_room);
+    mn__free(e->quota);
+    mn__free(e->target);
+    mn__free(e);
+}
+
+size_t mn__evictor_target(const mn__evictor *e, size_t layer, size_t head)
+{
+    return e->target[layer * e->n_kv_head + head];
+}
+
+/* ---- when ---- */
+
+static size_t slots_held(const mn__policy *p, const mn__cache *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_full; i++)
+        for (size_t h = 0; h < p->n_kv_head; h++)
+            n += mn__cache_lane(c, p->full[i], h)->n;
+    return n;
+}
+
+/* Byte budgets: would the next step not fit? */
+static bool out_of_bytes(const mn__policy *p, const mn__cache *c, mn__event event)
+{
+    size_t step = event == MN__EVENT_CHUNK ? p->cap_step : 1;
+    return p->budget.kind == MN__BUDGET_BYTES && slots_held(p, c) + step * p->n_full * p->n_kv_head > p->cap_slots;
+}
+
+bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event)
+{
+    if (p->n_full == 0)
+        return false;
+    if (p->budget.kind == MN__BUDGET_BYTES)
+        return out_of_bytes(p, c, event);
+    if (!p->scorer)
+        return false;
+    if (event == MN__EVENT_CHUNK && !p->chunk)
+        return false;
+    if (event == MN__EVENT_DECODE && (!p->every || c->n_seen % (int64_t)p->every != 0))
+        return false;
+    if (p->budget.kind == MN__BUDGET_TOKENS && !p->has_threshold)
+        return slots_held(p, c) > p->budget.amount * p->n_full * p->n_kv_head;
+    return true;
+}
+
+/* ---- one event ---- */
+
+typedef struct event_run {
+    mn__evictor *e;
+    const mn__policy *p;
+    mn__cache *c;
+    const mn__evict_env *env;
+    size_t thread_stride; /* bytes */
+    size_t max_n;
+} event_run;
+
+static void count_nan(mn__quota *q)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (isnan(q->score[i])) {
+            q->score[i] = -INFINITY;
+            q->n_nan++;
+        }
+}
+
+static void score_lane(const event_run *r, const room *w, mn__quota *q)
+{
+    const mn__score_view view = {
+        .cache = r->c,
+        .layer = q->layer,
+        .head = q->head,
+        .n = q->n,
+        .token = q->token,
+        .state = q->lane->state.data,
+        .lane_state = q->lane->lane_state,
+        .softmax_scale = r->env->softmax_scale,
+        .model_hook = r->env->model_hook,
+        .output_norm = r->env->output_norm,
+        .seed = r->env->seed,
+        .scratch = w->scratch,
+    };
+    r->p->scorer->ops->score(r->p->scorer, &view, q->score);
+    count_nan(q);
+    mn__protect_mask(q, r->env);
+}
+
+static void pool_lane(const event_run *r, const room *w, mn__quota *q)
+{
+    if (r->p->pool > 1)
+        mn__pool_scores(q->score, q->n - q->n_tail, r->p->pool, r->p->pool_avg, w->spare);
+}
+
+/* Lanes that stay above the threshold stay; the budget remains a cap. */
+static void apply_threshold(const event_run *r, mn__quota *q)
+{
+    size_t above = q->protect;
+    if (!r->p->has_threshold)
+        return;
+    for (size_t i = 0; i < q->n; i++)
+        above += !q->mask[i] && (double)q->score[i] >= r->p->threshold;
+    q->keep = above < q->keep ? above : q->keep;
+}
+
+static const float *output_norms(const event_run *r, const room *w, const mn__quota *q)
+{
+    if (!r->p->kind->critical)
+        return NULL;
+    for (size_t i = 0; i < q->n; i += MN__PAGE_TOKENS) {
+        size_t n = q->n - i < MN__PAGE_TOKENS ? q->n - i : MN__PAGE_TOKENS;
+        mn__lane_read(r->c, q->lane, i, n, NULL, w->rows);
+        r->env->output_norm(r->env->model_hook, q->layer, q->head, w->rows, n, w->value + i);
+    }
+    return w->value;
+}
+
+static void keep_lane(const event_run *r, const room *w, mn__quota *q)
+{
+    apply_threshold(r, q);
+    if (q->keep < q->n) {
+        const float *value = output_norms(r, w, q);
+        q->keep = mn__select(r->p, q, value, w->spare, w->keep);
+        q->st = mn__lane_keep(r->c, q->layer, q->head, w->keep, q->keep);
+    }
+}
+
+/* Threads meet, and the lanes are handed out anew. */
+static void meet(const mn__crew *crew)
+{
+    mn__team_wait(crew);
+    if (crew->thread == 0)
+        mn__team_claim_reset(crew);
+    mn__team_wait(crew);
+}
+
+static bool untouched(const event_run *r, const mn__quota *q)
+{
+    return q->spared || (q->keep >= q->n && !r->p->has_threshold);
+}
+
+static void run_alone(const event_run *r, const mn__crew *crew, const room *w)
+{
+    meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;) {
+        mn__quota *q = &r->e->quota[l];
+        if (untouched(r, q))
+            continue;
+        q->score = w->score;
+        q->mask = w->mask;
+        score_lane(r, w, q);
+        pool_lane(r, w, q);
+        keep_lane(r, w, q);
+    }
+}
+
+static void share_lanes(const event_run *r, const mn__crew *crew)
+{
+    size_t n_head = r->p->n_kv_head;
+    bool all = r->p->share == MN__SHARE_ALL;
+    if (r->p->share == MN__SHARE_NONE)
+        return;
+    meet(crew);
+    for (size_t i; (i = mn__team_claim(crew)) < (all ? 1 : r->p->n_full);)
+        mn__share_mean(r->e->quota + i * n_head, all ? r->e->n_lane : n_head);
+}
+
+static void compete(const event_run *r, const mn__crew *crew)
+{
+    size_t n_head = r->p->n_kv_head;
+    bool global = r->p->alloc == MN__ALLOC_GLOBAL;
+    if (r->p->alloc < MN__ALLOC_ADA)
+        return;
+    meet(crew);
+    for (size_t i; (i = mn__team_claim(crew)) < (global ? 1 : r->p->n_full);)
+        mn__allocate_compete(r->p, r->e->quota + i * n_head, global ? r->e->n_lane : n_head);
+}
+
+static void run_together(const event_run *r, const mn__crew *crew, const room *w)
+{
+    size_t stride = lane_bytes(r->p, r->max_n);
+    meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;) {
+        mn__quota *q = &r->e->quota[l];
+        q->score = (float *)(void *)(r->e->lane_room.data + l * stride);
+        q->mask = r->e->lane_room.data + l * stride + mn__pad16(r->max_n) * sizeof(float);
+        if (!q->spared)
+            score_lane(r, w, q);
+    }
+    share_lanes(r, crew);
+    meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
+        if (!r->e->quota[l].spared)
+            pool_lane(r, w, &r->e->quota[l]);
+    compete(r, crew);
+    meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
+        if (!r->e->quota[l].spared)
+            keep_lane(r, w, &r->e->quota[l]);
+}
+
+static void run_event(const mn__crew *crew, void *arg)
+{
+    const event_run *r = arg;
+    room w;
+    lay_out(&w, (float *)(void *)(r->e->thread_room.data + (size_t)crew->thread * r->thread_stride), r->p, &r->c->shape, r->max_n);
+    if (compares_lanes(r->p))
+        run_together(r, crew, &w);
+    else
+        run_alone(r, crew, &w);
+}
+
+/* Lanes, what each protects, and the budget given out evenly. */
+static mn_status plan_event(event_run *r, mn__event event, mn_diag *diag)
+{
+    const mn__policy *p = r->p;
+    size_t total = mn__budget_slots(p, r->c, event, r->env), own = 0, spared = 0;
+    size_t mean = total == SIZE_MAX ? 0 : total / r->e->n_lane;
+    size_t recent = p->recent_share > 0 ? (size_t)((double)mean * p->recent_share) : p->recent;
+    for (size_t l = 0; l < r->e->n_lane; l++) {
+        mn__quota *q = &r->e->quota[l];
+        size_t layer = p->full[l / p->n_kv_head], head = l % p->n_kv_head;
+        const mn__lane *lane = mn__cache_lane(r->c, layer, head);
+        *q = (mn__quota){.layer = (uint32_t)layer, .head = (uint32_t)head, .lane = lane, .n = lane->n, .keep = lane->n};
+        q->token = mn__lane_token(lane);
+        q->spared = p->skip[layer];
+        mn__protect_count(q, p, recent, r->env);
+        own += q->spared ? q->n : q->n_sink + q->n_tail;
+        spared += q->spared ? q->n : 0;
+        r->max_n = q->n > r->max_n ? q->n : r->max_n;
+    }
+    if (p->budget.kind == MN__BUDGET_SHARE && total < own && total >= spared)
+        total = own; /* a share never asks for less than sinks and recent tokens */
+    return mn__allocate(p, r->e->quota, r->e->n_lane, total, diag);
+}
+
+static bool nothing_to_do(const event_run *r)
+{
+    for (size_t l = 0; l < r->e->n_lane; l++)
+        if (!untouched(r, &r->e->quota[l]))
+            return false;
+    return true;
+}
+
+static mn_status grow(mn__span *span, size_t bytes)
+{
+    return bytes > span->committed ? mn__span_resize(span, bytes) : MN_OK;
+}
+
+static mn_status note_targets(const event_run *r, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    for (size_t l = 0; l < r->p->n_layer * r->p->n_kv_head; l++)
+        r->e->target[l] = r->c->lane[l].n;
+    for (size_t l = 0; l < r->e->n_lane; l++) {
+        const mn__quota *q = &r->e->quota[l];
+        r->e->target[q->layer * r->e->n_kv_head + q->head] = q->keep;
+        r->c->n_nan += q->n_nan;
+        if (q->st != MN_OK && st == MN_OK)
+            st = mn__fail(diag, q->st, "out of memory for the compaction of layer %u, head %u (%zu of %zu tokens)", q->layer,
+                          q->head, q->keep, q->n);
+    }
+    return st;
+}
+
+mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team, mn__event event, const mn__evict_env *env,
+                    mn_diag *diag)
+{
+    event_run r = {.e = e, .p = p, .c = c, .env = env};
+    if (e->n_lane == 0)
+        return MN_OK;
+    if (!p->scorer)
+        return out_of_bytes(p, c, event)
+                   ? mn__fail(diag, MN_EBUDGET, "the cache is full (%zu bytes) and policy %s drops nothing", p->budget.amount, p->text)
+                   : MN_OK;
+    if (p->kind->critical && !env->output_norm)
+        return mn__fail(diag, MN_EFAIL, "policy %s needs the output projection, which this model does not show", p->text);
+    mn_status st = plan_event(&r, event, diag);
+    if (st != MN_OK)
+        return st;
+    if (!nothing_to_do(&r)) {
+        assert((size_t)mn__team_size(team) <= e->n_thread && r.max_n <= e->max_n);
+        r.thread_stride = thread_bytes(p, &c->shape, r.max_n);
+        st = grow(&e->lane_room, e->n_lane * lane_bytes(p, r.max_n));
+        if (st == MN_OK)
+            st = grow(&e->thread_room, e->n_thread * r.thread_stride);
+        if (st != MN_OK)
+            return mn__fail(diag, st, "out of memory for an eviction of policy %s over lanes of %zu tokens", p->text, r.max_n);
+        mn__team_run(team, run_event, &r);
+    }
+    return note_targets(&r, diag);
+}

@@ -1,0 +1,42 @@
+/* linear_panels.c: prefill in bf16. A panel of 32 outputs stays near while the rows pass by. */
+#include "tensor/linear_internal.h"
+
+static void begin(mn__work *work)
+{
+    mn__tiles_begin(work->kern);
+}
+
+static void end(mn__work *work)
+{
+    mn__tiles_end(work->kern);
+}
+
+static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
+{
+    size_t k_pad = mn__round_up(w->n_in, 32), rest = w->n_out - col;
+    if (w->packed && w->packed->panels) {
+        work->panel[slot] = w->packed->panels + col * k_pad;
+        return;
+    }
+    size_t n = rest < MN__MM_COLS ? rest : MN__MM_COLS;
+    mn__weight_widen(w, col, n, work->space.wide, w->n_in);
+    work->kern->mm_pack_bf16(work->space.panel[slot], work->space.wide, w->n_in, n, w->n_in, k_pad);
+    work->panel[slot] = work->space.panel[slot];
+}
+
+static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c)
+{
+    (void)col;
+    const mn__rows *x = work->x;
+    work->kern->mm_bf16(c, x->bf16 + row * x->ld, x->ld, n_row, work->panel[slot], mn__round_up(w->n_in, 32));
+}
+
+const mn__backend mn__backend_panels = {
+    .n_col = MN__MM_COLS,
+    .n_row = MN__MM_ROWS,
+    .pass_rows = SIZE_MAX,
+    .begin = begin,
+    .end = end,
+    .prepare = prepare,
+    .fill = fill,
+};

@@ -1,0 +1,84 @@
+/* linear_wide.c: prefill in f32, for levels without bf16. Blocks are of one shape whatever the number of threads. */
+#include <omp.h>
+#ifndef MN_REF_PRODUCT
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#endif
+#include "base/cpu.h"
+#include "tensor/linear_internal.h"
+
+enum { N_COL = 32, N_ROW = 128 };
+
+#ifndef MN_REF_PRODUCT
+static void limit_to_avx2(void)
+{
+    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+}
+
+static void limit_to_avx512(void)
+{
+    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core);
+}
+
+/* oneDNN takes a limit only before its first product: the first level in a process decides. */
+static void limit_isa(int level)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (level > MN__CPU_REF) pthread_once(&once, level == MN__CPU_AVX2 ? limit_to_avx2 : limit_to_avx512);
+}
+#endif
+
+/* A crew of one stands in no parallel region, where oneDNN would call for threads of its own. */
+static void begin(mn__work *work)
+{
+    work->omp_threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+#ifndef MN_REF_PRODUCT
+    limit_isa(work->kern->level);
+#endif
+}
+
+static void end(mn__work *work)
+{
+    omp_set_num_threads(work->omp_threads);
+}
+
+static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
+{
+    size_t rest = w->n_out - col;
+    mn__weight_widen(w, col, rest < N_COL ? rest : N_COL, work->space.wide + (size_t)slot * N_COL * w->n_in, w->n_in);
+}
+
+static void multiply_plainly(const float *a, size_t ld_a, size_t n_row, const float *b, size_t n_col, size_t k, float *c)
+{
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t j = 0; j < n_col; j++) {
+            double sum = 0;
+            for (size_t i = 0; i < k; i++)
+                sum += (double)a[r * ld_a + i] * b[j * k + i];
+            c[r * N_COL + j] = (float)sum;
+        }
+}
+
+static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c)
+{
+    const float *a = work->x->f32 + row * work->x->ld, *b = work->space.wide + (size_t)slot * N_COL * w->n_in;
+    size_t rest = w->n_out - col, n_col = rest < N_COL ? rest : N_COL;
+#ifndef MN_REF_PRODUCT
+    if (work->kern->level > MN__CPU_REF &&
+        dnnl_sgemm('N', 'T', (dnnl_dim_t)n_row, (dnnl_dim_t)n_col, (dnnl_dim_t)w->n_in, 1.0f, a, (dnnl_dim_t)work->x->ld, b,
+                   (dnnl_dim_t)w->n_in, 0.0f, c, N_COL) == dnnl_success)
+        return;
+#endif
+    multiply_plainly(a, work->x->ld, n_row, b, n_col, w->n_in, c);
+}
+
+const mn__backend mn__backend_wide = {
+    .n_col = N_COL,
+    .n_row = N_ROW,
+    .pass_rows = SIZE_MAX,
+    .begin = begin,
+    .end = end,
+    .prepare = prepare,
+    .fill = fill,
+};

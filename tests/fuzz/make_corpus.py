@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Writes the hand-made inputs of the fuzz targets: make_corpus.py [FOLDER], by default corpus/ beside this file. Each is small and
+about one thing; what a fuzzer finds later joins them under its own name and is left alone."""
+import os
+import struct
+import sys
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STR, ARR, U64, I64, F64 = range(13)
+PACK = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "b", U64: "Q", I64: "q", F64: "d"}
+T_F32, T_F16, T_Q4_0, T_Q4_2, T_Q8_0, T_Q4_K = 0, 1, 2, 4, 8, 12
+
+
+def text(s, claim=None):
+    b = s.encode() if isinstance(s, str) else s
+    return struct.pack("<Q", len(b) if claim is None else claim) + b
+
+
+def value(kind, x):
+    return text(x) if kind == STR else struct.pack("<" + PACK[kind], x)
+
+
+def key(name, kind, x):
+    return text(name) + struct.pack("<I", kind) + value(kind, x)
+
+
+def array(name, kind, xs, claim=None):
+    n = len(xs) if claim is None else claim
+    return text(name) + struct.pack("<IIQ", ARR, kind, n) + b"".join(value(kind, x) for x in xs)
+
+
+def tensor(name, ne, kind=T_F32, offset=0, n_dim=None):
+    n = len(ne) if n_dim is None else n_dim
+    return text(name) + struct.pack("<I", n) + struct.pack("<%dQ" % len(ne), *[x % 2**64 for x in ne]) \
+        + struct.pack("<IQ", kind, offset)
+
+
+def gguf(keys=(), tensors=(), data=b"", version=3, n_key=None, n_tensor=None, magic=b"GGUF", alignment=32):
+    head = magic + struct.pack("<IQQ", version, len(tensors) if n_tensor is None else n_tensor,
+                               len(keys) if n_key is None else n_key)
+    meta = head + b"".join(keys) + b"".join(tensors)
+    return meta + (b"\0" * (-len(meta) % alignment) + data if tensors else b"")
+
+
+def floats(n):
+    return struct.pack("<%df" % n, *[0.25 * i for i in range(n)])
+
+
+def whole_keys():
+    """One key of each type, and arrays of each."""
+    keys = [key("general.architecture", STR, "llama"), key("llama.block_count", U32, 1), key("none", STR, "")]
+    keys += [key("scalar.%d" % k, k, 1) for k in PACK]
+    keys += [array("array.%d" % k, k, [0, 1, 1, 0]) for k in PACK]
+    return keys + [array("tokens", STR, ["<s>", "", "a b", "\0"]), array("empty", F32, [])]
+
+
+def gguf_inputs():
+    sound = gguf(whole_keys(), [tensor("a", [32, 2], T_Q4_0), tensor("b", [3], T_F32, 64), tensor("c", [2, 1, 3, 2], T_F16, 96)],
+                 b"\x11" * 64 + floats(3) + bytes(20) + b"\x3c" * 24)
+    one = lambda *a, **k: gguf([], [tensor("t", *a, **k)], floats(64))
+    yield "sound", sound
+    for i in range(0, len(sound), 131):
+        yield "cut-%04d" % i, sound[:i]
+    yield "cut-last-byte", sound[:-1]
+    yield "empty", b""
+    yield "zeros", bytes(256)
+    yield "text", b"#!/bin/sh\necho not a model\n"
+    yield "magic-reversed", gguf(magic=b"FUGG")
+    for v in (0, 1, 2, 4, 0x03000000, 0xffffffff):
+        yield "version-%x" % v, gguf(version=v)
+    yield "keys-claimed", gguf(n_key=2**63)
+    yield "keys-claimed-few", gguf([key("a", U32, 1)], n_key=2)
+    yield "tensors-claimed", gguf(n_tensor=2**64 - 1)
+    yield "tensors-claimed-few", gguf([], [tensor("t", [4])], floats(4), n_tensor=2)
+    yield "key-empty", gguf([key("", U32, 1)])
+    yield "key-twice", gguf([key("a", U32, 1), key("a", U32, 2)])
+    yield "key-zero-byte", gguf([key("a\0b", U32, 1)])
+    yield "key-not-utf8", gguf([key(b"\xff\xfe\x1b[31m", STR, b"\xc0\x80")])
+    yield "key-long", gguf([text("", 2**64 - 1) + bytes(64)])
+    yield "string-long", gguf([text("s") + struct.pack("<I", STR) + text("short", 2**63 + 5)])
+    yield "type-unknown", gguf([text("k") + struct.pack("<I", 13) + bytes(32)])
+    yield "type-negative", gguf([text("k") + struct.pack("<i", -1) + bytes(32)])
+    yield "array-of-arrays", gguf([text("k") + struct.pack("<IIQ", ARR, ARR, 1) + bytes(32)])
+    for kind, n in ((U8, 2**64 - 1), (U32, 2**62), (U64, 2**61), (STR, 2**61), (STR, 3), (F64, 2**32), (BOOL, 2**40)):
+        yield "array-%d-claims-%x" % (kind, n), gguf([array("k", kind, [0 if kind != STR else "x"], n)])
+    for a in (0, 1, 3, 8, 64, 2**31):
+        yield "alignment-%x" % a, gguf([key("general.alignment", U32, a)], [tensor("t", [4])], floats(16), alignment=64)
+    yield "alignment-string", gguf([key("general.alignment", STR, "32")], [tensor("t", [4])], floats(4))
+    yield "alignment-array", gguf([array("general.alignment", U32, [32])], [tensor("t", [4])], floats(4))
+    yield "alignment-wide", gguf([key("general.alignment", U64, 32)], [tensor("t", [4])], floats(4))
+    yield "name-empty", gguf([], [tensor("", [4])], floats(4))
+    yield "name-63", gguf([], [tensor("n" * 63, [4])], floats(4))
+    yield "name-64", gguf([], [tensor("n" * 64, [4])], floats(4))
+    yield "name-twice", gguf([], [tensor("t", [8]), tensor("t", [8], T_F32, 32)], floats(16))
+    yield "name-zero-byte", gguf([], [tensor("a\0b", [8])], floats(16))
+    yield "dims-0", one([], n_dim=0)
+    yield "dims-5", one([1, 1, 1, 1, 1])
+    yield "dims-claimed", one([4], n_dim=2**32 - 1)
+    yield "dim-zero", one([4, 0])
+    yield "dim-negative", one([-4, 1])
+    yield "dims-wrap", one([2**32, 2**32])
+    yield "dims-wrap-to-few", one([2**63, 2, 2, 4])
+    yield "dims-bytes-wrap", one([2**31, 2**31])
+    yield "dims-vast", one([2**40, 2**20])
+    for t in (T_Q4_2, 5, 31, 36, 43, 2**31, 2**32 - 1):
+        yield "tensor-type-%x" % t, one([32], t)
+    yield "rows-odd", one([31], T_Q4_0)
+    yield "rows-odd-k", one([128], T_Q4_K)
+    for o in (1, 32, 2**63, 2**64 - 32):
+        yield "offset-%x" % o, one([4], T_F32, o)
+    yield "offsets-overlap", gguf([], [tensor("a", [16]), tensor("b", [16], T_F32, 32)], floats(32))
+    yield "offsets-gap", gguf([], [tensor("a", [8]), tensor("b", [8], T_F32, 64)], floats(32))
+    yield "data-missing", gguf([], [tensor("t", [4])])[:-1]
+    yield "data-short", gguf([], [tensor("t", [65])], floats(64))
+    yield "data-left-over", gguf([], [tensor("t", [4])], floats(64))
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+    for target, inputs in (("gguf", gguf_inputs()),):
+        folder = os.path.join(root, target)
+        os.makedirs(folder, exist_ok=True)
+        names = set()
+        for name, content in inputs:
+            assert name not in names and len(content) < 4096, name
+            names.add(name)
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(content)
+        print("%s: %d inputs" % (folder, len(names)))
+
+
+main()

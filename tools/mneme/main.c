@@ -1,0 +1,64 @@
+/* main.c: mneme VERB [options] FILE. Results on standard output, all else on standard error. */
+#include <stdio.h>
+#include <string.h>
+
+#include "args.h"
+#include "build_info.h"
+#include "ui.h"
+#include "verbs.h"
+
+typedef mn_status (*verb_fn)(const args *a, mn_diag *diag);
+static const verb_fn verb_fns[VERB_COUNT] = {
+    [VERB_PULL] = verb_pull,       [VERB_RUN] = verb_run,   [VERB_CHAT] = verb_chat,
+    [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan, [VERB_BENCH] = verb_bench,
+};
+
+static void list_policies(void)
+{
+    size_t n;
+    const mn_policy_info *p = mn_policy_list(&n);
+    for (size_t i = 0; i < n; i++) printf("%-14s %s%s%s\n%-14s   %s\n", p[i].name, p[i].summary, *p[i].paper ? "  " : "", p[i].paper, "", p[i].options);
+}
+
+/* Things that are asked for instead of work. */
+static bool answered(int argc, char **argv, const args *a, bool help)
+{
+    if (argc > 2 && !strcmp(argv[1], "--document")) return args_document(stdout, argv[2]);
+    if (argc > 1 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
+        printf("mneme %s (%s)\n", mn_version(), MN_BUILD_COMMIT);
+        return true;
+    }
+    if (help) {
+        args_help(stdout, a->verb);
+        return true;
+    }
+    if (a->verb != VERB_COUNT && args_has(a, OPT_POLICY) && !strcmp(a->value[OPT_POLICY], "list")) {
+        list_policies();
+        return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    args a = {.verb = VERB_COUNT};
+    mn_diag diag = {{0}};
+    bool help = false;
+    if (answered(argc, argv, &a, false)) return 0;
+    mn_status st = args_parse(&a, argc, argv, &help, &diag);
+    if (st == MN_OK && answered(argc, argv, &a, help)) {
+        args_free(&a);
+        return 0;
+    }
+    if (st == MN_OK) {
+        ui_catch_interrupt();
+        st = verb_fns[a.verb](&a, &diag);
+    }
+    if (fflush(stdout) && st == MN_OK) {
+        st = MN_EIO;
+        snprintf(diag.text, sizeof diag.text, "standard output cannot be written");
+    }
+    if (st != MN_OK) fprintf(stderr, "%smneme: %s%s\n", ui_color(&a, "red"), *diag.text ? diag.text : mn_status_text(st), ui_color(&a, ""));
+    args_free(&a);
+    return mn_status_exit_code(st);
+}

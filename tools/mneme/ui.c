@@ -1,0 +1,120 @@
+/* ui.c: interruption, sentences, progress, JSON out. */
+#include "ui.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/diag.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+    if (interrupted) _exit(128 + sig);
+    interrupted = 1;
+}
+
+void ui_catch_interrupt(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+bool ui_interrupted(void) { return interrupted != 0; }
+
+static bool wants_color(const args *a)
+{
+    const char *when = a->value[OPT_COLOR];
+    if (when && !strcmp(when, "always")) return true;
+    if (when && !strcmp(when, "never")) return false;
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && isatty(STDERR_FILENO);
+}
+
+const char *ui_color(const args *a, const char *code)
+{
+    if (!wants_color(a)) return "";
+    if (!strcmp(code, "dim")) return "\033[2m";
+    if (!strcmp(code, "bold")) return "\033[1m";
+    if (!strcmp(code, "red")) return "\033[31m";
+    return "\033[0m";
+}
+
+void ui_note(const args *a, const char *fmt, ...)
+{
+    va_list ap;
+    if (args_has(a, OPT_QUIET)) return;
+    fputs(ui_color(a, "dim"), stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "%s\n", ui_color(a, ""));
+}
+
+/* ---- progress ---- */
+
+progress progress_start(const args *a, const char *what)
+{
+    bool on = isatty(STDERR_FILENO) && !args_has(a, OPT_QUIET) && !args_has(a, OPT_NO_PROGRESS);
+    return (progress){.a = on ? a : NULL, .what = what, .t0 = mn__clock_s()};
+}
+
+bool progress_tick(size_t done, size_t total, void *arg)
+{
+    progress *p = arg;
+    if (p->a && total) {
+        double spent = mn__clock_s() - p->t0, left = done ? spent * (double)(total - done) / (double)done : 0;
+        fprintf(stderr, "\r\033[K%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done, total,
+                spent > 0 ? (double)done / spent : 0, ceil(left));
+        fflush(stderr);
+        p->shown = true;
+    }
+    return ui_interrupted();
+}
+
+void progress_end(progress *p)
+{
+    if (p->shown) fputs("\r\033[K", stderr);
+    p->shown = false;
+}
+
+/* ---- numbers and documents ---- */
+
+const char *ui_human(double bytes, char *buf)
+{
+    const char *unit[] = {"B", "kB", "MB", "GB", "TB"};
+    int u = 0;
+    while (bytes >= 1000 && u < 4) {
+        bytes /= 1000;
+        u++;
+    }
+    snprintf(buf, 32, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
+    return buf;
+}
+
+mn_status ui_bytes(const char *text, const char *option, size_t *out, mn_diag *diag)
+{
+    char *end = NULL;
+    double v = strtod(text, &end);
+    const char *units = "KMGT", *u = *end ? strchr(units, *end & ~32) : NULL;
+    double scale = u ? pow(1024, (double)(u - units + 1)) : 1;
+    const char *tail = end + (u ? 1 : 0);
+    if (end == text || (*tail && strcmp(tail, "B") && strcmp(tail, "iB")) || !isfinite(v) || v <= 0 || v * scale > 9e18)
+        return mn__fail(diag, MN_EUSAGE, "--%s: bytes wanted, such as 2G or 512M, '%s' found", option, text);
+    *out = (size_t)(v * scale);
+    return MN_OK;
+}
+
+void ui_print_json(json_t *doc)
+{
+    json_dumpf(doc, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+    fputc('\n', stdout);
+    json_decref(doc);
+}

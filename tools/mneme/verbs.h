@@ -1,0 +1,14 @@
+/* verbs.h: a file per verb. Each prints its results and returns a status whose sentence main prints. */
+#ifndef MNEME_VERBS_H
+#define MNEME_VERBS_H
+
+#include "args.h"
+
+mn_status verb_pull(const args *a, mn_diag *diag);
+mn_status verb_run(const args *a, mn_diag *diag);
+mn_status verb_chat(const args *a, mn_diag *diag);
+mn_status verb_inspect(const args *a, mn_diag *diag);
+mn_status verb_plan(const args *a, mn_diag *diag);
+mn_status verb_bench(const args *a, mn_diag *diag);
+
+#endif
