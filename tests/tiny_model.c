@@ -186,12 +186,12 @@ static void add_ffn(writer *w, uint32_t i)
 {
     const tiny_model_params *p = w->p;
     if (strcmp(p->arch, "gemma3") == 0) {
-        add_layer_vector(w, i, "post_attention_norm.weight", p->n_embd, 1);
+        add_layer_vector(w, i, "post_attention_norm.weight", p->n_embd, 2);
         /* ggml looks GELU up in a table of half floats: what that adds must stay small in logits
          * that are held against exact ones, so this sublayer speaks softly. */
         char name[64];
         snprintf(name, sizeof name, "blk.%u.post_ffw_norm.weight", i);
-        add_tensor(w, name, p->n_embd, 0, 0.1f, 0.03f);
+        add_tensor(w, name, p->n_embd, 0, 0.05f, 0.02f);
     }
     add_layer_vector(w, i, "ffn_norm.weight", p->n_embd, 1);
     if (strcmp(p->arch, "phi3") == 0) {

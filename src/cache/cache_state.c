@@ -101,8 +101,7 @@ done:
 
 typedef struct loading {
     mn__cache *c;
-    mn__get_fn get;
-    void *ctx;
+    const mn__state_source *from;
     mn_diag *diag;
     size_t layer, head;
 } loading;
@@ -110,6 +109,11 @@ typedef struct loading {
 static mn_status refuse(const loading *in, mn_status st, const char *what)
 {
     return mn__fail(in->diag, st, "layer %zu head %zu: %s", in->layer, in->head, what);
+}
+
+static mn_status get(const loading *in, void *data, size_t n)
+{
+    return in->from->get(in->from->ctx, data, n);
 }
 
 static int32_t window_of(const loading *in)
@@ -121,6 +125,7 @@ static mn_status check_head(const loading *in, const mn__lane_head *head)
 {
     const mn__cache_shape *s = &in->c->shape;
     int32_t window = window_of(in);
+    size_t bytes;
     /* After a step a window lane holds what the next query sees, and the rest of its first page. */
     uint64_t most = window > 0 ? (uint64_t)window + MN__PAGE_TOKENS - 1 : s->max_slots;
     if (head->n > most)
@@ -130,6 +135,8 @@ static mn_status check_head(const loading *in, const mn__lane_head *head)
                         (unsigned long long)most);
     if (head->n_origin > (s->compact && window <= 0 ? head->n : 0))
         return refuse(in, MN_EINPUT, "more keys were moved than it can hold");
+    if (!mn__lane_state_bytes(s, head, &bytes) || bytes > in->from->left(in->from->ctx))
+        return refuse(in, MN_EINPUT, "it claims more bytes than the file has");
     return MN_OK;
 }
 
@@ -182,17 +189,17 @@ static mn_status load_lane(const loading *in, mn__lane *l)
     struct mn__side side[MN__SIDE_MAX];
     size_t payload, n_side = mn__lane_sides(&c->shape, l, side);
     (void)page_payload(&c->shape, &payload);
-    MN_TRY(in->get(in->ctx, &head, sizeof head));
+    MN_TRY(get(in, &head, sizeof head));
     MN_TRY(check_head(in, &head));
     MN_TRY(take_room(in, l, &head));
     for (size_t i = 0; i < n_side; i++)
-        MN_TRY(in->get(in->ctx, side[i].span->data, (size_t)head.n * side[i].size));
+        MN_TRY(get(in, side[i].span->data, (size_t)head.n * side[i].size));
     MN_TRY(check_order(in, l, (size_t)head.n));
-    MN_TRY(in->get(in->ctx, l->lane_state, c->shape.lane_bytes));
-    MN_TRY(in->get(in->ctx, l->origin.data, (size_t)head.n_origin * mn__origin_bytes(&c->shape)));
+    MN_TRY(get(in, l->lane_state, c->shape.lane_bytes));
+    MN_TRY(get(in, l->origin.data, (size_t)head.n_origin * mn__origin_bytes(&c->shape)));
     MN_TRY(check_origins(in, l, (size_t)head.n_origin));
     for (size_t i = 0; i < l->n_page; i++)
-        MN_TRY(in->get(in->ctx, mn__lane_page_list(l)[i], payload));
+        MN_TRY(get(in, mn__lane_page_list(l)[i], payload));
     l->n = (size_t)head.n;
     l->n_origin = (size_t)head.n_origin;
 done:
@@ -207,11 +214,11 @@ static mn_status check_ring(const mn__cache *c, mn_diag *diag)
                     (long long)c->query_begin, (long long)c->n_seen);
 }
 
-mn_status mn__cache_load(mn__cache *c, mn__get_fn get, void *ctx, mn_diag *diag)
+mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *diag)
 {
     mn_status st;
     size_t ring;
-    loading in = {.c = c, .get = get, .ctx = ctx, .diag = diag};
+    loading in = {.c = c, .from = from, .diag = diag};
     MN_TRY(check_ring(c, diag));
     for (size_t i = 0; i < n_lane(c); i++) {
         in.layer = i / c->shape.n_kv_head;
@@ -219,7 +226,7 @@ mn_status mn__cache_load(mn__cache *c, mn__get_fn get, void *ctx, mn_diag *diag)
         MN_TRY(load_lane(&in, &c->lane[i]));
     }
     (void)mn__ring_state_bytes(&c->shape, &ring);
-    MN_TRY(get(ctx, c->query_ring.data, ring));
+    MN_TRY(get(&in, c->query_ring.data, ring));
 done:
     return st;
 }

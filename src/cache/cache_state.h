@@ -18,16 +18,20 @@ bool mn__ring_state_bytes(const mn__cache_shape *shape, size_t *out);
 size_t mn__cache_state_bytes(const mn__cache *c);
 
 typedef mn_status (*mn__put_fn)(void *ctx, const void *data, size_t n);
-/* All n bytes, or a failure that has been told to diag. */
-typedef mn_status (*mn__get_fn)(void *ctx, void *data, size_t n);
+typedef struct mn__state_source {
+    /* All n bytes, or a failure that has been told to diag. */
+    mn_status (*get)(void *ctx, void *data, size_t n);
+    uint64_t (*left)(void *ctx); /* bytes that may still be had */
+    void *ctx;
+} mn__state_source;
 
 /* Lanes with their policy state, and the query ring. n_seen, query_begin and n_nan are the
  * caller's. Between steps. Returns what put returned. */
 mn_status mn__cache_save(const mn__cache *c, mn__put_fn put, void *ctx);
 /* Into a new cache of the same shape (longer lanes and steps are fine) whose n_seen and query_begin
- * the caller has set. What get delivers is not trusted: MN_EINPUT (out of order or out of range),
- * MN_ERANGE (a lane longer than this cache allows), MN_ENOMEM. On failure the cache can only be
+ * the caller has set. What `from` delivers is not trusted: MN_EINPUT (too short, out of order, out of
+ * range), MN_ERANGE (a lane longer than this cache allows), MN_ENOMEM. On failure the cache can only be
  * freed. */
-mn_status mn__cache_load(mn__cache *c, mn__get_fn get, void *ctx, mn_diag *diag);
+mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *diag);
 
 #endif

@@ -87,7 +87,7 @@ static mn_status copy_strings(mn_session *s, mn_diag *diag)
     return MN_OK;
 }
 
-static mn_status check_params(const mn_session_params *p, mn_diag *diag)
+mn_status mn__session_check(const mn_session_params *p, mn_diag *diag)
 {
     if (p->chunk > 8192) return mn__fail(diag, MN_EUSAGE, "chunk: at most 8192 tokens, %zu given", p->chunk);
     if (p->n_ctx > (size_t)1 << 27) return mn__fail(diag, MN_EUSAGE, "context: at most 2^27 tokens, %zu given", p->n_ctx);
@@ -107,7 +107,7 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
     if (!s) return mn__fail(diag, MN_ENOMEM, "session: no memory");
     s->m = m;
     mn__session_resolve(m, p, &s->params);
-    MN_TRY(check_params(&s->params, diag));
+    MN_TRY(mn__session_check(&s->params, diag));
     MN_TRY(copy_strings(s, diag));
     MN_TRY(mn__budget_parse(s->budget_text, &budget, diag));
     *shape = mn__session_shape(m, &s->params);
@@ -312,8 +312,8 @@ mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)
 {
     if ((int64_t)n > s->cache->n_seen)
         return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n, (long long)s->cache->n_seen);
-    mn__cache_rewind(s->cache, n);
-    return MN_OK;
+    mn_status st = mn__cache_rewind(s->cache, n);
+    return st == MN_OK ? st : mn__fail(diag, st, "rewind by %zu: no memory for keys that move back", n);
 }
 
 /* ---- what it holds ---- */

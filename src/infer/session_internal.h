@@ -31,6 +31,7 @@ struct mn_session {
 
 /* Parameters with every default resolved, and the shape of the cache they lead to (policy needs included when p is given). */
 void mn__session_resolve(const mn_model *m, const mn_session_params *in, mn_session_params *out);
+mn_status mn__session_check(const mn_session_params *resolved, mn_diag *diag); /* MN_EUSAGE: out of range */
 mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p);
 void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_positions positions);
 mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p, const mn__cache_shape *shape);

@@ -39,6 +39,6 @@ mn_status mn__bind_check_all_used(const struct mn_model *m, mn_diag *diag);
 
 /* Memory that lives as long as the model (WEIGHTS); NULL when refused. */
 void *mn__model_own(struct mn_model *m, size_t bytes);
-void mn__model_own_free(struct mn_model *m);
+void mn__model_own_free(struct mn_model *m); /* all of it */
 
 #endif

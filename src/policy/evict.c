@@ -1,6 +1,7 @@
-/* evict.c: one eviction event. Lanes are scored by all threads; where no rule needs more than one lane at once (the usual case while
- * writing) a lane is scored, chosen and compacted in one go, with workspace per thread; sharing and competition need the scores of
- * all lanes side by side. Everything is laid out by the number of slots, so the result does not depend on the threads. */
+/* evict.c: one eviction event. Lanes are scored by all threads; where no rule needs more than one
+ * lane at once (the usual case while writing) a lane is scored, chosen and compacted in one go,
+ * with workspace per thread; sharing and competition need the scores of all lanes side by side.
+ * Everything is laid out by the number of slots, so the result does not depend on the threads. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -11,9 +12,9 @@ struct mn__evictor {
     mn__span lane_room;   /* scores and masks of all lanes: policies that compare lanes */
     mn__span thread_room; /* of each thread */
     size_t max_n, n_thread;
-    mn__quota *quota;     /* [full-attention lanes] */
+    mn__quota *quota; /* [full-attention lanes] */
     size_t n_lane;
-    size_t *target;       /* [n_layer][n_kv_head] */
+    size_t *target; /* [n_layer][n_kv_head] */
     size_t n_kv_head;
 };
 
@@ -33,12 +34,15 @@ typedef struct room {
     uint8_t *mask;  /* [n] */
 } room;
 
-static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache_shape *shape, size_t n)
+static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache_shape *shape,
+                      size_t n)
 {
     size_t at = 0, pad = mn__pad16(n);
     bool output = p->scorer->needs & MN__NEED_OUTPUT;
     size_t size[7] = {
-        p->scorer->ops->scratch_floats ? mn__pad16(p->scorer->ops->scratch_floats(p->scorer, shape, n)) : 0,
+        p->scorer->ops->scratch_floats
+            ? mn__pad16(p->scorer->ops->scratch_floats(p->scorer, shape, n))
+            : 0,
         compares_lanes(p) ? 0 : pad,
         pad,
         output ? pad : 0,
@@ -51,7 +55,13 @@ static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache
         piece[i] = base ? base + at : NULL;
         at += size[i];
     }
-    *r = (room){piece[0], piece[1], piece[2], piece[3], piece[4], (uint32_t *)(void *)piece[5], (uint8_t *)(void *)piece[6]};
+    *r = (room){piece[0],
+                piece[1],
+                piece[2],
+                piece[3],
+                piece[4],
+                (uint32_t *)(void *)piece[5],
+                (uint8_t *)(void *)piece[6]};
     return at;
 }
 
@@ -63,7 +73,8 @@ static size_t thread_bytes(const mn__policy *p, const mn__cache_shape *shape, si
 
 static size_t lane_bytes(const mn__policy *p, size_t n)
 {
-    return compares_lanes(p) ? mn__pad16(n) * sizeof(float) + mn__pad16((n + 3) / 4) * sizeof(float) : 0;
+    return compares_lanes(p) ? mn__pad16(n) * sizeof(float) + mn__pad16((n + 3) / 4) * sizeof(float)
+                             : 0;
 }
 
 static size_t round_up(size_t x, size_t to)
@@ -74,27 +85,28 @@ static size_t round_up(size_t x, size_t to)
 size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread)
 {
     size_t n = shape->max_slots + shape->max_step, n_lane = p->n_full * p->n_kv_head, page = 4096;
-    size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota) + shape->n_layer * shape->n_kv_head * sizeof(size_t);
-    if (!p->scorer)
-        return fixed;
-    return fixed + round_up(n_lane * lane_bytes(p, n), page) + round_up((size_t)n_thread * thread_bytes(p, shape, n), page);
+    size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota) +
+                   shape->n_layer * shape->n_kv_head * sizeof(size_t);
+    if (!p->scorer) return fixed;
+    return fixed + round_up(n_lane * lane_bytes(p, n), page) +
+           round_up((size_t)n_thread * thread_bytes(p, shape, n), page);
 }
 
-mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape, int n_thread, mn_diag *diag)
+mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape,
+                          int n_thread, mn_diag *diag)
 {
     *out = NULL;
     mn_status st = MN_ENOMEM;
     mn__evictor *e = mn__alloc_zero(MN_MEM_POLICY, sizeof *e);
-    if (!e)
-        goto done;
+    if (!e) goto done;
     e->max_n = shape->max_slots + shape->max_step;
     e->n_thread = (size_t)n_thread;
     e->n_lane = p->n_full * p->n_kv_head;
     e->n_kv_head = p->n_kv_head;
     e->quota = mn__alloc_array(MN_MEM_POLICY, e->n_lane, sizeof *e->quota);
-    e->target = mn__alloc_zero(MN_MEM_POLICY, shape->n_layer * shape->n_kv_head * sizeof *e->target);
-    if (!e->quota || !e->target)
-        goto done;
+    e->target =
+        mn__alloc_zero(MN_MEM_POLICY, shape->n_layer * shape->n_kv_head * sizeof *e->target);
+    if (!e->quota || !e->target) goto done;
     size_t lanes = 0, threads = 0;
     if (p->scorer && (!mn__mul_size(e->n_lane, lane_bytes(p, e->max_n), &lanes) ||
                       !mn__mul_size(e->n_thread, thread_bytes(p, shape, e->max_n), &threads)))
@@ -105,13 +117,14 @@ mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cach
     e = NULL;
 done:
     mn__evictor_free(e);
-    return st == MN_OK ? st : mn__fail(diag, st, "out of memory for the workspace of policy %s", p->text);
+    return st == MN_OK
+               ? st
+               : mn__fail(diag, st, "out of memory for the workspace of policy %s", p->text);
 }
 
 void mn__evictor_free(mn__evictor *e)
 {
-    if (!e)
-        return;
+    if (!e) return;
     mn__span_fini(&e->lane_room);
     mn__span_fini(&e->thread_room);
     mn__free(e->quota);
@@ -130,8 +143,7 @@ static size_t slots_held(const mn__policy *p, const mn__cache *c)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n_full; i++)
-        for (size_t h = 0; h < p->n_kv_head; h++)
-            n += mn__cache_lane(c, p->full[i], h)->n;
+        for (size_t h = 0; h < p->n_kv_head; h++) n += mn__cache_lane(c, p->full[i], h)->n;
     return n;
 }
 
@@ -139,19 +151,16 @@ static size_t slots_held(const mn__policy *p, const mn__cache *c)
 static bool out_of_bytes(const mn__policy *p, const mn__cache *c, mn__event event)
 {
     size_t step = event == MN__EVENT_CHUNK ? p->cap_step : 1;
-    return p->budget.kind == MN__BUDGET_BYTES && slots_held(p, c) + step * p->n_full * p->n_kv_head > p->cap_slots;
+    return p->budget.kind == MN__BUDGET_BYTES &&
+           slots_held(p, c) + step * p->n_full * p->n_kv_head > p->cap_slots;
 }
 
 bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event)
 {
-    if (p->n_full == 0)
-        return false;
-    if (p->budget.kind == MN__BUDGET_BYTES)
-        return out_of_bytes(p, c, event);
-    if (!p->scorer)
-        return false;
-    if (event == MN__EVENT_CHUNK && !p->chunk)
-        return false;
+    if (p->n_full == 0) return false;
+    if (p->budget.kind == MN__BUDGET_BYTES) return out_of_bytes(p, c, event);
+    if (!p->scorer) return false;
+    if (event == MN__EVENT_CHUNK && !p->chunk) return false;
     if (event == MN__EVENT_DECODE && (!p->every || c->n_seen % (int64_t)p->every != 0))
         return false;
     if (p->budget.kind == MN__BUDGET_TOKENS && !p->has_threshold)
@@ -210,8 +219,7 @@ static void pool_lane(const event_run *r, const room *w, mn__quota *q)
 static void apply_threshold(const event_run *r, mn__quota *q)
 {
     size_t above = q->protect;
-    if (!r->p->has_threshold)
-        return;
+    if (!r->p->has_threshold) return;
     for (size_t i = 0; i < q->n; i++)
         above += !q->mask[i] && (double)q->score[i] >= r->p->threshold;
     q->keep = above < q->keep ? above : q->keep;
@@ -219,8 +227,7 @@ static void apply_threshold(const event_run *r, mn__quota *q)
 
 static const float *output_norms(const event_run *r, const room *w, const mn__quota *q)
 {
-    if (!r->p->kind->critical)
-        return NULL;
+    if (!r->p->kind->critical) return NULL;
     for (size_t i = 0; i < q->n; i += MN__PAGE_TOKENS) {
         size_t n = q->n - i < MN__PAGE_TOKENS ? q->n - i : MN__PAGE_TOKENS;
         mn__lane_read(r->c, q->lane, i, n, NULL, w->rows);
@@ -243,8 +250,7 @@ static void keep_lane(const event_run *r, const room *w, mn__quota *q)
 static void meet(const mn__crew *crew)
 {
     mn__team_wait(crew);
-    if (crew->thread == 0)
-        mn__team_claim_reset(crew);
+    if (crew->thread == 0) mn__team_claim_reset(crew);
     mn__team_wait(crew);
 }
 
@@ -258,8 +264,7 @@ static void run_alone(const event_run *r, const mn__crew *crew, const room *w)
     meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;) {
         mn__quota *q = &r->e->quota[l];
-        if (untouched(r, q))
-            continue;
+        if (untouched(r, q)) continue;
         q->score = w->score;
         q->mask = w->mask;
         score_lane(r, w, q);
@@ -272,8 +277,7 @@ static void share_lanes(const event_run *r, const mn__crew *crew)
 {
     size_t n_head = r->p->n_kv_head;
     bool all = r->p->share == MN__SHARE_ALL;
-    if (r->p->share == MN__SHARE_NONE)
-        return;
+    if (r->p->share == MN__SHARE_NONE) return;
     meet(crew);
     for (size_t i; (i = mn__team_claim(crew)) < (all ? 1 : r->p->n_full);)
         mn__share_mean(r->e->quota + i * n_head, all ? r->e->n_lane : n_head);
@@ -283,8 +287,7 @@ static void compete(const event_run *r, const mn__crew *crew)
 {
     size_t n_head = r->p->n_kv_head;
     bool global = r->p->alloc == MN__ALLOC_GLOBAL;
-    if (r->p->alloc < MN__ALLOC_ADA)
-        return;
+    if (r->p->alloc < MN__ALLOC_ADA) return;
     meet(crew);
     for (size_t i; (i = mn__team_claim(crew)) < (global ? 1 : r->p->n_full);)
         mn__allocate_compete(r->p, r->e->quota + i * n_head, global ? r->e->n_lane : n_head);
@@ -298,26 +301,24 @@ static void run_together(const event_run *r, const mn__crew *crew, const room *w
         mn__quota *q = &r->e->quota[l];
         q->score = (float *)(void *)(r->e->lane_room.data + l * stride);
         q->mask = r->e->lane_room.data + l * stride + mn__pad16(r->max_n) * sizeof(float);
-        if (!q->spared)
-            score_lane(r, w, q);
+        if (!q->spared) score_lane(r, w, q);
     }
     share_lanes(r, crew);
     meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
-        if (!r->e->quota[l].spared)
-            pool_lane(r, w, &r->e->quota[l]);
+        if (!r->e->quota[l].spared) pool_lane(r, w, &r->e->quota[l]);
     compete(r, crew);
     meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
-        if (!r->e->quota[l].spared)
-            keep_lane(r, w, &r->e->quota[l]);
+        if (!r->e->quota[l].spared) keep_lane(r, w, &r->e->quota[l]);
 }
 
 static void run_event(const mn__crew *crew, void *arg)
 {
     const event_run *r = arg;
     room w;
-    lay_out(&w, (float *)(void *)(r->e->thread_room.data + (size_t)crew->thread * r->thread_stride), r->p, &r->c->shape, r->max_n);
+    lay_out(&w, (float *)(void *)(r->e->thread_room.data + (size_t)crew->thread * r->thread_stride),
+            r->p, &r->c->shape, r->max_n);
     if (compares_lanes(r->p))
         run_together(r, crew, &w);
     else
@@ -335,7 +336,11 @@ static mn_status plan_event(event_run *r, mn__event event, mn_diag *diag)
         mn__quota *q = &r->e->quota[l];
         size_t layer = p->full[l / p->n_kv_head], head = l % p->n_kv_head;
         const mn__lane *lane = mn__cache_lane(r->c, layer, head);
-        *q = (mn__quota){.layer = (uint32_t)layer, .head = (uint32_t)head, .lane = lane, .n = lane->n, .keep = lane->n};
+        *q = (mn__quota){.layer = (uint32_t)layer,
+                         .head = (uint32_t)head,
+                         .lane = lane,
+                         .n = lane->n,
+                         .keep = lane->n};
         q->token = mn__lane_token(lane);
         q->spared = p->skip[layer];
         mn__protect_count(q, p, recent, r->env);
@@ -351,8 +356,7 @@ static mn_status plan_event(event_run *r, mn__event event, mn_diag *diag)
 static bool nothing_to_do(const event_run *r)
 {
     for (size_t l = 0; l < r->e->n_lane; l++)
-        if (!untouched(r, &r->e->quota[l]))
-            return false;
+        if (!untouched(r, &r->e->quota[l])) return false;
     return true;
 }
 
@@ -364,42 +368,46 @@ static mn_status grow(mn__span *span, size_t bytes)
 static mn_status note_targets(const event_run *r, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    for (size_t l = 0; l < r->p->n_layer * r->p->n_kv_head; l++)
-        r->e->target[l] = r->c->lane[l].n;
+    for (size_t l = 0; l < r->p->n_layer * r->p->n_kv_head; l++) r->e->target[l] = r->c->lane[l].n;
     for (size_t l = 0; l < r->e->n_lane; l++) {
         const mn__quota *q = &r->e->quota[l];
         r->e->target[q->layer * r->e->n_kv_head + q->head] = q->keep;
         r->c->n_nan += q->n_nan;
         if (q->st != MN_OK && st == MN_OK)
-            st = mn__fail(diag, q->st, "out of memory for the compaction of layer %u, head %u (%zu of %zu tokens)", q->layer,
-                          q->head, q->keep, q->n);
+            st = mn__fail(
+                diag, q->st,
+                "out of memory for the compaction of layer %u, head %u (%zu of %zu tokens)",
+                q->layer, q->head, q->keep, q->n);
     }
     return st;
 }
 
-mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team, mn__event event, const mn__evict_env *env,
-                    mn_diag *diag)
+mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team,
+                    mn__event event, const mn__evict_env *env, mn_diag *diag)
 {
     event_run r = {.e = e, .p = p, .c = c, .env = env};
-    if (e->n_lane == 0)
-        return MN_OK;
+    if (e->n_lane == 0) return MN_OK;
     if (!p->scorer)
         return out_of_bytes(p, c, event)
-                   ? mn__fail(diag, MN_EBUDGET, "the cache is full (%zu bytes) and policy %s drops nothing", p->budget.amount, p->text)
+                   ? mn__fail(diag, MN_EBUDGET,
+                              "the cache is full (%zu bytes) and policy %s drops nothing",
+                              p->budget.amount, p->text)
                    : MN_OK;
     if (p->kind->critical && !env->output_norm)
-        return mn__fail(diag, MN_EFAIL, "policy %s needs the output projection, which this model does not show", p->text);
+        return mn__fail(diag, MN_EFAIL,
+                        "policy %s needs the output projection, which this model does not show",
+                        p->text);
     mn_status st = plan_event(&r, event, diag);
-    if (st != MN_OK)
-        return st;
+    if (st != MN_OK) return st;
     if (!nothing_to_do(&r)) {
         assert((size_t)mn__team_size(team) <= e->n_thread && r.max_n <= e->max_n);
         r.thread_stride = thread_bytes(p, &c->shape, r.max_n);
         st = grow(&e->lane_room, e->n_lane * lane_bytes(p, r.max_n));
-        if (st == MN_OK)
-            st = grow(&e->thread_room, e->n_thread * r.thread_stride);
+        if (st == MN_OK) st = grow(&e->thread_room, e->n_thread * r.thread_stride);
         if (st != MN_OK)
-            return mn__fail(diag, st, "out of memory for an eviction of policy %s over lanes of %zu tokens", p->text, r.max_n);
+            return mn__fail(diag, st,
+                            "out of memory for an eviction of policy %s over lanes of %zu tokens",
+                            p->text, r.max_n);
         mn__team_run(team, run_event, &r);
     }
     return note_targets(&r, diag);

@@ -1,4 +1,4 @@
-/* policy.c: a policy from its spec: rules (protection, sharing, allocation, driver) and its scorer. */
+/* policy.c: a policy from its spec: protection, sharing, allocation, driver, and its scorer. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/diag.h"
@@ -20,10 +20,13 @@ static mn_status read_recent(mn__policy *p, const mn__spec *s, mn_diag *diag)
         p->recent_share = x / 100;
         return MN_OK;
     }
-    unsigned long long n = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : MAX_TOKENS + 1ull;
+    unsigned long long n =
+        *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : MAX_TOKENS + 1ull;
     if (*text == 0 || *end || n > MAX_TOKENS)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: recent is a number of tokens, a share below 100%% or `window`, `%s` found",
-                        s->name, text);
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "policy %s: recent is a number of tokens, a share below 100%% or `window`, `%s` found",
+            s->name, text);
     p->recent = (size_t)n;
     return MN_OK;
 }
@@ -32,30 +35,32 @@ static mn_status read_recent(mn__policy *p, const mn__spec *s, mn_diag *diag)
 static mn_status read_skip_layers(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
     const char *text = mn__spec_get(s, "skip_layers");
-    if (strcmp(text, "none") == 0)
-        return MN_OK;
+    if (strcmp(text, "none") == 0) return MN_OK;
     for (char *end;; text = end + 1) {
-        unsigned long long layer = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : MAX_TOKENS;
+        unsigned long long layer =
+            *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : MAX_TOKENS;
         if (layer >= MAX_TOKENS || (*end && *end != '+' && *end != '/'))
-            return mn__fail(diag, MN_EUSAGE, "policy %s: skip_layers is `none` or layers as 0+1, `%s` found", s->name,
-                            mn__spec_get(s, "skip_layers"));
-        if (layer < p->n_layer)
-            p->skip[layer] = 1;
-        if (!*end)
-            return MN_OK;
+            return mn__fail(diag, MN_EUSAGE,
+                            "policy %s: skip_layers is `none` or layers as 0+1, `%s` found",
+                            s->name, mn__spec_get(s, "skip_layers"));
+        if (layer < p->n_layer) p->skip[layer] = 1;
+        if (!*end) return MN_OK;
     }
 }
 
 static mn_status read_threshold(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
     p->has_threshold = strcmp(mn__spec_get(s, "threshold"), "none") != 0;
-    return p->has_threshold ? mn__spec_real(s, "threshold", -1e30, 1e30, &p->threshold, diag) : MN_OK;
+    return p->has_threshold ? mn__spec_real(s, "threshold", -1e30, 1e30, &p->threshold, diag)
+                            : MN_OK;
 }
 
 static mn_status read_allocation(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
-    static const char *const allocs[] = {"uniform", "pyramid", "ada", "pyramid+ada", "global", NULL};
-    static const char *const floors[] = {"reserve", "mix", NULL}, *const rules[] = {"paper", "kvpress", NULL};
+    static const char *const allocs[] = {"uniform",     "pyramid", "ada",
+                                         "pyramid+ada", "global",  NULL};
+    static const char *const floors[] = {"reserve", "mix", NULL}, *const rules[] = {
+                                                                      "paper", "kvpress", NULL};
     static const char *const stages[] = {"free", "all", NULL};
     int floor_mix = 0, rule = 0, stage = 0;
     size_t ada = 0;
@@ -68,8 +73,7 @@ static mn_status read_allocation(mn__policy *p, const mn__spec *s, mn_diag *diag
     if (p->kind->critical) {
         MN_TRY(mn__spec_word(s, "stage", stages, &stage, diag));
         MN_TRY(mn__spec_size(s, "ada", 0, 1, &ada, diag));
-        if (ada)
-            p->alloc = p->alloc == MN__ALLOC_PYRAMID ? MN__ALLOC_PYRAMID_ADA : MN__ALLOC_ADA;
+        if (ada) p->alloc = p->alloc == MN__ALLOC_PYRAMID ? MN__ALLOC_PYRAMID_ADA : MN__ALLOC_ADA;
     }
     p->floor_mix = floor_mix;
     p->pyramid_kvpress = rule;
@@ -86,18 +90,19 @@ static mn_status read_pool(mn__policy *p, const mn__spec *s, mn_diag *diag)
     MN_TRY(mn__spec_size(s, "pool", 1, 255, &p->pool, diag));
     MN_TRY(mn__spec_word(s, "poolmode", modes, &avg, diag));
     if (p->pool % 2 == 0)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: pool is an odd number, %zu found", s->name, p->pool);
+        return mn__fail(diag, MN_EUSAGE, "policy %s: pool is an odd number, %zu found", s->name,
+                        p->pool);
     p->pool_avg = avg;
     const char *order = mn__spec_get(s, "order");
-    if (order && strcmp(order, "pool_first") == 0)
-        p->pool = 1; /* the scorer does it */
+    if (order && strcmp(order, "pool_first") == 0) p->pool = 1; /* the scorer does it */
 done:
     return st;
 }
 
 static mn_status read_rules(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
-    static const char *const shares[] = {"none", "layer", "all", NULL}, *const ofs[] = {"seen", "prompt", NULL};
+    static const char *const shares[] = {"none", "layer", "all", NULL}, *const ofs[] = {
+                                                                            "seen", "prompt", NULL};
     int of_prompt = 0;
     mn_status st;
     MN_TRY(mn__spec_size(s, "sinks", 0, MAX_TOKENS, &p->sinks, diag));
@@ -114,12 +119,16 @@ static mn_status read_rules(mn__policy *p, const mn__spec *s, mn_diag *diag)
     MN_TRY(mn__spec_size(s, "chunks", 0, MAX_TOKENS, &p->chunks, diag));
     p->of_prompt = of_prompt;
     if ((p->group != 0) + (p->chunks != 0) + p->kind->critical > 1)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: group, chunks and critical choose each in their own way; take one", s->name);
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "policy %s: group, chunks and critical choose each in their own way; take one",
+            s->name);
     if (p->group && p->alloc != MN__ALLOC_UNIFORM && p->alloc != MN__ALLOC_PYRAMID)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: group keeps the same tokens in all heads of a layer, alloc=%s does not", s->name,
-                        mn__spec_get(s, "alloc"));
-    if (p->group && p->share == MN__SHARE_NONE)
-        p->share = MN__SHARE_LAYER;
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "policy %s: group keeps the same tokens in all heads of a layer, alloc=%s does not",
+            s->name, mn__spec_get(s, "alloc"));
+    if (p->group && p->share == MN__SHARE_NONE) p->share = MN__SHARE_LAYER;
 done:
     return st;
 }
@@ -132,47 +141,45 @@ static mn_status bind_layers(mn__policy *p, const mn__cache_shape *shape, mn_dia
     p->full = mn__alloc_array(MN_MEM_POLICY, shape->n_layer, sizeof *p->full);
     p->skip = mn__alloc_zero(MN_MEM_POLICY, shape->n_layer);
     if (!p->full || !p->skip)
-        return mn__fail(diag, MN_ENOMEM, "out of memory for a policy of %zu layers", shape->n_layer);
+        return mn__fail(diag, MN_ENOMEM, "out of memory for a policy of %zu layers",
+                        shape->n_layer);
     for (size_t l = 0; l < shape->n_layer; l++)
-        if (!shape->window || shape->window[l] == 0)
-            p->full[p->n_full++] = (uint32_t)l;
+        if (!shape->window || shape->window[l] == 0) p->full[p->n_full++] = (uint32_t)l;
     return MN_OK;
 }
 
-static mn_status read_scorer(mn__policy *p, const mn__spec *s, const mn__cache_shape *shape, mn_diag *diag)
+static mn_status read_scorer(mn__policy *p, const mn__spec *s, const mn__cache_shape *shape,
+                             mn_diag *diag)
 {
     mn_status st = read_rules(p, s, diag);
-    if (st != MN_OK)
-        return st;
-    for (size_t i = 0; i < p->n_full; i++)
-        p->n_skip += p->skip[p->full[i]];
+    if (st != MN_OK) return st;
+    for (size_t i = 0; i < p->n_full; i++) p->n_skip += p->skip[p->full[i]];
     st = p->base->make(&p->scorer, s, shape, diag);
-    if (st == MN_OK && p->kind->critical)
-        p->scorer->needs |= MN__NEED_OUTPUT;
+    if (st == MN_OK && p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT;
     return st;
 }
 
-mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag)
+mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
+                         const mn__cache_shape *shape, mn_diag *diag)
 {
     mn_status st;
     mn__policy *p = mn__alloc_zero(MN_MEM_POLICY, sizeof *p);
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
     *out = NULL;
     st = MN_ENOMEM;
-    if (!p || !s)
-        goto done;
+    if (!p || !s) goto done;
     MN_TRY(mn__spec_resolve(s, &p->kind, &p->base, spec, diag));
-    if (budget)
-        p->budget = *budget;
+    if (budget) p->budget = *budget;
     MN_TRY(bind_layers(p, shape, diag));
     st = MN_ENOMEM;
-    if (!(p->text = mn__spec_text(s)))
-        goto done;
+    if (!(p->text = mn__spec_text(s))) goto done;
     st = MN_OK;
-    if (p->base->make)
-        MN_TRY(read_scorer(p, s, shape, diag));
+    if (p->base->make) MN_TRY(read_scorer(p, s, shape, diag));
     if (p->scorer && p->budget.kind == MN__BUDGET_NONE && !p->has_threshold && !p->base->rank) {
-        st = mn__fail(diag, MN_EUSAGE, "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)", s->name);
+        st =
+            mn__fail(diag, MN_EUSAGE,
+                     "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)",
+                     s->name);
         goto done;
     }
     MN_TRY(mn__budget_bind(p, shape, diag));
@@ -186,10 +193,8 @@ done:
 
 void mn__policy_free(mn__policy *p)
 {
-    if (!p)
-        return;
-    if (p->scorer)
-        p->scorer->ops->free(p->scorer);
+    if (!p) return;
+    if (p->scorer) p->scorer->ops->free(p->scorer);
     mn__free(p->text);
     mn__free(p->full);
     mn__free(p->skip);
@@ -201,14 +206,11 @@ mn_status mn_policy_check(const char *spec, mn_diag *diag)
     mn_status st;
     mn__policy p = {0};
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
-    if (!s)
-        return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
+    if (!s) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
     MN_TRY(mn__spec_resolve(s, &p.kind, &p.base, spec, diag));
-    if (p.base->make)
-        MN_TRY(read_scorer(&p, s, NULL, diag));
+    if (p.base->make) MN_TRY(read_scorer(&p, s, NULL, diag));
 done:
-    if (p.scorer)
-        p.scorer->ops->free(p.scorer);
+    if (p.scorer) p.scorer->ops->free(p.scorer);
     mn__free(s);
     return st;
 }
@@ -230,8 +232,7 @@ bool mn__policy_compact_default(const mn__policy *p)
 
 size_t mn__policy_chunk(const mn__policy *p)
 {
-    if (p->budget.kind != MN__BUDGET_BYTES)
-        return p->chunk;
+    if (p->budget.kind != MN__BUDGET_BYTES) return p->chunk;
     return p->chunk && p->chunk < p->cap_step ? p->chunk : p->cap_step;
 }
 

@@ -1,8 +1,13 @@
-/* policy_critical.c: any scorer, then what the output projection makes of the value (select.c). Ref: arXiv 2502.03805.
- *   half of the slots by S[i], the other half by (S[i] + 1e-4) * mean over the group of |Wo[h] v[i]|_1
- *   ada=1 shares out the slots of a layer by S first, as adakv
- * Deviations: the first half is of what is not protected (stage=all: of all, as in kvpress). Use expected with vnorm=0 as base.
- * Needs: MN__NEED_OUTPUT and the base's. Cost: H*n*D*C multiply-adds per event, the dearest without training. */
+/* policy_critical.c: any scorer, then what the output projection makes of the value (select.c).
+ * Ref: arXiv 2502.03805.
+ *
+ *   half of the slots by S[i], the other half by (S[i] + 1e-4) * |Wo[h] v[i]|_1, the group's mean
+ *   ada=1 shares out the slots of a layer by S first, as adakv does
+ *
+ * Deviations: the first half is of what is not protected (stage=all: of all, as in kvpress). Use
+ * expected with vnorm=0 as base.
+ * Needs: MN__NEED_OUTPUT and the base's. Cost: H*n*D*C multiply-adds per event. */
 #include "policy/policy_kind.h"
 
-const mn__policy_kind mn__kind_critical = {.wrapper = true, .critical = true, .kvpress = "stage=all", .paper = "stage=all"};
+const mn__policy_kind mn__kind_critical = {
+    .wrapper = true, .critical = true, .kvpress = "stage=all", .paper = "stage=all"};

@@ -1,8 +1,12 @@
 /* policy_dropkv.c: what the output would lose. Ref: kvpress #284.
- *   S[i] = sum over the last w queries t and the group of (p/(1-p))^2 |v[i] - o[h,t]|^2,  p = A[h,t,i], o the head's output
- * This is the exact squared change when token i alone is dropped and the softmax normalised again; 1 - p is at least 1e-6.
- * Deviations: sinks are protected. Needs: MN__NEED_WINDOW and values. Cost: 3*w*n*D multiply-adds per query head and event; state: the
- * ring. */
+ *
+ *   S[i] = sum over the last w queries t and the group of (p/(1-p))^2 |v[i] - o[h,t]|^2
+ *   p = A[h,t,i], o the head's output: the exact squared change of o when token i alone is dropped
+ *   and the softmax normalised again; 1 - p is at least 1e-6
+ *
+ * Deviations: sinks are protected.
+ * Needs: MN__NEED_WINDOW and values. Cost: 3*w*n*D multiply-adds per query head and event; state:
+ * the ring of queries. */
 #include <math.h>
 #include <string.h>
 #include "base/diag.h"
@@ -32,7 +36,8 @@ static size_t read_values(const mn__score_view *v, size_t i, float *x)
 }
 
 /* o [n_row][D] = p [n_row][ld] times the lane's values */
-static void outputs(const mn__score_view *v, const float *p, size_t ld, size_t n_row, float *o, float *x)
+static void outputs(const mn__score_view *v, const float *p, size_t ld, size_t n_row, float *o,
+                    float *x)
 {
     size_t d = v->cache->shape.head_dim;
     memset(o, 0, n_row * d * sizeof *o);
@@ -40,8 +45,7 @@ static void outputs(const mn__score_view *v, const float *p, size_t ld, size_t n
         n = read_values(v, i, x);
         for (size_t r = 0; r < n_row; r++)
             for (size_t j = 0; j < n; j++)
-                for (size_t c = 0; c < d; c++)
-                    o[r * d + c] += p[r * ld + i + j] * x[j * d + c];
+                for (size_t c = 0; c < d; c++) o[r * d + c] += p[r * ld + i + j] * x[j * d + c];
     }
 }
 
@@ -50,8 +54,7 @@ static float loss(const float *p, size_t ld, size_t n_row, const float *o, const
     double sum = 0;
     for (size_t r = 0; r < n_row; r++) {
         float far = 0;
-        for (size_t c = 0; c < d; c++)
-            far += (x[c] - o[r * d + c]) * (x[c] - o[r * d + c]);
+        for (size_t c = 0; c < d; c++) far += (x[c] - o[r * d + c]) * (x[c] - o[r * d + c]);
         double odds = p[r * ld] / fmax(1.0 - (double)p[r * ld], 1e-6);
         sum += odds * odds * (double)far;
     }
@@ -60,12 +63,14 @@ static float loss(const float *p, size_t ld, size_t n_row, const float *o, const
 
 static void score(const mn__scorer *s, const mn__score_view *v, float *out)
 {
-    size_t window = ((const dropkv_scorer *)s)->window, d = v->cache->shape.head_dim, ld = row_floats(v->n);
+    size_t window = ((const dropkv_scorer *)s)->window, d = v->cache->shape.head_dim,
+           ld = row_floats(v->n);
     size_t n_group = v->cache->shape.n_head / v->cache->shape.n_kv_head;
     float *p = v->scratch, *o = p + window * ld, *x = o + window * d;
     memset(out, 0, v->n * sizeof *out);
     for (size_t g = 0; g < n_group; g++) {
-        size_t n_row = mn__cache_window_probs(v->cache, v->layer, v->head * n_group + g, window, v->softmax_scale, p, ld);
+        size_t n_row = mn__cache_window_probs(v->cache, v->layer, v->head * n_group + g, window,
+                                              v->softmax_scale, p, ld);
         outputs(v, p, ld, n_row, o, x);
         for (size_t i = 0, n; i < v->n; i += n) {
             n = read_values(v, i, x);
@@ -75,17 +80,20 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
     }
 }
 
-static const struct mn__scorer_ops ops = {
-    .name = "dropkv", .score = score, .scratch_floats = scratch_floats, .free = mn__plain_scorer_free};
+static const struct mn__scorer_ops ops = {.name = "dropkv",
+                                          .score = score,
+                                          .scratch_floats = scratch_floats,
+                                          .free = mn__plain_scorer_free};
 
-static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape, mn_diag *diag)
+static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
+                      mn_diag *diag)
 {
     (void)shape;
     dropkv_scorer *self = mn__alloc_zero(MN_MEM_POLICY, sizeof *self);
-    if (!self)
-        return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
+    if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
     mn_status st = mn__spec_size(s, "window", 1, 65536, &self->window, diag);
-    self->scorer = (mn__scorer){.ops = &ops, .needs = MN__NEED_WINDOW, .n_query_ring = self->window};
+    self->scorer =
+        (mn__scorer){.ops = &ops, .needs = MN__NEED_WINDOW, .n_query_ring = self->window};
     if (st == MN_OK)
         *out = &self->scorer;
     else

@@ -1,4 +1,5 @@
-/* policy_kind.h: inside src/policy: a parsed spec, what a policy file offers, and the rules that evict.c follows. */
+/* policy_kind.h: inside src/policy: a parsed spec, what a policy file offers, and the rules that
+ * evict.c follows. */
 #ifndef MN_POLICY_KIND_H
 #define MN_POLICY_KIND_H
 
@@ -21,19 +22,24 @@ typedef struct mn__spec {
 } mn__spec;
 
 struct mn__policy_kind;
-/* Parse text and put defaults, preset and the user's options together. base is the kind that scores (a wrapper's `base`).
- * MN_EUSAGE: unknown policy, option or preset (nearest named), malformed pair. */
-mn_status mn__spec_resolve(mn__spec *out, const struct mn__policy_kind **kind, const struct mn__policy_kind **base,
-                           const char *text, mn_diag *diag);
-/* Resolved options as text; common options at their neutral value left out. Owned by the caller (mn__free). */
+/* Parse text and put defaults, preset and the user's options together. base is the kind that scores
+ * (a wrapper's `base`). MN_EUSAGE: unknown policy, option or preset (nearest named), malformed
+ * pair. */
+mn_status mn__spec_resolve(mn__spec *out, const struct mn__policy_kind **kind,
+                           const struct mn__policy_kind **base, const char *text, mn_diag *diag);
+/* Resolved options as text; common options at their neutral value left out. Owned by the caller
+ * (mn__free). */
 char *mn__spec_text(const mn__spec *s);
 const char *mn__spec_get(const mn__spec *s, const char *key); /* NULL: no such option */
 bool mn__spec_is_given(const mn__spec *s, const char *key);
 /* Values with their bounds checked: MN_EUSAGE with option, wanted and found. */
-mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out, mn_diag *diag);
-mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi, double *out, mn_diag *diag);
+mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out,
+                        mn_diag *diag);
+mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi, double *out,
+                        mn_diag *diag);
 /* Index of the value in words (ends with NULL). */
-mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *words, int *out, mn_diag *diag);
+mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *words, int *out,
+                        mn_diag *diag);
 
 /* ---- what one policy file offers; its texts and defaults stand in policies.def ---- */
 
@@ -42,12 +48,16 @@ typedef struct mn__policy_kind {
     bool critical;               /* second selection stage by the output's norm */
     bool compact;                /* survivors move together unless told otherwise */
     const char *kvpress, *paper; /* option values of the presets, NULL: no such preset */
-    /* The scorer (mn__alloc, POLICY). shape is NULL when only the options are to be checked. NULL: a wrapper, or full. */
-    mn_status (*make)(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape, mn_diag *diag);
-    /* Newest slots that are protected for the scorer's own reasons in a lane of n slots with n_sink first ones, or NULL. */
+    /* The scorer (mn__alloc, POLICY). shape is NULL when only the options are to be checked. NULL:
+     * a wrapper, or full. */
+    mn_status (*make)(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
+                      mn_diag *diag);
+    /* Newest slots that are protected for the scorer's own reasons in a lane of n slots with n_sink
+     * first ones, or NULL. */
     size_t (*tail)(const mn__scorer *s, size_t n, size_t n_sink);
     size_t (*tail_max)(const mn__scorer *s);
-    /* Order in which heads are spared, best first: rank[i] is a lane of the full-attention layers (layer major), or NULL. */
+    /* Order in which heads are spared, best first: rank[i] is a lane of the full-attention layers
+     * (layer major), or NULL. */
     const uint32_t *(*rank)(const mn__scorer *s, double *full);
 } mn__policy_kind;
 
@@ -58,7 +68,13 @@ typedef struct mn__policy_kind {
 /* ---- the policy ---- */
 
 enum mn__share { MN__SHARE_NONE, MN__SHARE_LAYER, MN__SHARE_ALL };
-enum mn__alloc { MN__ALLOC_UNIFORM, MN__ALLOC_PYRAMID, MN__ALLOC_ADA, MN__ALLOC_PYRAMID_ADA, MN__ALLOC_GLOBAL };
+enum mn__alloc {
+    MN__ALLOC_UNIFORM,
+    MN__ALLOC_PYRAMID,
+    MN__ALLOC_ADA,
+    MN__ALLOC_PYRAMID_ADA,
+    MN__ALLOC_GLOBAL
+};
 
 struct mn__policy {
     const mn__policy_kind *kind, *base;
@@ -66,22 +82,25 @@ struct mn__policy {
     mn__budget budget;
     char *text;
     size_t n_layer, n_kv_head, head_dim;
-    size_t n_full;         /* full-attention layers */
-    uint32_t *full;        /* [n_full] their indices */
-    uint8_t *skip;         /* [n_layer] */
-    size_t n_skip;         /* full-attention layers among them */
+    size_t n_full;  /* full-attention layers */
+    uint32_t *full; /* [n_full] their indices */
+    uint8_t *skip;  /* [n_layer] */
+    size_t n_skip;  /* full-attention layers among them */
     size_t sinks, recent;
-    double recent_share;   /* of the mean budget; 0: recent holds */
+    double recent_share; /* of the mean budget; 0: recent holds */
     int share, alloc;
     bool pool_avg, floor_mix, pyramid_kvpress, of_prompt, stage_all, has_threshold;
-    size_t pool;           /* 1: none (or done by the scorer) */
+    size_t pool; /* 1: none (or done by the scorer) */
     double alpha, beta, threshold;
     size_t chunk, every, group, chunks;
-    size_t cap_slots, cap_lane, cap_step; /* byte budgets: slots of all lanes, of one on average, tokens of a step while reading */
+    size_t cap_slots, cap_lane, cap_step; /* byte budgets: slots of all lanes, of one on average,
+                                             tokens of a step while reading */
 };
 
-/* budget.c: slots that the lanes of all full-attention layers may hold together after this event. */
-size_t mn__budget_slots(const mn__policy *p, const mn__cache *c, mn__event event, const mn__evict_env *env);
+/* budget.c: slots that the lanes of all full-attention layers may hold together after this event.
+ */
+size_t mn__budget_slots(const mn__policy *p, const mn__cache *c, mn__event event,
+                        const mn__evict_env *env);
 /* Fill cap_*; check a fixed budget against the protection. */
 mn_status mn__budget_bind(mn__policy *p, const mn__cache_shape *shape, mn_diag *diag);
 
@@ -100,8 +119,8 @@ typedef struct mn__quota {
     float *score;          /* [n] */
     uint8_t *mask;         /* [n] nonzero: not a candidate (MN__MASK_*) */
     uint64_t n_nan;
-    mn_status st;          /* of the compaction */
-    size_t cursor;         /* share_pool.c */
+    mn_status st;  /* of the compaction */
+    size_t cursor; /* share_pool.c */
 } mn__quota;
 
 enum { MN__MASK_PROTECTED = 1, MN__MASK_CHOSEN = 2 };
@@ -110,55 +129,69 @@ enum { MN__MASK_PROTECTED = 1, MN__MASK_CHOSEN = 2 };
 void mn__protect_count(mn__quota *q, const mn__policy *p, size_t recent, const mn__evict_env *env);
 void mn__protect_mask(const mn__quota *q, const mn__evict_env *env);
 
-/* select.c: the m best candidates over lanes, in a total order: higher score, then newer token, then earlier lane (NaN counts as
- * minus infinity). A slot is taken when its key is above *key, or equal to it and among the first *n_equal such lanes. */
+/* select.c: the m best candidates over lanes, in a total order: higher score, then newer token,
+ * then earlier lane (NaN counts as minus infinity). A slot is taken when its key is above *key, or
+ * equal to it and among the first *n_equal such lanes. */
 typedef struct mn__pick {
     uint64_t key;
     size_t n_equal;
 } mn__pick;
 uint64_t mn__pick_key(float score, int32_t token);
 mn__pick mn__pick_best(const mn__quota *q, size_t n_lane, size_t m);
-/* Give `bit` to the candidates of one lane that are taken; true says the pick's equal key was met here. */
+/* Give `bit` to the candidates of one lane that are taken; true says the pick's equal key was met
+ * here. */
 bool mn__pick_mark(const mn__quota *q, const mn__pick *pick, bool take_equal, uint8_t bit);
 size_t mn__count_candidates(const mn__quota *q);
-/* Slots that stay (q->keep of them, fewer with group=), ascending; returns their number. value: [n] norms of the output for the second stage
- * of critical, or NULL; spare [n] is scratch. The mask is used up. */
-size_t mn__select(const mn__policy *p, mn__quota *q, const float *value, float *spare, uint32_t *keep);
+/* Slots that stay (q->keep of them, fewer with group=), ascending; returns their number. value: [n]
+ * norms of the output for the second stage of critical, or NULL; spare [n] is scratch. The mask is
+ * used up. */
+size_t mn__select(const mn__policy *p, mn__quota *q, const float *value, float *spare,
+                  uint32_t *keep);
 
 /* share_pool.c */
 void mn__share_mean(mn__quota *q, size_t n_lane);
 /* Over slots [0, n); tmp [n]. */
 void mn__pool_scores(float *score, size_t n, size_t kernel, bool avg, float *tmp);
 
-/* allocate.c: who keeps how many of `total`. Fills keep; MN_EBUDGET when the protected slots need more. */
-mn_status mn__allocate(const mn__policy *p, mn__quota *q, size_t n_lane, size_t total, mn_diag *diag);
+/* allocate.c: who keeps how many of `total`. Fills keep; MN_EBUDGET when the protected slots need
+ * more. */
+mn_status mn__allocate(const mn__policy *p, mn__quota *q, size_t n_lane, size_t total,
+                       mn_diag *diag);
 /* The lanes' keep is put together and shared out again by score. */
 void mn__allocate_compete(const mn__policy *p, mn__quota *q, size_t n_lane);
-/* want -> keep: bounds [lo(q), n], sum exactly total (largest remainder, earlier lane first). lo and hi of each lane in these. */
-void mn__apportion(mn__quota *q, size_t n_lane, size_t total, size_t (*lo)(const mn__quota *), size_t (*hi)(const mn__quota *));
+/* want -> keep: bounds [lo(q), n], sum exactly total (largest remainder, earlier lane first). lo
+ * and hi of each lane in these. */
+void mn__apportion(mn__quota *q, size_t n_lane, size_t total, size_t (*lo)(const mn__quota *),
+                   size_t (*hi)(const mn__quota *));
 /* Layer i of n_layer: slots per lane, whose mean is `mean`; n held, w of them window. */
-double mn__pyramid_layer(const mn__policy *p, size_t i, size_t n_layer, double n, double w, double mean);
+double mn__pyramid_layer(const mn__policy *p, size_t i, size_t n_layer, double n, double w,
+                         double mean);
 
 /* ---- window_score.c: scorers that look back with the last queries ---- */
 typedef struct mn__window_rule {
     size_t window;
-    double decay;     /* weight of a row relative to the next one */
-    bool count_rows;  /* rows weighted by their number of keys (finch) */
-    bool sum;         /* over rows, not the mean */
+    double decay;    /* weight of a row relative to the next one */
+    bool count_rows; /* rows weighted by their number of keys (finch) */
+    bool sum;        /* over rows, not the mean */
 } mn__window_rule;
 /* rule->window is read from option `key`. */
-mn_status mn__window_scorer_new(mn__scorer **out, const char *name, const char *key, const mn__window_rule *rule, const mn__spec *s,
-                                mn_diag *diag);
+mn_status mn__window_scorer_new(mn__scorer **out, const char *name, const char *key,
+                                const mn__window_rule *rule, const mn__spec *s, mn_diag *diag);
 
 /* ---- plain_score.c: for scorers without options ---- */
-mn_status mn__plain_scorer_new(mn__scorer **out, const struct mn__scorer_ops *ops, unsigned needs, size_t slot_bytes, mn_diag *diag);
+mn_status mn__plain_scorer_new(mn__scorer **out, const struct mn__scorer_ops *ops, unsigned needs,
+                               size_t slot_bytes, mn_diag *diag);
 void mn__plain_scorer_free(mn__scorer *s);
-/* observe: the slot's state is a float, the sum of what the group's heads paid, divided by their number. */
+/* observe: the slot's state is a float, the sum of what the group's heads paid, divided by their
+ * number. */
 void mn__observe_sum(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
 /* Scratch of one page of keys, or of keys and values. */
 size_t mn__page_of_rows(const mn__scorer *s, const mn__cache_shape *shape, size_t n);
 
 /* Scratch of n floats rounded up to 64 bytes. */
-static inline size_t mn__pad16(size_t n) { return (n + 15) / 16 * 16; }
+static inline size_t mn__pad16(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
 
 #endif

@@ -1,7 +1,11 @@
-/* policy_knorm.c: keys of small norm draw the most attention, so keep those. Ref: arXiv 2406.11430 (the "L2" of later papers).
+/* policy_knorm.c: keys of small norm draw the most attention, so keep those.
+ * Ref: arXiv 2406.11430 (the "L2" of later papers).
+ *
  *   S[i] = -|k[i]|_2
- * Deviations: 4 first and 32 newest tokens are protected; layers 0 and 1 keep everything and the others pay for them
- * (preset=kvpress clears all three). Needs: keys, as stored. Cost: n*D multiply-adds per head and event, no state. */
+ *
+ * Deviations: 4 first and 32 newest tokens are protected; layers 0 and 1 keep everything and the
+ * others pay for them (preset=kvpress clears all three).
+ * Needs: keys, as stored. Cost: n*D multiply-adds per head and event, no state. */
 #include <math.h>
 #include "policy/policy_kind.h"
 
@@ -22,9 +26,13 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
     }
 }
 
-static const struct mn__scorer_ops ops = {.name = "knorm", .score = score, .scratch_floats = mn__page_of_rows, .free = mn__plain_scorer_free};
+static const struct mn__scorer_ops ops = {.name = "knorm",
+                                          .score = score,
+                                          .scratch_floats = mn__page_of_rows,
+                                          .free = mn__plain_scorer_free};
 
-static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape, mn_diag *diag)
+static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
+                      mn_diag *diag)
 {
     (void)s;
     (void)shape;

@@ -1,9 +1,15 @@
-/* policy_lagkv.c: tokens whose channels spread most on the scale of the stretch after them. Ref: arXiv 2504.04704.
- *   after the sinks, stretches of `lag` slots; per channel lo, hi over stretch p+1;  z = (x - lo)/(hi - lo) for x in stretch p
- *   s[i] = standard deviation (divisor D-1) of z[i] over channels, softmax of s over the stretch;  S[i] = mean for K and V
- *   cross=0 (default): S becomes its rank within the stretch over lag, so that every stretch is thinned alike
- * The last whole stretch and what follows it stay. Deviations: a lane shorter than sinks + 2*lag is left alone (kvpress then streams);
- * hi - lo is at least 1e-6 of their size. Needs: keys and values. Cost: 6*n*D operations per head and event, no state. */
+/* policy_lagkv.c: tokens whose channels spread most on the scale of the stretch after them.
+ * Ref: arXiv 2504.04704.
+ *
+ *   after the sinks, stretches of `lag` slots; lo, hi: per channel over stretch p+1
+ *   z = (x - lo)/(hi - lo) for x in stretch p, of K and of V
+ *   s[i] = standard deviation (divisor D-1) of z[i] over channels, softmax over the stretch
+ *   S[i] = mean of K's and V's;  cross=0: its rank in the stretch, so that all are thinned alike
+ *   the last whole stretch and what follows it stay
+ *
+ * Deviations: a lane shorter than sinks + 2*lag is left alone (kvpress then streams); hi - lo is
+ * at least 1e-6 of their size.
+ * Needs: keys and values. Cost: 6*n*D operations per head and event, no state. */
 #include <float.h>
 #include <math.h>
 #include "base/diag.h"
@@ -15,7 +21,8 @@ typedef struct lagkv_scorer {
     bool cross;
 } lagkv_scorer;
 
-/* Pieces of the scratch: a page of rows, lowest and highest of each channel for K and V, two results of a stretch. */
+/* Pieces of the scratch: a page of rows, lowest and highest of each channel for K and V, two
+ * results of a stretch. */
 typedef struct work {
     float *k, *v, *lo[2], *hi[2], *spread[2];
 } work;
@@ -72,7 +79,8 @@ static float spread_of(const float *row, const float *lo, const float *hi, size_
     double sum = 0, square = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t c = 0; c < d; c++) {
-            double range = fmax((double)hi[c] - lo[c], 1e-6 * fmax(1, fmax(fabs(hi[c]), fabs(lo[c]))));
+            double range =
+                fmax((double)hi[c] - lo[c], 1e-6 * fmax(1, fmax(fabs(hi[c]), fabs(lo[c]))));
             double z = ((double)row[c] - lo[c]) / range;
             if (pass == 0)
                 sum += z / (double)d;
@@ -85,26 +93,24 @@ static float spread_of(const float *row, const float *lo, const float *hi, size_
 static void softmax(float *x, size_t n)
 {
     double top = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, x[i]);
-    for (size_t i = 0; i < n; i++)
-        sum += exp(x[i] - top);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(exp(x[i] - top) / sum);
+    for (size_t i = 0; i < n; i++) top = fmax(top, x[i]);
+    for (size_t i = 0; i < n; i++) sum += exp(x[i] - top);
+    for (size_t i = 0; i < n; i++) x[i] = (float)(exp(x[i] - top) / sum);
 }
 
-/* Place of each value among those of its stretch, over their number; on equal values the newer is higher. */
+/* Place of each value among those of its stretch, over their number; on equal values the newer is
+ * higher. */
 static void rank(const float *x, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i++) {
         size_t below = 0;
-        for (size_t j = 0; j < n; j++)
-            below += x[j] < x[i] || (x[j] == x[i] && j < i);
+        for (size_t j = 0; j < n; j++) below += x[j] < x[i] || (x[j] == x[i] && j < i);
         out[i] = (float)below / (float)n;
     }
 }
 
-static void score_stretch(const lagkv_scorer *self, const mn__score_view *v, const work *w, size_t begin, float *out)
+static void score_stretch(const lagkv_scorer *self, const mn__score_view *v, const work *w,
+                          size_t begin, float *out)
 {
     size_t d = v->cache->shape.head_dim, end = begin + self->lag;
     find_range(v, w, end, end + self->lag);
@@ -120,8 +126,7 @@ static void score_stretch(const lagkv_scorer *self, const mn__score_view *v, con
     for (size_t i = 0; i < self->lag; i++)
         w->spread[0][i] = (w->spread[0][i] + w->spread[1][i]) / 2;
     if (self->cross)
-        for (size_t i = 0; i < self->lag; i++)
-            out[begin + i] = w->spread[0][i];
+        for (size_t i = 0; i < self->lag; i++) out[begin + i] = w->spread[0][i];
     else
         rank(w->spread[0], self->lag, out + begin);
 }
@@ -131,10 +136,8 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
     const lagkv_scorer *self = (const lagkv_scorer *)s;
     work w = lay_out(v, self->lag);
     size_t first = 0;
-    while (first < v->n && v->token[first] < (int64_t)self->sinks)
-        first++;
-    for (size_t i = 0; i < v->n; i++)
-        out[i] = 0; /* sinks and tail are protected */
+    while (first < v->n && v->token[first] < (int64_t)self->sinks) first++;
+    for (size_t i = 0; i < v->n; i++) out[i] = 0; /* sinks and tail are protected */
     for (size_t i = first; i + 2 * self->lag <= v->n; i += self->lag)
         score_stretch(self, v, &w, i, out);
 }
@@ -150,17 +153,19 @@ static size_t tail_max(const mn__scorer *s)
     return 2 * ((const lagkv_scorer *)s)->lag;
 }
 
-static const struct mn__scorer_ops ops = {
-    .name = "lagkv", .score = score, .scratch_floats = scratch_floats, .free = mn__plain_scorer_free};
+static const struct mn__scorer_ops ops = {.name = "lagkv",
+                                          .score = score,
+                                          .scratch_floats = scratch_floats,
+                                          .free = mn__plain_scorer_free};
 
-static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape, mn_diag *diag)
+static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
+                      mn_diag *diag)
 {
     (void)shape;
     mn_status st;
     size_t cross = 0;
     lagkv_scorer *self = mn__alloc_zero(MN_MEM_POLICY, sizeof *self);
-    if (!self)
-        return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
+    if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
     self->scorer.ops = &ops;
     MN_TRY(mn__spec_size(s, "lag", 1, 4096, &self->lag, diag));
     MN_TRY(mn__spec_size(s, "sinks", 0, SIZE_MAX / 2, &self->sinks, diag));
@@ -173,5 +178,8 @@ done:
     return st;
 }
 
-const mn__policy_kind mn__kind_lagkv = {
-    .make = make, .tail = tail, .tail_max = tail_max, .kvpress = "sinks=4 lag=128", .paper = "sinks=16 lag=1024"};
+const mn__policy_kind mn__kind_lagkv = {.make = make,
+                                        .tail = tail,
+                                        .tail_max = tail_max,
+                                        .kvpress = "sinks=4 lag=128",
+                                        .paper = "sinks=16 lag=1024"};

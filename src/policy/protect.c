@@ -1,5 +1,5 @@
-/* protect.c: slots that no policy may drop: first tokens, newest tokens, spans named by the user. A mask, never a score: a score of
- * "more than the best" is lost to rounding. */
+/* protect.c: slots that no policy may drop: first tokens, newest tokens, spans named by the user. A
+ * mask, never a score: a score of "more than the best" is lost to rounding. */
 #include <string.h>
 #include "policy/policy_kind.h"
 
@@ -24,8 +24,7 @@ typedef struct run {
 static run pinned(const mn__quota *q, const mn__pin *pin)
 {
     run r = {lower_bound(q->token, q->n, pin->begin), lower_bound(q->token, q->n, pin->end)};
-    if (r.end < r.begin)
-        r.end = r.begin;
+    if (r.end < r.begin) r.end = r.begin;
     return r;
 }
 
@@ -42,8 +41,7 @@ static size_t count_pinned(const mn__quota *q, const mn__evict_env *env)
             else if (r.begin > at && r.begin < r.end && r.begin < next)
                 next = r.begin;
         }
-        if (to > end)
-            to = end;
+        if (to > end) to = end;
         count += to - at;
         at = to > at ? to : next;
     }
@@ -54,8 +52,7 @@ void mn__protect_count(mn__quota *q, const mn__policy *p, size_t recent, const m
 {
     q->n_sink = lower_bound(q->token, q->n, (int64_t)p->sinks);
     size_t tail = p->base->tail ? p->base->tail(p->scorer, q->n, q->n_sink) : 0;
-    if (tail < recent)
-        tail = recent;
+    if (tail < recent) tail = recent;
     q->n_tail = tail < q->n - q->n_sink ? tail : q->n - q->n_sink;
     q->protect = q->n_sink + q->n_tail + count_pinned(q, env);
 }

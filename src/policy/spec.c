@@ -1,5 +1,6 @@
-/* spec.c: a policy as a word with options. Defaults of all policies, of the scorer, of the wrapper, a preset and the user's own
- * options are laid over each other in this order; a key that none of them knows is a mistake. */
+/* spec.c: a policy as a word with options. Defaults of all policies, of the scorer, of the wrapper,
+ * a preset and the user's own options are laid over each other in this order; a key that none of
+ * them knows is a mistake. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ static const struct {
 enum { N_COMMON = sizeof common / sizeof common[0] };
 
 /* Other words for the same option. */
-static const char *const alias[][2] = {{"kernel", "pool"}, {"block", "chunk"}, {"n_sink", "sinks"}, {"lambda", "beta"}};
+static const char *const alias[][2] = {
+    {"kernel", "pool"}, {"block", "chunk"}, {"n_sink", "sinks"}, {"lambda", "beta"}};
 
 const mn_policy_info *mn_policy_list(size_t *n)
 {
@@ -47,44 +49,42 @@ const mn_policy_info *mn_policy_list(size_t *n)
 static const char *true_key(const char *key)
 {
     for (size_t i = 0; i < sizeof alias / sizeof alias[0]; i++)
-        if (strcmp(key, alias[i][0]) == 0)
-            return alias[i][1];
+        if (strcmp(key, alias[i][0]) == 0) return alias[i][1];
     return key;
 }
 
 static mn__spec_item *find(mn__spec *s, const char *key)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (strcmp(s->item[i].key, key) == 0)
-            return &s->item[i];
+        if (strcmp(s->item[i].key, key) == 0) return &s->item[i];
     return NULL;
 }
 
 const char *mn__spec_get(const mn__spec *s, const char *key)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (strcmp(s->item[i].key, key) == 0)
-            return s->item[i].value;
+        if (strcmp(s->item[i].key, key) == 0) return s->item[i].value;
     return NULL;
 }
 
 bool mn__spec_is_given(const mn__spec *s, const char *key)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (strcmp(s->item[i].key, key) == 0)
-            return s->item[i].given;
+        if (strcmp(s->item[i].key, key) == 0) return s->item[i].given;
     return false;
 }
 
 /* Where a value comes from. */
 enum source { COMMON, OWN, PRESET, GIVEN };
 
-static mn_status put(mn__spec *s, const char *key, const char *value, enum source from, mn_diag *diag)
+static mn_status put(mn__spec *s, const char *key, const char *value, enum source from,
+                     mn_diag *diag)
 {
     mn__spec_item *it = find(s, key);
     if (!it) {
         if (s->n == MN__SPEC_ITEMS)
-            return mn__fail(diag, MN_EUSAGE, "policy %s: more than %d options", s->name, MN__SPEC_ITEMS);
+            return mn__fail(diag, MN_EUSAGE, "policy %s: more than %d options", s->name,
+                            MN__SPEC_ITEMS);
         it = &s->item[s->n++];
         *it = (mn__spec_item){0};
         snprintf(it->key, sizeof it->key, "%s", key);
@@ -100,16 +100,18 @@ static mn_status parse_pair(const char *text, size_t n, char *key, char *value, 
 {
     const char *eq = memchr(text, '=', n);
     if (!eq || eq == text)
-        return mn__fail(diag, MN_EUSAGE, "policy option `%.*s`: key=value wanted", (int)(n < 200 ? n : 200), text);
+        return mn__fail(diag, MN_EUSAGE, "policy option `%.*s`: key=value wanted",
+                        (int)(n < 200 ? n : 200), text);
     size_t n_key = (size_t)(eq - text), n_value = n - n_key - 1;
     if (n_key >= MN__SPEC_KEY || n_value >= MN__SPEC_VALUE)
-        return mn__fail(diag, MN_EUSAGE, "policy option `%.40s...` is too long (key below %d, value below %d characters)", text,
-                        MN__SPEC_KEY, MN__SPEC_VALUE);
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "policy option `%.40s...` is too long (key below %d, value below %d characters)", text,
+            MN__SPEC_KEY, MN__SPEC_VALUE);
     memcpy(key, text, n_key);
     key[n_key] = 0;
     const char *name = true_key(key);
-    if (name != key)
-        snprintf(key, MN__SPEC_KEY, "%s", name);
+    if (name != key) snprintf(key, MN__SPEC_KEY, "%s", name);
     memcpy(value, eq + 1, n_value);
     value[n_value] = 0;
     return MN_OK;
@@ -122,10 +124,8 @@ static mn_status overlay(mn__spec *s, const char *list, enum source from, mn_dia
         char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
         size_t n = strcspn(list, " ");
         mn_status st = parse_pair(list, n, key, value, diag);
-        if (st == MN_OK)
-            st = put(s, key, value, from, diag);
-        if (st != MN_OK)
-            return st;
+        if (st == MN_OK) st = put(s, key, value, from, diag);
+        if (st != MN_OK) return st;
         list += n;
         list += strspn(list, " ");
     }
@@ -136,29 +136,27 @@ static mn_status overlay(mn__spec *s, const char *list, enum source from, mn_dia
 static mn_status parse(mn__spec *s, const char *text, mn_diag *diag)
 {
     *s = (mn__spec){0};
-    if (!text || !*text)
-        text = "full";
+    if (!text || !*text) text = "full";
     size_t n = strcspn(text, ":");
     if (n == 0 || n >= sizeof s->name)
-        return mn__fail(diag, MN_EUSAGE, "policy `%.60s`: a name of 1 to %d letters wanted", text, (int)sizeof s->name - 1);
+        return mn__fail(diag, MN_EUSAGE, "policy `%.60s`: a name of 1 to %d letters wanted", text,
+                        (int)sizeof s->name - 1);
     memcpy(s->name, text, n);
     text += n;
-    if (*text == ':')
-        text++;
+    if (*text == ':') text++;
     while (*text) {
         char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
         n = strcspn(text, ",");
         mn_status st = parse_pair(text, n, key, value, diag);
-        if (st != MN_OK)
-            return st;
+        if (st != MN_OK) return st;
         if (find(s, key))
             return mn__fail(diag, MN_EUSAGE, "policy %s: option %s is given twice", s->name, key);
         st = put(s, key, value, GIVEN, diag);
-        if (st != MN_OK)
-            return st;
+        if (st != MN_OK) return st;
         text += n;
         if (*text == ',' && *++text == 0)
-            return mn__fail(diag, MN_EUSAGE, "policy %s: key=value wanted after the last comma", s->name);
+            return mn__fail(diag, MN_EUSAGE, "policy %s: key=value wanted after the last comma",
+                            s->name);
     }
     return MN_OK;
 }
@@ -178,20 +176,20 @@ static mn_status find_policy(const entry **out, const char *name, mn_diag *diag)
                 : mn__fail(diag, MN_EUSAGE, "unknown policy `%s` (mn_policy_list names all)", name);
 }
 
-static mn_status add_preset(mn__spec *s, const char *preset, const entry *k, const entry *b, mn_diag *diag)
+static mn_status add_preset(mn__spec *s, const char *preset, const entry *k, const entry *b,
+                            mn_diag *diag)
 {
-    if (!preset || strcmp(preset, "none") == 0)
-        return MN_OK;
+    if (!preset || strcmp(preset, "none") == 0) return MN_OK;
     bool kvpress = strcmp(preset, "kvpress") == 0;
     if (!kvpress && strcmp(preset, "paper") != 0)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: preset is none, kvpress or paper, `%s` found", s->name, preset);
+        return mn__fail(diag, MN_EUSAGE, "policy %s: preset is none, kvpress or paper, `%s` found",
+                        s->name, preset);
     const char *of_base = kvpress ? b->kind->kvpress : b->kind->paper;
     const char *of_kind = kvpress ? k->kind->kvpress : k->kind->paper;
     if (!of_base && !of_kind)
         return mn__fail(diag, MN_EUSAGE, "policy %s has no preset `%s`", s->name, preset);
     mn_status st = overlay(s, of_base ? of_base : "", PRESET, diag);
-    if (st == MN_OK && k != b)
-        st = overlay(s, of_kind ? of_kind : "", PRESET, diag);
+    if (st == MN_OK && k != b) st = overlay(s, of_kind ? of_kind : "", PRESET, diag);
     return st;
 }
 
@@ -201,15 +199,15 @@ static mn_status add_user(mn__spec *s, const mn__spec *user, mn_diag *diag)
         const char *key = user->item[i].key;
         if (!find(s, key)) {
             const char *names[MN__SPEC_ITEMS + 1] = {0};
-            for (size_t j = 0; j < s->n; j++)
-                names[j] = s->item[j].key;
+            for (size_t j = 0; j < s->n; j++) names[j] = s->item[j].key;
             const char *near = mn__nearest(key, names);
-            return near ? mn__fail(diag, MN_EUSAGE, "policy %s has no option `%s`: did you mean `%s`?", s->name, key, near)
+            return near ? mn__fail(diag, MN_EUSAGE,
+                                   "policy %s has no option `%s`: did you mean `%s`?", s->name, key,
+                                   near)
                         : mn__fail(diag, MN_EUSAGE, "policy %s has no option `%s`", s->name, key);
         }
         mn_status st = put(s, key, user->item[i].value, GIVEN, diag);
-        if (st != MN_OK)
-            return st;
+        if (st != MN_OK) return st;
     }
     return MN_OK;
 }
@@ -227,26 +225,24 @@ static const char *default_base(const entry *k, char *room)
 static mn_status find_base(const entry **out, const entry *k, const mn__spec *user, mn_diag *diag)
 {
     *out = k;
-    if (!k->kind->wrapper)
-        return MN_OK;
+    if (!k->kind->wrapper) return MN_OK;
     char room[MN__SPEC_KEY];
     const char *name = mn__spec_get(user, "base");
     mn_status st = find_policy(out, name ? name : default_base(k, room), diag);
-    if (st != MN_OK)
-        return st;
+    if (st != MN_OK) return st;
     if (!(*out)->kind->make)
-        return mn__fail(diag, MN_EUSAGE, "policy %s cannot wrap %s: base is a policy that scores", k->name, (*out)->name);
+        return mn__fail(diag, MN_EUSAGE, "policy %s cannot wrap %s: base is a policy that scores",
+                        k->name, (*out)->name);
     return MN_OK;
 }
 
-mn_status mn__spec_resolve(mn__spec *out, const mn__policy_kind **kind, const mn__policy_kind **base, const char *text,
-                           mn_diag *diag)
+mn_status mn__spec_resolve(mn__spec *out, const mn__policy_kind **kind,
+                           const mn__policy_kind **base, const char *text, mn_diag *diag)
 {
     const entry *k, *b;
     mn_status st;
     mn__spec *user = mn__alloc(MN_MEM_OTHER, sizeof *user);
-    if (!user)
-        return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
+    if (!user) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
     MN_TRY(parse(user, text, diag));
     MN_TRY(find_policy(&k, user->name, diag));
     MN_TRY(find_base(&b, k, user, diag));
@@ -255,8 +251,7 @@ mn_status mn__spec_resolve(mn__spec *out, const mn__policy_kind **kind, const mn
     for (size_t i = 0; i < N_COMMON && k->kind != &mn__kind_full; i++)
         MN_TRY(put(out, common[i].key, common[i].value, COMMON, diag));
     MN_TRY(overlay(out, b->defaults, OWN, diag));
-    if (k != b)
-        MN_TRY(overlay(out, k->defaults, OWN, diag));
+    if (k != b) MN_TRY(overlay(out, k->defaults, OWN, diag));
     MN_TRY(add_preset(out, mn__spec_get(user, "preset"), k, b, diag));
     MN_TRY(add_user(out, user, diag));
     *kind = k->kind;
@@ -268,58 +263,59 @@ done:
 
 static bool is_neutral(const mn__spec_item *it)
 {
-    if (strcmp(it->key, "preset") == 0)
-        return true; /* its effects are spelt out */
+    if (strcmp(it->key, "preset") == 0) return true; /* its effects are spelt out */
     for (size_t i = 0; i < N_COMMON && !it->own; i++)
-        if (strcmp(it->key, common[i].key) == 0)
-            return strcmp(it->value, common[i].value) == 0;
+        if (strcmp(it->key, common[i].key) == 0) return strcmp(it->value, common[i].value) == 0;
     return false;
 }
 
 char *mn__spec_text(const mn__spec *s)
 {
     size_t size = sizeof s->name + 2;
-    for (size_t i = 0; i < s->n; i++)
-        size += strlen(s->item[i].key) + strlen(s->item[i].value) + 2;
+    for (size_t i = 0; i < s->n; i++) size += strlen(s->item[i].key) + strlen(s->item[i].value) + 2;
     char *text = mn__alloc(MN_MEM_OTHER, size);
-    if (!text)
-        return NULL;
+    if (!text) return NULL;
     size_t at = (size_t)snprintf(text, size, "%s", s->name);
     char sep = ':';
     for (size_t i = 0; i < s->n; i++)
         if (!is_neutral(&s->item[i])) {
-            at += (size_t)snprintf(text + at, size - at, "%c%s=%s", sep, s->item[i].key, s->item[i].value);
+            at += (size_t)snprintf(text + at, size - at, "%c%s=%s", sep, s->item[i].key,
+                                   s->item[i].value);
             sep = ',';
         }
     return text;
 }
 
-mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi, double *out, mn_diag *diag)
+mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi, double *out,
+                        mn_diag *diag)
 {
     const char *text = mn__spec_get(s, key);
     char *end;
     double x = text ? strtod(text, &end) : 0;
     if (!text || end == text || *end || !(x >= lo && x <= hi))
-        return mn__fail(diag, MN_EUSAGE, "policy %s: %s is a number from %g to %g, `%s` found", s->name, key, lo, hi,
-                        text ? text : "");
+        return mn__fail(diag, MN_EUSAGE, "policy %s: %s is a number from %g to %g, `%s` found",
+                        s->name, key, lo, hi, text ? text : "");
     *out = x;
     return MN_OK;
 }
 
-mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out, mn_diag *diag)
+mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out,
+                        mn_diag *diag)
 {
     const char *text = mn__spec_get(s, key);
     char *end;
     errno = 0;
     unsigned long long x = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
     if (!text || *text < '0' || *text > '9' || *end || errno || x < lo || x > hi)
-        return mn__fail(diag, MN_EUSAGE, "policy %s: %s is a whole number from %zu to %zu, `%s` found", s->name, key, lo, hi,
-                        text ? text : "");
+        return mn__fail(diag, MN_EUSAGE,
+                        "policy %s: %s is a whole number from %zu to %zu, `%s` found", s->name, key,
+                        lo, hi, text ? text : "");
     *out = (size_t)x;
     return MN_OK;
 }
 
-mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *words, int *out, mn_diag *diag)
+mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *words, int *out,
+                        mn_diag *diag)
 {
     const char *text = mn__spec_get(s, key);
     char list[256] = "";
@@ -331,5 +327,6 @@ mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *w
         size_t at = strlen(list);
         snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", words[i]);
     }
-    return mn__fail(diag, MN_EUSAGE, "policy %s: %s is one of %s, `%s` found", s->name, key, list, text ? text : "");
+    return mn__fail(diag, MN_EUSAGE, "policy %s: %s is one of %s, `%s` found", s->name, key, list,
+                    text ? text : "");
 }

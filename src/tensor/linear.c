@@ -13,18 +13,25 @@ typedef struct target {
     mn__act act;
 } target;
 
+/* Panels of all weights of a target in a row: where one of them lies. */
+typedef struct place {
+    const mn__weight *w;
+    size_t col, col_y; /* first output, within its weight and within y */
+} place;
+
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-static void write_sums(const mn__weight *w, const target *t, size_t col, size_t n_col, float *y, const float *c)
+/* One row of a block, with its bias, to its place in y. c is spent. */
+static void write_sums(const mn__work *work, const target *t, const place *at, size_t n_col, float *y, float *c)
 {
-    const float *bias = w->bias ? w->bias + col : NULL;
-    for (size_t j = 0; j < n_col; j++) {
-        float sum = bias ? c[j] + bias[j] : c[j];
-        y[j] = t->add ? y[j] + sum : sum;
-    }
+    if (at->w->bias) work->kern->add(c, c, at->w->bias + at->col, n_col);
+    if (t->add)
+        work->kern->add(y, y, c, n_col);
+    else
+        memcpy(y, c, n_col * sizeof *y);
 }
 
 static void write_gated(const mn__work *work, const target *t, size_t row, size_t n_row, size_t col, size_t n_col, size_t ld_c)
@@ -34,10 +41,8 @@ static void write_gated(const mn__work *work, const target *t, size_t row, size_
     size_t n = min_size(n_col, t->w[0]->n_out - col), whole = min_size(n_col, h->ld - col);
     const mn__weight *gate = t->w[0], *up = t->w[1];
     for (size_t r = 0; r < n_row; r++) {
-        for (size_t j = 0; gate->bias && j < n; j++)
-            g[r * ld_c + j] += gate->bias[col + j];
-        for (size_t j = 0; up->bias && j < n; j++)
-            u[r * ld_c + j] += up->bias[col + j];
+        if (gate->bias) work->kern->add(g + r * ld_c, g + r * ld_c, gate->bias + col, n);
+        if (up->bias) work->kern->add(u + r * ld_c, u + r * ld_c, up->bias + col, n);
     }
     if (t->act == MN__ACT_SILU)
         work->kern->silu_mul(g, g, u, n_row * ld_c);
@@ -53,12 +58,6 @@ static void write_gated(const mn__work *work, const target *t, size_t row, size_
         work->kern->f32_to_bf16(h->bf16 + (row + r) * h->ld + col, row_of_g, whole);
     }
 }
-
-/* Panels of all weights of a target in a row: where panel i lies. */
-typedef struct place {
-    const mn__weight *w;
-    size_t col, col_y; /* first output, within its weight and within y */
-} place;
 
 static place find_panel(const target *t, size_t n_col, size_t panel)
 {
@@ -94,7 +93,7 @@ static void do_block(mn__work *work, const mn__backend *b, const target *t, cons
     }
     size_t n_col = min_size(b->n_col, at->w->n_out - at->col);
     for (size_t r = 0; r < n_row; r++)
-        write_sums(at->w, t, at->col, n_col, t->y + (row + r) * t->ld_y + at->col_y, c + r * b->n_col);
+        write_sums(work, t, at, n_col, t->y + (row + r) * t->ld_y + at->col_y, c + r * b->n_col);
 }
 
 static void do_pass(const mn__crew *crew, mn__work *work, const mn__backend *b, const target *t)

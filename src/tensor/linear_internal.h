@@ -8,7 +8,7 @@
 
 enum {
     MN__DOT_ROWS = 32,          /* decode rows quantised at a time */
-    MN__BLOCK_FLOATS = 128 * 32 /* the largest block of any back end */
+    MN__BLOCK_FLOATS = 256 * 32, /* the largest block of any back end */
 };
 
 /* How decode rows are stored for a weight: ggml's own types, or ours. */

@@ -1,6 +1,10 @@
 /* linear_panels.c: prefill in bf16. A panel of 32 outputs stays near while the rows pass by. */
 #include "tensor/linear_internal.h"
 
+/* Rows that pass by a panel before the results are written: enough that the panel's way into L1 is paid, few enough that the
+ * sums stay in L2 with the rows. */
+enum { N_ROW = 256 };
+
 static void begin(mn__work *work)
 {
     mn__tiles_begin(work->kern);
@@ -33,7 +37,7 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
 
 const mn__backend mn__backend_panels = {
     .n_col = MN__MM_COLS,
-    .n_row = MN__MM_ROWS,
+    .n_row = N_ROW,
     .pass_rows = SIZE_MAX,
     .begin = begin,
     .end = end,

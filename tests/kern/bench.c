@@ -20,7 +20,6 @@ struct bench {
 };
 
 typedef void bench_fn(struct bench *b);
-enum bound { BOUND_BYTES, BOUND_FLOPS };
 
 struct entry {
     const char *kernel;
@@ -242,10 +241,7 @@ static double time_best(const struct entry *e, struct bench *b, int level, doubl
     int many = 1;
     *top = 0;
     do {
-        double peak = e->flops == 0 ? 0
-                      : level == MN__CPU_AMX ? peak_tile()
-                      : level == MN__CPU_AVX512BF16 ? peak_pair()
-                                                    : peak_fma(level);
+        double peak = e->flops == 0 ? 0 : level == MN__CPU_AMX ? peak_tile() : peak_fma(level);
         if (peak > *top)
             *top = peak;
         double t = mn__clock_s();
@@ -260,20 +256,19 @@ static double time_best(const struct entry *e, struct bench *b, int level, doubl
     return best;
 }
 
-static void bench_entry(const struct entry *e, int first, int last)
+static void bench_entry(const struct entry *e, int first, int last, double seconds)
 {
-    struct mn__kern table, below;
+    struct mn__kern table;
     mn__kern_init(&table, MN__CPU_REF);
     struct bench b = bench_make(e, &table);
     double ref_s = 0, top;
     for (int level = MN__CPU_REF; level <= last; level++) {
         mn__kern_init(&table, level);
-        mn__kern_init(&below, level ? level - 1 : 0);
         b.kern = &table;
         if (level != MN__CPU_REF && level < first)
             continue;
         mn__tiles_begin(&table);
-        double s = time_best(e, &b, level, level ? 0.25 : 0.02, &top);
+        double s = time_best(e, &b, level, level ? seconds : 0.02, &top);
         mn__tiles_end(&table);
         if (level == MN__CPU_REF)
             ref_s = s;
@@ -288,11 +283,11 @@ static void bench_entry(const struct entry *e, int first, int last)
     bench_free(&b);
 }
 
-void bench_run(const char *filter, int first, int last)
+void bench_run(const char *filter, int first, int last, double seconds)
 {
     printf("%-14s %4s %5s %4s %5s %5s  %-10s %12s %7s %8s %6s %8s\n", "kernel", "rows", "tok", "d", "k", "out", "level", "ns",
            "GB/s", "GFLOP/s", "peak", "x ref");
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
         if (!filter || strstr(entries[i].kernel, filter))
-            bench_entry(entries + i, first, last);
+            bench_entry(entries + i, first, last, seconds);
 }

@@ -10,7 +10,7 @@ double peak_tile(void);
 double peak_pair(void);
 double peak_fma(int level);
 
-/* Time every kernel whose name contains filter at levels [first, last] and print a table; ratios are to ref/. */
-void bench_run(const char *filter, int first, int last);
+/* Time every kernel whose name contains filter at levels [first, last], seconds each, and print a table; ratios are to ref/. */
+void bench_run(const char *filter, int first, int last, double seconds);
 
 #endif

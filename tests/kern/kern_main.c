@@ -1,5 +1,6 @@
 /* kern_main.c: mneme-kern proves every kernel of every level against the plain one on random shapes and numbers, then times them.
- * usage: mneme-kern [--cpu LEVEL] [--bench] [--seed N] [FILTER]     FILTER: part of a kernel's name */
+ * usage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]
+ * FILTER: part of a kernel's name; S: time spent on one timing, 0.25 */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,12 @@
 #include "base/cpu.h"
 #include "bench.h"
 #include "probe.h"
+#if defined(__x86_64__) && !defined(MN_REF_ONLY)
+#include "kern/x86/x86.h"
+#define USE_PAIRS(k) mn__kern_use_pairs(k)
+#else
+#define USE_PAIRS(k) (void)(k)
+#endif
 
 enum { CASES = 150, SPOILED_CASES = 20 };
 
@@ -72,37 +79,57 @@ static void prove_proof(const struct kernel *k, const struct mn__kern *ref, uint
     count(k->name, "spoiled", p.n_check > 0 && p.n_bad == p.n_check);
 }
 
-static void prove_level(const char *filter, int level, int only, uint64_t seed)
+/* Kernels of kern that differ from below's. */
+static void prove_changed(const char *filter, const char *name, const struct mn__kern *kern, const struct mn__kern *below,
+                          uint64_t seed)
 {
-    struct mn__kern ref, below, kern;
-    const char *name = mn__cpu_level_name((mn__cpu_level)level);
+    struct mn__kern ref;
     mn__kern_init(&ref, MN__CPU_REF);
-    if (level > (int)mn__cpu_best()) {
-        printf("skipped: %s not on this machine\n", name);
-        total.n_skipped++;
-        return;
-    }
-    mn__kern_init(&kern, level);
-    mn__kern_init(&below, level && !only ? level - 1 : MN__CPU_REF);
     for (size_t i = 0; i < COUNT(kernels); i++) {
         const struct kernel *k = kernels + i;
-        if (filter && !strstr(k->name, filter))
+        if ((filter && !strstr(k->name, filter)) || same_entry(kern, below, k->at))
             continue;
-        if (level == MN__CPU_REF) {
-            prove_proof(k, &ref, seed);
-            continue;
-        }
-        if (same_entry(&kern, &below, k->at))
-            continue;
-        struct probe p = {.ref = &ref, .kern = &kern, .kernel = k->name, .level = name, .seed = seed};
+        struct probe p = {.ref = &ref, .kern = kern, .kernel = k->name, .level = name, .seed = seed};
         prove_cases(&p, k, CASES);
         count(k->name, name, p.n_bad == 0 && p.n_check > 0);
     }
 }
 
+static void prove_ref(const char *filter, uint64_t seed)
+{
+    struct mn__kern ref;
+    mn__kern_init(&ref, MN__CPU_REF);
+    for (size_t i = 0; i < COUNT(kernels); i++)
+        if (!filter || strstr(kernels[i].name, filter))
+            prove_proof(kernels + i, &ref, seed);
+}
+
+static void prove_level(const char *filter, int level, int only, uint64_t seed)
+{
+    struct mn__kern below, kern;
+    const char *name = mn__cpu_level_name((mn__cpu_level)level);
+    if (level > (int)mn__cpu_best()) {
+        printf("skipped: %s not on this machine\n", name);
+        total.n_skipped++;
+        return;
+    }
+    if (level == MN__CPU_REF) {
+        prove_ref(filter, seed);
+        return;
+    }
+    mn__kern_init(&kern, level);
+    mn__kern_init(&below, only ? (int)MN__CPU_REF : level - 1);
+    prove_changed(filter, name, &kern, &below, seed);
+    if (level == MN__CPU_AVX512BF16) { /* what this processor may have been spared */
+        below = kern;
+        USE_PAIRS(&kern);
+        prove_changed(filter, "dpbf16", &kern, &below, seed);
+    }
+}
+
 static int usage(const char *wrong)
 {
-    fprintf(stderr, "mneme-kern: %s\nusage: mneme-kern [--cpu LEVEL] [--bench] [--seed N] [FILTER]\n", wrong);
+    fprintf(stderr, "mneme-kern: %s\nusage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]\n", wrong);
     return 2;
 }
 
@@ -110,12 +137,15 @@ int main(int argc, char **argv)
 {
     const char *filter = NULL, *cpu = NULL;
     bool bench = false;
+    double seconds = 0.25;
     uint64_t seed = 20240611;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench"))
             bench = true;
         else if (!strcmp(argv[i], "--cpu") && i + 1 < argc)
             cpu = argv[++i];
+        else if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
+            seconds = strtod(argv[++i], NULL);
         else if (!strcmp(argv[i], "--seed") && i + 1 < argc)
             seed = strtoull(argv[++i], NULL, 0);
         else if (argv[i][0] == '-')
@@ -138,7 +168,7 @@ int main(int argc, char **argv)
     for (int level = first; level <= last; level++)
         prove_level(filter, level, cpu != NULL, seed);
     if (bench && total.n_failed == 0)
-        bench_run(filter, first, last < (int)mn__cpu_best() ? last : (int)mn__cpu_best());
+        bench_run(filter, first, last < (int)mn__cpu_best() ? last : (int)mn__cpu_best(), seconds);
     printf("%d passed, %d failed, %d skipped\n", total.n_passed, total.n_failed, total.n_skipped);
     return total.n_failed ? 1 : 0;
 }

@@ -1,7 +1,6 @@
-/* peer.c: running libllama and comparing logits (peer.h). */
+/* peer.c: running libllama (peer.h). */
 #include "peer.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,63 +118,4 @@ void peer_clear(peer *p)
 {
     llama_memory_clear(llama_get_memory(p->context), true);
     p->n_past = 0;
-}
-
-static double log_sum_exp(const float *x, size_t n)
-{
-    double max = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < n; i++) sum += exp(x[i] - max);
-    return max + log(sum);
-}
-
-static size_t find_top(const float *x, size_t n)
-{
-    size_t top = 0;
-    for (size_t i = 1; i < n; i++)
-        if (x[i] > x[top]) top = i;
-    return top;
-}
-
-static double deviation(const float *x, size_t n)
-{
-    double sum = 0, square = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i];
-        square += (double)x[i] * x[i];
-    }
-    double mean = sum / (double)n, var = square / (double)n - mean * mean;
-    return var > 0 ? sqrt(var) : 0;
-}
-
-void peer_compare(const float *a, const float *b, const int32_t *token, size_t n, size_t n_vocab,
-                  peer_distance *out)
-{
-    double kl_sum = 0, nll_a = 0, nll_b = 0, spread = 0;
-    size_t n_same = 0;
-    *out = (peer_distance){0};
-    for (size_t i = 0; i < n; i++, a += n_vocab, b += n_vocab) {
-        double norm_a = log_sum_exp(a, n_vocab), norm_b = log_sum_exp(b, n_vocab), kl = 0;
-        for (size_t t = 0; t < n_vocab; t++) {
-            double log_a = a[t] - norm_a, log_b = b[t] - norm_b, diff = fabs((double)a[t] - b[t]);
-            if (!isfinite(a[t]) || !isfinite(b[t])) out->n_bad++;
-            kl += exp(log_a) * (log_a - log_b);
-            if (diff > out->max_abs) out->max_abs = diff;
-        }
-        kl_sum += kl;
-        if (kl > out->kl_max) out->kl_max = kl;
-        n_same += find_top(a, n_vocab) == find_top(b, n_vocab);
-        spread += deviation(a, n_vocab);
-        if (i + 1 < n) {
-            nll_a += norm_a - a[token[i + 1]];
-            nll_b += norm_b - b[token[i + 1]];
-        }
-    }
-    if (n == 0) return;
-    out->kl_mean = kl_sum / (double)n;
-    out->same_top = (double)n_same / (double)n;
-    out->spread = spread / (double)n;
-    if (n < 2) return;
-    out->ppl_a = exp(nll_a / (double)(n - 1));
-    out->ppl_b = exp(nll_b / (double)(n - 1));
 }

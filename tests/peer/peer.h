@@ -53,4 +53,14 @@ typedef struct peer_distance {
 void peer_compare(const float *a, const float *b, const int32_t *token, size_t n, size_t n_vocab,
                   peer_distance *out);
 
+/* The same row by row, for logits too many to keep. Begin with zeros. */
+typedef struct peer_tally {
+    size_t n, n_next, n_same, n_bad; /* rows; rows whose successor is known */
+    double kl_sum, kl_max, nll_a, nll_b, max_abs, spread;
+} peer_tally;
+/* Add row `a` (the reference) and row `b`, [n_vocab] each; next: the token that follows in the
+ * text, -1: unknown. */
+void peer_tally_row(peer_tally *t, const float *a, const float *b, size_t n_vocab, int32_t next);
+void peer_tally_end(const peer_tally *t, peer_distance *out);
+
 #endif

@@ -69,7 +69,10 @@ static inline void fix_init(struct fixture *f, mn__kv_type type, bool compact)
 {
     *f = (struct fixture){
         .rope = {.n_rot = FIX_DIM, .neox = true, .magnitude = 1.0f, .freq = fix_freq}};
-    mn__kern_init(&f->kern, MN__CPU_REF);
+    const char *level = getenv("MN_TEST_CPU");
+    mn__cpu_level cpu = MN__CPU_REF;
+    if (level) assert_int_equal(mn__cpu_level_parse(level, &cpu, NULL), MN_OK);
+    mn__kern_init(&f->kern, (int)cpu);
     for (size_t i = 0; i < FIX_LAYERS; i++) f->rope_of[i] = &f->rope;
     f->shape = (mn__cache_shape){.n_layer = FIX_LAYERS,
                                  .n_head = FIX_HEADS,

@@ -1,4 +1,5 @@
-/* test_budget.c: budgets as written, shares in the literature's arithmetic, bytes as a cap at every moment. */
+/* test_budget.c: budgets as written, shares in the literature's arithmetic, bytes as a cap at every
+ * moment. */
 #include "policy_fixture.h"
 
 static void test_parse(void **state)
@@ -12,7 +13,11 @@ static void test_parse(void **state)
     static const struct {
         const char *text;
         size_t amount;
-    } bytes[] = {{"512M", 512u << 20}, {"512MB", 512u << 20}, {"3k", 3072}, {"2G", (size_t)2 << 30}, {"700B", 700}};
+    } bytes[] = {{"512M", 512u << 20},
+                 {"512MB", 512u << 20},
+                 {"3k", 3072},
+                 {"2G", (size_t)2 << 30},
+                 {"700B", 700}};
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
         assert_int_equal(mn__budget_parse(bytes[i].text, &b, NULL), MN_OK);
         assert_true(b.kind == MN__BUDGET_BYTES && b.amount == bytes[i].amount);
@@ -26,8 +31,21 @@ static void test_parse(void **state)
 static void test_parse_refuses(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0", "-5", "0%", "101%", "nan%", "12x", "%", "5%%", "1.5", "99999999999999999999",
-                                      "99999999999G", " 5", "5 M", "M", "0x10"};
+    static const char *const bad[] = {"0",
+                                      "-5",
+                                      "0%",
+                                      "101%",
+                                      "nan%",
+                                      "12x",
+                                      "%",
+                                      "5%%",
+                                      "1.5",
+                                      "99999999999999999999",
+                                      "99999999999G",
+                                      " 5",
+                                      "5 M",
+                                      "M",
+                                      "0x10"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mn__budget b = {.amount = 77};
         mn_diag diag = {0};
@@ -45,12 +63,14 @@ static void test_share_is_literal(void **state)
         const char *share;
         int64_t n;
         size_t kept;
-    } want[] = {{"10%", 100, 9}, {"10%", 1000, 99}, {"10%", 4096, 409}, {"50%", 12, 6}, {"25%", 4099, 1024}, {"100%", 55, 55}, {"1%", 10, 1}};
+    } want[] = {{"10%", 100, 9},     {"10%", 1000, 99}, {"10%", 4096, 409}, {"50%", 12, 6},
+                {"25%", 4099, 1024}, {"100%", 55, 55},  {"1%", 10, 1}};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         struct pf f = pf_golden();
         pf_open(&f, "random:sinks=0", want[i].share);
         f.cache->n_seen = want[i].n;
-        assert_int_equal(mn__budget_slots(f.policy, f.cache, MN__EVENT_PROMPT_END, &f.env), 2 * want[i].kept);
+        assert_int_equal(mn__budget_slots(f.policy, f.cache, MN__EVENT_PROMPT_END, &f.env),
+                         2 * want[i].kept);
         f.cache->n_seen = 0;
         pf_close(&f);
     }
@@ -126,7 +146,8 @@ static void assert_capped(const struct pf *f)
     mn__cache_bytes b;
     mn__cache_get_bytes(f->cache, &b);
     if (b.kv > f->policy->budget.amount)
-        fail_msg("%s: %zu bytes held, %zu allowed", f->policy->text, b.kv, f->policy->budget.amount);
+        fail_msg("%s: %zu bytes held, %zu allowed", f->policy->text, b.kv,
+                 f->policy->budget.amount);
 }
 
 static void step(struct pf *f, size_t n, mn__event event)
@@ -159,7 +180,7 @@ static void run_capped(const char *spec, const char *budget, mn__kv_type type)
         most = b.kv > most ? b.kv : most;
     }
     assert_true(most > f.policy->budget.amount / 3); /* the cap is used */
-    assert_true(pf_held(&f) < 3 * 2 * 500); /* of 650 seen */
+    assert_true(pf_held(&f) < 3 * 2 * 500);          /* of 650 seen */
     pf_close(&f);
 }
 

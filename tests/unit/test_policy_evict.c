@@ -1,5 +1,6 @@
-/* test_policy_evict.c: what holds for every policy at every event: unlimited budgets change nothing, threads and
- * chunks change nothing, sums are exact, protected tokens stay, windows of sliding layers are left alone. */
+/* test_policy_evict.c: what holds for every policy at every event: unlimited budgets change
+ * nothing, threads and chunks change nothing, sums are exact, protected tokens stay, windows of
+ * sliding layers are left alone. */
 #include "policy_fixture.h"
 
 static const char *const all_specs[] = {
@@ -104,7 +105,8 @@ static void test_threads_and_chunks_change_nothing(void **state)
         for (size_t j = 0; j < sizeof as / sizeof as[0]; j++) {
             size_t m = run(all_specs[i], as[j].n_thread, as[j].chunk, other);
             if (m != n || memcmp(one, other, n * sizeof *one) != 0)
-                fail_msg("%s: %d threads, chunks of %zu differ", all_specs[i], as[j].n_thread, as[j].chunk);
+                fail_msg("%s: %d threads, chunks of %zu differ", all_specs[i], as[j].n_thread,
+                         as[j].chunk);
         }
     }
 }
@@ -117,7 +119,8 @@ static void test_sums_are_exact(void **state)
         f.window[3] = 30;
         pf_open(&f, all_specs[i], "61");
         bool group = f.policy->group != 0, global = f.policy->alloc == MN__ALLOC_GLOBAL;
-        bool uneven = f.policy->alloc == MN__ALLOC_PYRAMID || f.policy->alloc == MN__ALLOC_PYRAMID_ADA || f.policy->n_skip;
+        bool uneven = f.policy->alloc == MN__ALLOC_PYRAMID ||
+                      f.policy->alloc == MN__ALLOC_PYRAMID_ADA || f.policy->n_skip;
         bool ada = f.policy->alloc == MN__ALLOC_ADA, ragged = false;
         pf_feed(&f, 128);
         assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
@@ -169,12 +172,9 @@ static void test_pyramid_falls(void **state)
 
 static void open_duo(struct pf *f, const char *options, const char *budget)
 {
-    char path[] = "/tmp/mneme-profile-XXXXXX", spec[128];
-    int fd = mkstemp(path);
-    FILE *file = fdopen(fd, "w");
+    char path[64], spec[128];
     *f = pf_random(3);
-    fputs("0.1 0.9\n0.5 1\n0 0.7\n", file);
-    fclose(file);
+    pf_write_file(path, "0.1 0.9\n0.5 1\n0 0.7\n");
     snprintf(spec, sizeof spec, "duo:sinks=2,recent=8,profile=%s%s", path, options);
     pf_open(f, spec, budget);
     remove(path);
@@ -185,7 +185,8 @@ static void open_duo(struct pf *f, const char *options, const char *budget)
 static void assert_lanes(const struct pf *f, const size_t *want)
 {
     for (size_t l = 0; l < 3; l++)
-        for (size_t h = 0; h < 2; h++) assert_int_equal(mn__cache_lane(f->cache, l, h)->n, want[2 * l + h]);
+        for (size_t h = 0; h < 2; h++)
+            assert_int_equal(mn__cache_lane(f->cache, l, h)->n, want[2 * l + h]);
 }
 
 static void test_duo(void **state)
@@ -208,7 +209,8 @@ static void test_duo(void **state)
 static void test_shared_tokens_leave_together(void **state)
 {
     (void)state;
-    static const char *const specs[] = {"tova", "window:share=all,pool=3", "knorm:group=7,skip_layers=none,recent=0"};
+    static const char *const specs[] = {"tova", "window:share=all,pool=3",
+                                        "knorm:group=7,skip_layers=none,recent=0"};
     for (size_t i = 0; i < 3; i++) {
         struct pf f = pf_random(2);
         pf_open(&f, specs[i], "40");
@@ -252,8 +254,9 @@ static void test_when(void **state)
     static const struct {
         const char *spec;
         bool chunk, decode;
-    } want[] = {{"snapkv:window=4", false, false}, {"snapkv:window=4,every=1", false, true}, {"keydiff", true, false},
-                {"tova", false, true},             {"streaming", true, true},                {"h2o:chunk=32,every=3", true, false}};
+    } want[] = {{"snapkv:window=4", false, false}, {"snapkv:window=4,every=1", false, true},
+                {"keydiff", true, false},          {"tova", false, true},
+                {"streaming", true, true},         {"h2o:chunk=32,every=3", true, false}};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         struct pf f = pf_random(1);
         pf_open(&f, want[i].spec, "20");
@@ -268,7 +271,8 @@ static void test_when(void **state)
     }
 }
 
-/* h2o step by step against its definition: sums carried along, heavy ones among all but the recent. */
+/* h2o step by step against its definition: sums carried along, heavy ones among all but the recent.
+ */
 static void test_h2o_steps(void **state)
 {
     (void)state;
@@ -294,13 +298,15 @@ static void test_h2o_steps(void **state)
         pf_feed(&f, n_new);
         int32_t held[2][128];
         size_t n_held = mn__cache_lane(f.cache, 0, 0)->n;
-        for (size_t g = 0; g < 2; g++) memcpy(held[g], mn__lane_token(mn__cache_lane(f.cache, 0, g)), n_held * 4);
+        for (size_t g = 0; g < 2; g++)
+            memcpy(held[g], mn__lane_token(mn__cache_lane(f.cache, 0, g)), n_held * 4);
         assert_int_equal(pf_evict(&f, s ? MN__EVENT_DECODE : MN__EVENT_PROMPT_END), MN_OK);
         for (size_t g = 0; g < 2; g++) {
             assert_int_equal(mn__cache_lane(f.cache, 0, g)->n, B);
             for (size_t i = 0; i < n_held; i++) {
                 size_t above = 0;
-                for (size_t j = 0; j < n_held - RECENT; j++) above += sum[g][held[g][j]] > sum[g][held[g][i]];
+                for (size_t j = 0; j < n_held - RECENT; j++)
+                    above += sum[g][held[g][j]] > sum[g][held[g][i]];
                 bool stays = i >= n_held - RECENT || above < B - RECENT;
                 assert_int_equal(pf_has(&f, 0, g, held[g][i]), stays);
             }

@@ -1,5 +1,5 @@
-/* test_policy_golden.c: scores and kept sets of every policy on the closed-form rows of the policies'
- * specification, section 11, to 1e-5. */
+/* test_policy_golden.c: scores and kept sets of every policy on the closed-form rows of the
+ * policies' specification, section 11, to 1e-5. */
 #include "policy_fixture.h"
 
 enum { N = 12 };
@@ -188,15 +188,21 @@ static const struct kept {
 } kept[] = {
     {"streaming:sinks=2", {6, 6}, {{0, 1, 8, 9, 10, 11}, {0, 1, 8, 9, 10, 11}}},
     {"knorm:preset=kvpress", {6, 6}, {{2, 3, 4, 7, 8, 9}, {2, 3, 4, 7, 8, 11}}},
-    {"snapkv:window=3,pool=3,poolmode=avg,sinks=0", {6, 6}, {{5, 6, 7, 9, 10, 11}, {4, 5, 6, 9, 10, 11}}},
+    {"snapkv:window=3,pool=3,poolmode=avg,sinks=0",
+     {6, 6},
+     {{5, 6, 7, 9, 10, 11}, {4, 5, 6, 9, 10, 11}}},
     {"snapkv:window=3,pool=3,sinks=0", {6, 6}, {{5, 6, 7, 9, 10, 11}, {4, 5, 6, 9, 10, 11}}},
     {"tova:sinks=0", {6, 6}, {{0, 1, 4, 5, 6, 11}, {0, 1, 4, 5, 6, 11}}},
     {"h2o:sinks=0", {6, 6}, {{0, 1, 2, 9, 10, 11}, {0, 1, 2, 9, 10, 11}}},
     {"observed:sinks=0", {6, 6}, {{0, 1, 2, 3, 5, 6}, {0, 1, 2, 3, 4, 5}}},
     {"expected:sinks=2,future=4", {6, 6}, {{0, 1, 6, 9, 10, 11}, {0, 1, 4, 5, 9, 10}}},
     {"keydiff:sinks=0", {6, 6}, {{3, 4, 5, 6, 7, 10}, {1, 2, 3, 4, 5, 6}}},
-    {"critical:window=3,pool=3,poolmode=avg,sinks=0,stage=all", {6, 6}, {{1, 2, 3, 9, 10, 11}, {1, 2, 3, 9, 10, 11}}},
-    {"adakv:window=3,pool=3,poolmode=avg,sinks=0", {6, 6}, {{5, 6, 7, 9, 10, 11}, {4, 5, 6, 9, 10, 11}}},
+    {"critical:window=3,pool=3,poolmode=avg,sinks=0,stage=all",
+     {6, 6},
+     {{1, 2, 3, 9, 10, 11}, {1, 2, 3, 9, 10, 11}}},
+    {"adakv:window=3,pool=3,poolmode=avg,sinks=0",
+     {6, 6},
+     {{5, 6, 7, 9, 10, 11}, {4, 5, 6, 9, 10, 11}}},
     {"knorm:preset=kvpress,group=5", {5, 5}, {{0, 1, 2, 3, 4}, {0, 1, 2, 3, 4}}},
 };
 
@@ -214,7 +220,8 @@ static void assert_kept(const struct kept *want, const char *budget, int n_threa
             fail_msg("%s: head %zu keeps %zu tokens, %d wanted", want->spec, g, l->n, want->n[g]);
         for (size_t i = 0; i < l->n; i++)
             if (mn__lane_token(l)[i] != want->token[g][i])
-                fail_msg("%s: head %zu keeps %d, %d wanted", want->spec, g, mn__lane_token(l)[i], want->token[g][i]);
+                fail_msg("%s: head %zu keeps %d, %d wanted", want->spec, g, mn__lane_token(l)[i],
+                         want->token[g][i]);
         assert_int_equal(mn__evictor_target(f.evictor, 0, g), l->n);
     }
     pf_close(&f);

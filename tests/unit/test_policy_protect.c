@@ -1,5 +1,5 @@
-/* test_policy_protect.c: sinks, newest and pinned tokens survive any scores whatever: ten thousand seeds of random, equal, infinite and
- * NaN scores under every way of sharing out and choosing. */
+/* test_policy_protect.c: sinks, newest and pinned tokens survive any scores whatever: ten thousand
+ * seeds of random, equal, infinite and NaN scores under every way of sharing out and choosing. */
 #include "policy_fixture.h"
 
 enum { N = 48, SEEDS = 10000 };
@@ -32,8 +32,9 @@ static double flat(size_t l, size_t h, int64_t i, size_t c)
     return 0.01 * (double)((int64_t)(h + c) - i);
 }
 
-static const char *const rules[] = {"", ",alloc=ada", ",alloc=ada,floor=mix", ",alloc=global", ",share=all,pool=5",
-                                    ",group=6", ",chunks=10", ",alloc=pyramid", ",share=layer,alloc=ada"};
+static const char *const rules[] = {
+    "",         ",alloc=ada", ",alloc=ada,floor=mix", ",alloc=global",         ",share=all,pool=5",
+    ",group=6", ",chunks=10", ",alloc=pyramid",       ",share=layer,alloc=ada"};
 enum { N_RULE = sizeof rules / sizeof rules[0] };
 
 /* A lane's tokens are ascending, within the text, and hold every protected one. */
@@ -66,7 +67,8 @@ static void run_seed(struct pf *f, struct wild *wild, uint64_t seed, size_t *n_d
     }
     uint64_t n_nan = f->cache->n_nan;
     pf_feed(f, N);
-    if (pf_evict(f, MN__EVENT_PROMPT_END) != MN_OK) fail_msg("seed %d: %s", (int)seed, f->diag.text);
+    if (pf_evict(f, MN__EVENT_PROMPT_END) != MN_OK)
+        fail_msg("seed %d: %s", (int)seed, f->diag.text);
     size_t held = pf_held(f);
     if (f->policy->group == 0) assert_int_equal(held, 4 * 30);
     assert_true(held <= 4 * 30);
@@ -95,7 +97,8 @@ static void test_protected_stay(void **state)
         f.policy->scorer = own;
         pf_close(&f);
     }
-    assert_in_range(n_dropped / SEEDS, 4 * (N - 30), 4 * (N - 30) + 4); /* groups drop a little more */
+    assert_in_range(n_dropped / SEEDS, 4 * (N - 30),
+                    4 * (N - 30) + 4); /* groups drop a little more */
 }
 
 /* Equal scores: the newer token stays. */
@@ -116,11 +119,35 @@ static void test_ties_go_to_the_newer(void **state)
     }
 }
 
+static void falling_score(const mn__scorer *s, const mn__score_view *v, float *out)
+{
+    (void)s;
+    for (size_t i = 0; i < v->n; i++) out[i] = v->token[i] >= N - 5 ? 100 : (float)-v->token[i];
+}
+
+/* Pooling runs over the candidates: the protected newest do not lift their neighbours. */
+static void test_the_newest_do_not_pool(void **state)
+{
+    (void)state;
+    static const struct mn__scorer_ops ops = {.name = "falling", .score = falling_score};
+    mn__scorer falling = {.ops = &ops};
+    struct pf f = pf_random(1);
+    pf_open(&f, "random:recent=5,sinks=0,pool=5", "15");
+    mn__scorer *own = f.policy->scorer;
+    f.policy->scorer = &falling;
+    pf_feed(&f, N);
+    assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
+    for (int32_t t = 0; t < N; t++) assert_int_equal(pf_has(&f, 0, 0, t), t < 10 || t >= N - 5);
+    f.policy->scorer = own;
+    pf_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_protected_stay),
         cmocka_unit_test(test_ties_go_to_the_newer),
+        cmocka_unit_test(test_the_newest_do_not_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,19 +1,22 @@
-/* test_policy_spec.c: policies as words with options: what is understood, what is refused and with which sentence. */
+/* test_policy_spec.c: policies as words with options: what is understood, what is refused and with
+ * which sentence. */
 #include "mneme/policy.h"
 #include "policy_fixture.h"
 
 static void test_list(void **state)
 {
     (void)state;
-    static const char *const names[] = {"full", "streaming", "random", "knorm", "keydiff", "lagkv", "tova", "h2o", "observed",
-                                        "keyformer", "scissorhands", "snapkv", "pyramidkv", "adakv", "critical", "expected",
-                                        "finch", "duo", "window"};
+    static const char *const names[] = {
+        "full",     "streaming", "random",    "knorm",        "keydiff", "lagkv",     "tova",
+        "h2o",      "observed",  "keyformer", "scissorhands", "snapkv",  "pyramidkv", "adakv",
+        "critical", "expected",  "finch",     "duo",          "window"};
     size_t n, n_found = 0;
     const mn_policy_info *info = mn_policy_list(&n);
     for (size_t i = 0; i < n; i++) {
         assert_true(info[i].name[0] && info[i].summary[0] && info[i].paper && info[i].options);
         assert_int_equal(mn_policy_check(info[i].name, NULL), MN_OK);
-        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) n_found += strcmp(names[j], info[i].name) == 0;
+        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++)
+            n_found += strcmp(names[j], info[i].name) == 0;
     }
     assert_int_equal(n_found, sizeof names / sizeof names[0]);
 }
@@ -21,13 +24,25 @@ static void test_list(void **state)
 static void test_understood(void **state)
 {
     (void)state;
-    static const char *const good[] = {NULL, "", "full", "snapkv:window=32,kernel=7", "adakv:base=expected,eps=0.01",
-                                       "tova:pool=7", "window:share=layer,pool=7", "adakv:preset=paper", "knorm:skip_layers=0/1/5",
-                                       "keydiff:block=128", "critical:base=expected,vnorm=0,ada=1", "h2o:recent=20%,every=4",
-                                       "random:threshold=0.5", "adakv:base=pyramidkv,alloc=pyramid+ada", "lagkv:lag=64,n_sink=16"};
+    static const char *const good[] = {NULL,
+                                       "",
+                                       "full",
+                                       "snapkv:window=32,kernel=7",
+                                       "adakv:base=expected,eps=0.01",
+                                       "tova:pool=7",
+                                       "window:share=layer,pool=7",
+                                       "adakv:preset=paper",
+                                       "knorm:skip_layers=0/1/5",
+                                       "keydiff:block=128",
+                                       "critical:base=expected,vnorm=0,ada=1",
+                                       "h2o:recent=20%,every=4",
+                                       "random:threshold=0.5",
+                                       "adakv:base=pyramidkv,alloc=pyramid+ada",
+                                       "lagkv:lag=64,n_sink=16"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         mn_diag diag = {0};
-        if (mn_policy_check(good[i], &diag) != MN_OK) fail_msg("%s: %s", good[i] ? good[i] : "NULL", diag.text);
+        if (mn_policy_check(good[i], &diag) != MN_OK)
+            fail_msg("%s: %s", good[i] ? good[i] : "NULL", diag.text);
     }
 }
 
@@ -69,7 +84,8 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mn_diag diag = {0};
         mn_status st = mn_policy_check(bad[i][0], &diag);
-        if (st != MN_EUSAGE || !strstr(diag.text, bad[i][1])) fail_msg("%s: status %d, `%s`", bad[i][0], st, diag.text);
+        if (st != MN_EUSAGE || !strstr(diag.text, bad[i][1]))
+            fail_msg("%s: status %d, `%s`", bad[i][0], st, diag.text);
     }
     char longer[800];
     memset(longer, 'x', sizeof longer - 1);
@@ -83,18 +99,26 @@ static void test_refused(void **state)
 static void test_canonical(void **state)
 {
     (void)state;
-    static const char *const specs[] = {"snapkv", "snapkv:preset=kvpress", "knorm:skip_layers=none,sinks=0", "adakv:preset=paper",
-                                        "critical:base=expected,vnorm=0,ada=1", "tova:share=none", "h2o:of=seen",
-                                        "random:threshold=0.5", "pyramidkv:rule=kvpress"};
+    static const char *const specs[] = {"snapkv",
+                                        "snapkv:preset=kvpress",
+                                        "knorm:skip_layers=none,sinks=0",
+                                        "adakv:preset=paper",
+                                        "critical:base=expected,vnorm=0,ada=1",
+                                        "tova:share=none",
+                                        "h2o:of=seen",
+                                        "random:threshold=0.5",
+                                        "pyramidkv:rule=kvpress"};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         struct pf a = pf_random(3), b = pf_random(3);
         pf_open(&a, specs[i], "200");
         pf_open(&b, mn__policy_spec(a.policy), "200");
         assert_string_equal(mn__policy_spec(a.policy), mn__policy_spec(b.policy));
         const mn__policy *p = a.policy, *q = b.policy;
-        assert_true(p->sinks == q->sinks && p->recent == q->recent && p->pool == q->pool && p->pool_avg == q->pool_avg &&
-                    p->alloc == q->alloc && p->share == q->share && p->n_skip == q->n_skip && p->every == q->every &&
-                    p->of_prompt == q->of_prompt && p->alpha == q->alpha && p->threshold == q->threshold &&
+        assert_true(p->sinks == q->sinks && p->recent == q->recent && p->pool == q->pool &&
+                    p->pool_avg == q->pool_avg && p->alloc == q->alloc && p->share == q->share &&
+                    p->n_skip == q->n_skip && p->every == q->every &&
+                    p->of_prompt == q->of_prompt && p->alpha == q->alpha &&
+                    p->threshold == q->threshold &&
                     p->scorer->n_query_ring == q->scorer->n_query_ring);
         pf_close(&a);
         pf_close(&b);
@@ -106,7 +130,8 @@ static void test_presets(void **state)
     (void)state;
     struct pf f = pf_random(3);
     pf_open(&f, "snapkv:preset=kvpress", "200");
-    assert_true(f.policy->recent == 64 && f.policy->sinks == 0 && f.policy->pool == 1 && f.policy->pool_avg);
+    assert_true(f.policy->recent == 64 && f.policy->sinks == 0 && f.policy->pool == 1 &&
+                f.policy->pool_avg);
     pf_close(&f);
     f = pf_random(3);
     pf_open(&f, "knorm:preset=kvpress,sinks=2", "200");
@@ -114,18 +139,16 @@ static void test_presets(void **state)
     pf_close(&f);
     f = pf_random(3);
     pf_open(&f, "adakv:preset=paper", "200");
-    assert_true(f.policy->floor_mix && f.policy->alpha == 0.5 && f.policy->alloc == MN__ALLOC_ADA && f.policy->recent == 32);
+    assert_true(f.policy->floor_mix && f.policy->alpha == 0.5 && f.policy->alloc == MN__ALLOC_ADA &&
+                f.policy->recent == 32);
     pf_close(&f);
 }
 
 static mn_status open_duo(const char *profile, mn_diag *diag)
 {
-    char path[] = "/tmp/mneme-profile-XXXXXX", spec[64];
-    int fd = mkstemp(path);
-    FILE *file = fdopen(fd, "w");
+    char path[64], spec[96];
     struct pf f = pf_random(3);
-    fputs(profile, file);
-    fclose(file);
+    pf_write_file(path, profile);
     snprintf(spec, sizeof spec, "duo:profile=%s", path);
     mn_status st = pf_try(&f, spec, "50%");
     *diag = f.diag;
@@ -150,7 +173,8 @@ static void test_profile(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mn_status st = open_duo(bad[i][0], &diag);
-        if (st != MN_EINPUT || !strstr(diag.text, bad[i][1])) fail_msg("`%s`: status %d, `%s`", bad[i][0], st, diag.text);
+        if (st != MN_EINPUT || !strstr(diag.text, bad[i][1]))
+            fail_msg("`%s`: status %d, `%s`", bad[i][0], st, diag.text);
     }
     struct pf f = pf_random(3);
     assert_int_equal(pf_try(&f, "duo", "50%"), MN_EUSAGE);
@@ -161,8 +185,9 @@ static void test_profile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),      cmocka_unit_test(test_understood), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_canonical), cmocka_unit_test(test_presets),    cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_list),    cmocka_unit_test(test_understood),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_canonical),
+        cmocka_unit_test(test_presets), cmocka_unit_test(test_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

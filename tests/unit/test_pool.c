@@ -128,6 +128,30 @@ static void test_no_bookkeeping_where_the_limit_forbids_it(void **state)
     mn__pool_free(p);
 }
 
+/* In a slab without holes the page given back is the next one taken, wherever it lies. */
+static void test_lowest_page_first(void **state)
+{
+    (void)state;
+    mn__pool *p = new_pool();
+    size_t other = fix_counted(MN_MEM_OTHER), n = 1;
+    void **page = malloc(5000 * sizeof *page), *again;
+    assert_int_equal(mn__pool_take(p, page, 1), MN_OK);
+    size_t head = fix_counted(MN_MEM_OTHER) - other;
+    while (n < 5000 && fix_counted(MN_MEM_OTHER) == other + head)
+        assert_int_equal(mn__pool_take(p, &page[n++], 1), MN_OK);
+    assert_true(n > 1000 && n < 5000); /* the last one opened a second slab */
+    mn__pool_give(p, page[--n]);
+    for (size_t i = 0; i < 3; i++) {
+        static const size_t hole[] = {700, 5, 701};
+        mn__pool_give(p, page[hole[i]]);
+        assert_int_equal(mn__pool_take(p, &again, 1), MN_OK);
+        assert_ptr_equal(again, page[hole[i]]);
+    }
+    while (n > 0) mn__pool_give(p, page[--n]);
+    free(page);
+    mn__pool_free(p);
+}
+
 /* The second slab's bookkeeping is refused: the pages of the first one are free again. */
 static void test_take_fails_between_slabs(void **state)
 {
@@ -248,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_sharing),
         cmocka_unit_test(test_limit_takes_all_or_none),
         cmocka_unit_test(test_no_bookkeeping_where_the_limit_forbids_it),
+        cmocka_unit_test(test_lowest_page_first),
         cmocka_unit_test(test_take_fails_between_slabs),
         cmocka_unit_test(test_memory_goes_back_to_the_system),
         cmocka_unit_test(test_threads),

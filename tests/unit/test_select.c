@@ -1,5 +1,5 @@
-/* test_select.c: selection against a plain sort, spread and grouped selection, sharing, pooling, and the
- * rounding of budgets, on random and degenerate values. */
+/* test_select.c: selection against a plain sort, spread and grouped selection, sharing, pooling,
+ * and the rounding of budgets, on random and degenerate values. */
 #include "policy_fixture.h"
 
 enum { MAX_N = 300, MAX_LANES = 4 };
@@ -31,7 +31,8 @@ static void fill(struct lanes *x, uint64_t seed, size_t n_lane, size_t n)
                                        : (float)(u - 0.7) * 100;
             x->mask[l][i] = uniform(seed, 2, l, i) < 0.15;
         }
-        x->q[l] = (mn__quota){.n = n, .token = x->token[l], .score = x->score[l], .mask = x->mask[l]};
+        x->q[l] =
+            (mn__quota){.n = n, .token = x->token[l], .score = x->score[l], .mask = x->mask[l]};
     }
 }
 
@@ -57,7 +58,8 @@ static size_t sorted(const struct lanes *x, size_t n_lane, struct candidate *out
         for (size_t i = 0; i < x->q[l].n; i++)
             if (!x->mask[l][i]) {
                 float s = x->score[l][i];
-                out[n++] = (struct candidate){isnan(s) ? -INFINITY : (double)s, x->token[l][i], l, i};
+                out[n++] =
+                    (struct candidate){isnan(s) ? -INFINITY : (double)s, x->token[l][i], l, i};
             }
     qsort(out, n, sizeof *out, compare);
     return n;
@@ -71,7 +73,8 @@ static void test_pick_is_a_sort(void **state)
     for (uint64_t seed = 0; seed < 300; seed++) {
         size_t n_lane = 1 + seed % MAX_LANES, n = 1 + (size_t)(uniform(seed, 9, 0, 0) * MAX_N);
         fill(&x, seed, n_lane, n);
-        size_t n_cand = sorted(&x, n_lane, want), m = (size_t)(uniform(seed, 9, 0, 1) * (double)(n_cand + 1));
+        size_t n_cand = sorted(&x, n_lane, want),
+               m = (size_t)(uniform(seed, 9, 0, 1) * (double)(n_cand + 1));
         mn__pick pick = mn__pick_best(x.q, n_lane, m);
         for (size_t l = 0; l < n_lane; l++)
             pick.n_equal -= mn__pick_mark(&x.q[l], &pick, true, MN__MASK_CHOSEN);
@@ -79,7 +82,8 @@ static void test_pick_is_a_sort(void **state)
         for (size_t l = 0; l < n_lane; l++)
             for (size_t i = 0; i < n; i++) n_chosen += x.mask[l][i] == MN__MASK_CHOSEN;
         assert_int_equal(n_chosen, m);
-        for (size_t i = 0; i < m; i++) assert_int_equal(x.mask[want[i].lane][want[i].slot], MN__MASK_CHOSEN);
+        for (size_t i = 0; i < m; i++)
+            assert_int_equal(x.mask[want[i].lane][want[i].slot], MN__MASK_CHOSEN);
     }
 }
 
@@ -148,7 +152,8 @@ static void test_groups_stay_whole(void **state)
     const mn__policy p = {.group = 10, .pool = 1};
     fill(&x, 3, 1, 100);
     memset(x.mask[0], 0, 100);
-    for (size_t i = 0; i < 100; i++) x.score[0][i] = (float)((i / 10 * 7) % 10); /* best groups: 7, 4, 1 */
+    for (size_t i = 0; i < 100; i++)
+        x.score[0][i] = (float)((i / 10 * 7) % 10); /* best groups: 7, 4, 1 */
     assert_int_equal(select_lane(&x, &p, 35, keep), 30);
     for (size_t i = 0; i < 30; i++) {
         size_t group = keep[i] / 10;
@@ -166,7 +171,8 @@ static void test_share_ragged(void **state)
         x.q[1].n -= 20; /* lengths and tokens differ */
         x.q[2].spared = seed % 2;
         for (size_t l = 0; l < 4; l++)
-            for (size_t i = 0; i < x.q[l].n; i++) was[l][i] = x.score[l][i] = (float)uniform(seed, 5, l, i);
+            for (size_t i = 0; i < x.q[l].n; i++)
+                was[l][i] = x.score[l][i] = (float)uniform(seed, 5, l, i);
         mn__share_mean(x.q, 4);
         for (size_t l = 0; l < 4; l++)
             for (size_t i = 0; i < x.q[l].n; i++) {
@@ -245,7 +251,8 @@ static void test_apportion_is_exact(void **state)
             least += q[l].protect;
             most += q[l].n;
         }
-        size_t total = least + (size_t)(uniform(seed, 1, 0, 0) * (double)(most - least + 1)), sum = 0;
+        size_t total = least + (size_t)(uniform(seed, 1, 0, 0) * (double)(most - least + 1)),
+               sum = 0;
         mn__apportion(q, n, total, low, high);
         for (size_t l = 0; l < n; l++) {
             assert_in_range(q[l].keep, q[l].protect, q[l].n);

@@ -259,12 +259,41 @@ static json_t *machine_json(const bench *b, double bandwidth)
                      "gemm_flops", b->gemm);
 }
 
+/* `bench --through N`. */
+static mn_status bench_stream(const args *a, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn_model *m = NULL;
+    mn_session_params sp;
+    stream_result r;
+    size_t n;
+    char b1[32], b2[32];
+    MN_TRY(args_size(a, OPT_THROUGH, 0, 30000, 1 << 27, &n, diag));
+    MN_TRY(ui_session_params(a, &sp, diag));
+    MN_TRY(ui_open_model(a, false, &m, diag));
+    MN_TRY(stream_through(m, &sp, n, &r, diag));
+    if (args_has(a, OPT_JSON))
+        ui_print_json(json_pack("{s:I,s:s,s:f,s:f,s:f,s:I,s:I,s:I,s:I}", "tokens", (json_int_t)n, "policy", sp.policy, "early_tokens_per_s",
+                                r.early_rate, "late_tokens_per_s", r.late_rate, "ratio", r.late_rate / r.early_rate, "early_rss_bytes",
+                                (json_int_t)r.early_resident, "late_rss_bytes", (json_int_t)r.late_resident, "early_kv_bytes",
+                                (json_int_t)r.early_kv, "late_kv_bytes", (json_int_t)r.late_kv));
+    else
+        printf("%zu tokens, policy %s: tokens 10k-20k %.0f/s, last 10k %.0f/s, ratio %.3f; resident %s then, %s at the end\n", n, sp.policy,
+               r.early_rate, r.late_rate, r.late_rate / r.early_rate, ui_human((double)r.early_resident, b1),
+               ui_human((double)r.late_resident, b2));
+done:
+    mn_model_free(m);
+    return st;
+}
+
 mn_status verb_bench(const args *a, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    bench b = {.a = a, .rows = json_array()};
+    bench b = {.a = a, .rows = NULL};
     char human[32];
     if (a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': bench takes options only", a->rest[0]));
+    if (args_has(a, OPT_THROUGH)) return bench_stream(a, diag);
+    b.rows = json_array();
     MN_TRY(set_up(&b, diag));
     bool bf16 = !strcmp(b.info.cpu, "amx") || !strcmp(b.info.cpu, "avx512bf16");
     double bandwidth = limit_read(b.info.step_weight_bytes + 4096, b.sp.n_thread);

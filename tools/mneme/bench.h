@@ -32,6 +32,16 @@ mn_status peer_step(peer *p, int32_t token, mn_diag *diag);
 /* Forget all from position n on; false where its cache cannot (sliding windows). */
 bool peer_rewind(peer *p, size_t n);
 
+/* ---- one long stream ---- */
+typedef struct stream_result {
+    size_t n_token;
+    double early_rate, late_rate;           /* tokens/s of tokens 10k-20k, and of the last 10k */
+    size_t early_resident, late_resident;   /* bytes */
+    size_t early_kv, late_kv;               /* bytes of the cache */
+} stream_result;
+/* Read n >= 30000 pseudo-random tokens through one session. MN_ECANCEL when interrupted. */
+mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t n, stream_result *out, mn_diag *diag);
+
 /* ---- statistics ---- */
 double median(double *x, size_t n); /* sorts x */
 

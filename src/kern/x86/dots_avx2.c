@@ -5,18 +5,21 @@
 #include "kern/dots.h"
 #include "kern/x86/x86.h"
 
+/* The bits of a format are constants only where all is one function. */
+#define MN__INLINE static inline __attribute__((always_inline))
+
 typedef struct group {
     const uint8_t *q, *high, *part, *part_m, *d, *m;
 } group;
 
-static inline group open_group(const void *w, int bits, mn__dots_scale kind, size_t k)
+MN__INLINE group open_group(const void *w, int bits, mn__dots_scale kind, size_t k)
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     const uint8_t *base = w;
     return (group){base + p.q, base + p.high, base + p.part, base + p.part_m, base + p.d, base + p.m};
 }
 
-static inline __m256i four_inputs(const int8_t *x)
+MN__INLINE __m256i four_inputs(const int8_t *x)
 {
     int32_t word;
     memcpy(&word, x, sizeof word);
@@ -24,7 +27,7 @@ static inline __m256i four_inputs(const int8_t *x)
 }
 
 /* Bytes of inputs 4t .. 4t+3 of block b for rows 8*side .. 8*side+7. */
-static inline __m256i bytes_at(const group *g, int bits, size_t b, int t, int side)
+MN__INLINE __m256i bytes_at(const group *g, int bits, size_t b, int t, int side)
 {
     const __m256i low = _mm256_set1_epi8(15);
     const uint8_t *q = g->q + 32 * side, *at_high = g->high + 32 * side;
@@ -41,7 +44,7 @@ static inline __m256i bytes_at(const group *g, int bits, size_t b, int t, int si
 
 /* Sums of two products each, in 16 bits. Bytes of 8 bits would overflow them: those go back to signed, and lend their sign to
  * the inputs. */
-static inline __m256i pairs(__m256i w, __m256i x, int bits)
+MN__INLINE __m256i pairs(__m256i w, __m256i x, int bits)
 {
     if (bits < 8) return _mm256_maddubs_epi16(w, x);
     const __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
@@ -49,7 +52,7 @@ static inline __m256i pairs(__m256i w, __m256i x, int bits)
 }
 
 /* Sum over inputs 4*first .. 4*end-1 of block b; 8 bits: of the signed values. */
-static inline __m256i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, const int part[3])
+MN__INLINE __m256i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, const int part[3])
 {
     const __m256i ones = _mm256_set1_epi16(1);
     const int first = part[0], end = part[1], side = part[2];
@@ -66,23 +69,23 @@ static inline __m256i sum_bytes(const group *g, int bits, size_t b, const int8_t
     return sum;
 }
 
-static inline __m256i sum_block(const group *g, int bits, size_t b, const int8_t *x, int side)
+MN__INLINE __m256i sum_block(const group *g, int bits, size_t b, const int8_t *x, int side)
 {
     const int part[3] = {0, 8, side};
     return sum_bytes(g, bits, b, x, part);
 }
 
-static inline __m256 halves(const uint8_t *p)
+MN__INLINE __m256 halves(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_load_si128((const void *)p));
 }
 
-static inline __m256 small_unsigned(const uint8_t *p)
+MN__INLINE __m256 small_unsigned(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)));
 }
 
-static inline __m256 small_signed(const uint8_t *p)
+MN__INLINE __m256 small_signed(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
 }
@@ -94,10 +97,11 @@ typedef struct row {
     size_t k;
 } row;
 
-static inline void dot_per_32(float *y, const group *g, const row *x, int bits, int zero, mn__dots_scale kind)
+MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero, mn__dots_scale kind)
 {
     __m256 total[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, least[2] = {total[0], total[0]};
-    for (size_t b = 0; b < x->k / 32; b++)
+    for (size_t b = 0; b < x->k / 32; b++) {
+#pragma GCC unroll 2
         for (int side = 0; side < 2; side++) {
             __m256i s = sum_block(g, bits, b, x->q + b * 32, side);
             if (zero && bits < 8) s = _mm256_sub_epi32(s, _mm256_set1_epi32(zero * x->sum[b]));
@@ -107,11 +111,12 @@ static inline void dot_per_32(float *y, const group *g, const row *x, int bits, 
                 least[side] = _mm256_fmadd_ps(halves(g->m + b * 32 + 16 * side), _mm256_set1_ps(x->scale[b] * (float)x->sum[b]),
                                               least[side]);
         }
-    for (int side = 0; side < 2; side++)
-        _mm256_storeu_ps(y + 8 * side, _mm256_add_ps(total[side], least[side]));
+    }
+    _mm256_storeu_ps(y, _mm256_add_ps(total[0], least[0]));
+    _mm256_storeu_ps(y + 8, _mm256_add_ps(total[1], least[1]));
 }
 
-static inline void dot_k(float *y, const group *g, const row *x, int bits)
+MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
 {
     for (int side = 0; side < 2; side++) {
         __m256 total = _mm256_setzero_ps();
@@ -132,7 +137,7 @@ static inline void dot_k(float *y, const group *g, const row *x, int bits)
 }
 
 /* zero * the sum of 16 inputs, everywhere */
-static inline __m256i zero_of_16(const int8_t *x, int zero)
+MN__INLINE __m256i zero_of_16(const int8_t *x, int zero)
 {
     const __m128i pair = _mm_maddubs_epi16(_mm_set1_epi8((char)zero), _mm_load_si128((const void *)x));
     const __m128i s = _mm_madd_epi16(pair, _mm_set1_epi16(1));
@@ -140,24 +145,30 @@ static inline __m256i zero_of_16(const int8_t *x, int zero)
     return _mm256_broadcastd_epi32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
 
-static inline void dot_s(float *y, const group *g, const row *x, int bits, int zero)
+MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero)
 {
-    for (int side = 0; side < 2; side++) {
-        __m256 total = _mm256_setzero_ps();
-        for (size_t super = 0; super < x->k / 256; super++) {
-            __m256 sums = _mm256_setzero_ps();
-            for (size_t h = super * 16; h < super * 16 + 16; h++) {
-                const size_t b = h / 2;
-                const int first = h % 2 ? 4 : 0, part[3] = {first, first + 4, side};
-                __m256i s = sum_bytes(g, bits, b, x->q + b * 32, part);
-                s = _mm256_sub_epi32(s, zero_of_16(x->q + h * 16, zero));
+    __m256 total[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (size_t super = 0; super < x->k / 256; super++) {
+        __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+#pragma GCC unroll 2
+        for (size_t h = super * 16; h < super * 16 + 16; h++) {
+            const size_t b = h / 2;
+            const int first = h % 2 ? 4 : 0;
+            const __m256i off = zero_of_16(x->q + h * 16, zero);
+#pragma GCC unroll 2
+            for (int side = 0; side < 2; side++) {
+                const int part[3] = {first, first + 4, side};
+                const __m256i s = _mm256_sub_epi32(sum_bytes(g, bits, b, x->q + b * 32, part), off);
                 const __m256 d = _mm256_mul_ps(small_signed(g->part + h * 16 + 8 * side), _mm256_set1_ps(x->scale[b]));
-                sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), d, sums);
+                sums[side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), d, sums[side]);
             }
-            total = _mm256_fmadd_ps(sums, halves(g->d + super * 32 + 16 * side), total);
         }
-        _mm256_storeu_ps(y + 8 * side, total);
+#pragma GCC unroll 2
+        for (int side = 0; side < 2; side++)
+            total[side] = _mm256_fmadd_ps(sums[side], halves(g->d + super * 32 + 16 * side), total[side]);
     }
+    _mm256_storeu_ps(y, total[0]);
+    _mm256_storeu_ps(y + 8, total[1]);
 }
 
 #define X(name, type, bits, zero, kind)                                                                    \
@@ -177,7 +188,7 @@ MN__DOTS_MAP(X)
 #undef X
 
 /* Largest of 8 values that are no NaN. */
-static inline float top_of(__m256 x)
+MN__INLINE float top_of(__m256 x)
 {
     __m128 t = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     t = _mm_max_ps(t, _mm_movehl_ps(t, t));

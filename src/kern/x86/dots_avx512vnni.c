@@ -1,23 +1,25 @@
 /* dots_avx512vnni.c: 16 rows a register: one multiply-add of bytes takes four inputs of all of them. Whole numbers are summed
  * exactly over 32 inputs (16 where scales are per 16), then scaled. */
 #include <immintrin.h>
-#include <stdbool.h>
 #include <string.h>
 #include "kern/dots.h"
 #include "kern/x86/x86.h"
+
+/* The bits of a format are constants only where all is one function. */
+#define MN__INLINE static inline __attribute__((always_inline))
 
 typedef struct group {
     const uint8_t *q, *high, *part, *part_m, *d, *m;
 } group;
 
-static inline group open_group(const void *w, int bits, mn__dots_scale kind, size_t k)
+MN__INLINE group open_group(const void *w, int bits, mn__dots_scale kind, size_t k)
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     const uint8_t *base = w;
     return (group){base + p.q, base + p.high, base + p.part, base + p.part_m, base + p.d, base + p.m};
 }
 
-static inline __m512i four_inputs(const int8_t *x)
+MN__INLINE __m512i four_inputs(const int8_t *x)
 {
     int32_t word;
     memcpy(&word, x, sizeof word);
@@ -25,13 +27,13 @@ static inline __m512i four_inputs(const int8_t *x)
 }
 
 /* (a & mask_a) | (b & mask_b) for masks that complement each other is a choice of bits. */
-static inline __m512i choose(__m512i mask, __m512i a, __m512i b)
+MN__INLINE __m512i choose(__m512i mask, __m512i a, __m512i b)
 {
     return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
 }
 
 /* Bytes of inputs 4t .. 4t+3 of block b. */
-static inline __m512i bytes_at(const group *g, int bits, size_t b, int t)
+MN__INLINE __m512i bytes_at(const group *g, int bits, size_t b, int t)
 {
     const __m512i low = _mm512_set1_epi8(15);
     if (bits == 8) return _mm512_load_si512(g->q + (b * 8 + (size_t)t) * 64);
@@ -45,7 +47,7 @@ static inline __m512i bytes_at(const group *g, int bits, size_t b, int t)
 }
 
 /* Sum over inputs 4*first .. 4*end-1 of block b. */
-static inline __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, int first, int end)
+MN__INLINE __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, int first, int end)
 {
     __m512i s0 = _mm512_setzero_si512(), s1 = _mm512_setzero_si512();
 #pragma GCC unroll 8
@@ -57,7 +59,7 @@ static inline __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t
 }
 
 /* The same for four bits: high nibbles stay where they are, which makes their sum 16 times as large. */
-static inline __m512i sum_nibbles(const group *g, size_t b, const int8_t *x)
+MN__INLINE __m512i sum_nibbles(const group *g, size_t b, const int8_t *x)
 {
     const __m512i low = _mm512_set1_epi8(15);
     __m512i s0 = _mm512_setzero_si512(), s1 = _mm512_setzero_si512();
@@ -70,50 +72,69 @@ static inline __m512i sum_nibbles(const group *g, size_t b, const int8_t *x)
     return _mm512_add_epi32(s0, _mm512_srai_epi32(s1, 4));
 }
 
-static inline __m512i sum_block(const group *g, int bits, size_t b, const int8_t *x)
+MN__INLINE __m512i sum_block(const group *g, int bits, size_t b, const int8_t *x)
 {
     return bits == 4 ? sum_nibbles(g, b, x) : sum_bytes(g, bits, b, x, 0, 8);
 }
 
-static inline __m512 halves(const uint8_t *p)
+/* Memory is the bound, and the planes of a group are more streams than the processor follows: ask for what lies 4 KB ahead, at
+ * the pace of the blocks. Past the end nothing happens. */
+MN__INLINE void look_ahead(const group *g, int bits, mn__dots_scale kind, size_t b)
+{
+    const size_t bytes = mn__dots_layout(bits, kind, 256).bytes / 8;
+#pragma GCC unroll 9
+    for (size_t i = 0; i < (bytes + 63) / 64; i++)
+        _mm_prefetch((const char *)g->q + 4096 + b * bytes + i * 64, _MM_HINT_T0);
+}
+
+MN__INLINE __m512 halves(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_load_si256((const void *)p));
 }
 
-static inline __m512 small_unsigned(const uint8_t *p)
+MN__INLINE __m512 small_unsigned(const uint8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_load_si128((const void *)p)));
 }
 
-static inline __m512 small_signed(const uint8_t *p)
+MN__INLINE __m512 small_signed(const uint8_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128((const void *)p)));
 }
 
-static inline void dot_per_32(float *y, const group *g, const int8_t *x, const float *scale, const int32_t *sum, size_t k, int bits,
-                              int zero, bool has_min)
+typedef struct row {
+    const int8_t *q;
+    const float *scale;
+    const int32_t *sum;
+    size_t k;
+} row;
+
+MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero, mn__dots_scale kind)
 {
     __m512 total = _mm512_setzero_ps(), least = _mm512_setzero_ps();
-    for (size_t b = 0; b < k / 32; b++) {
-        __m512i s = sum_block(g, bits, b, x + b * 32);
-        if (zero) s = _mm512_sub_epi32(s, _mm512_set1_epi32(zero * sum[b]));
-        const __m512 d = _mm512_mul_ps(halves(g->d + b * 32), _mm512_set1_ps(scale[b]));
+    for (size_t b = 0; b < x->k / 32; b++) {
+        look_ahead(g, bits, kind, b);
+        __m512i s = sum_block(g, bits, b, x->q + b * 32);
+        if (zero) s = _mm512_sub_epi32(s, _mm512_set1_epi32(zero * x->sum[b]));
+        const __m512 d = _mm512_mul_ps(halves(g->d + b * 32), _mm512_set1_ps(x->scale[b]));
         total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), d, total);
-        if (has_min) least = _mm512_fmadd_ps(halves(g->m + b * 32), _mm512_set1_ps(scale[b] * (float)sum[b]), least);
+        if (kind == MN__DOTS_DM)
+            least = _mm512_fmadd_ps(halves(g->m + b * 32), _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
     }
     _mm512_storeu_ps(y, _mm512_add_ps(total, least));
 }
 
-static inline void dot_k(float *y, const group *g, const int8_t *x, const float *scale, const int32_t *sum, size_t k, int bits)
+MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
 {
     __m512 total = _mm512_setzero_ps();
-    for (size_t super = 0; super < k / 256; super++) {
+    for (size_t super = 0; super < x->k / 256; super++) {
         __m512 part = _mm512_setzero_ps(), least = _mm512_setzero_ps();
         for (size_t b = super * 8; b < super * 8 + 8; b++) {
-            const __m512 s = _mm512_cvtepi32_ps(sum_block(g, bits, b, x + b * 32));
-            const __m512 d = _mm512_mul_ps(small_unsigned(g->part + b * 16), _mm512_set1_ps(scale[b]));
+            look_ahead(g, bits, MN__DOTS_K, b);
+            const __m512 s = _mm512_cvtepi32_ps(sum_block(g, bits, b, x->q + b * 32));
+            const __m512 d = _mm512_mul_ps(small_unsigned(g->part + b * 16), _mm512_set1_ps(x->scale[b]));
             part = _mm512_fmadd_ps(s, d, part);
-            least = _mm512_fmadd_ps(small_unsigned(g->part_m + b * 16), _mm512_set1_ps(scale[b] * (float)sum[b]), least);
+            least = _mm512_fmadd_ps(small_unsigned(g->part_m + b * 16), _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
         }
         total = _mm512_fmadd_ps(part, halves(g->d + super * 32), total);
         total = _mm512_fnmadd_ps(least, halves(g->m + super * 32), total);
@@ -121,28 +142,29 @@ static inline void dot_k(float *y, const group *g, const int8_t *x, const float 
     _mm512_storeu_ps(y, total);
 }
 
-/* Sums of q over 16 inputs have no place in `sum`; the zero goes off the bytes instead, by summing the inputs again. */
-static inline __m512i zero_of_16(const int8_t *x, int zero)
+/* zero * the sum of 16 inputs, everywhere: `sum` knows only those of 32 */
+MN__INLINE __m512i zero_of_16(const int8_t *x, int zero)
 {
-    const __m512i ones = _mm512_set1_epi8((char)zero);
-    const __m128i in = _mm_load_si128((const void *)x);
-    const __m128i s = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm512_castsi512_si128(ones), in);
+    const __m128i s = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8((char)zero), _mm_load_si128((const void *)x));
     const __m128i t = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm512_broadcastd_epi32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
 
-static inline void dot_s(float *y, const group *g, const int8_t *x, const float *scale, size_t k, int bits, int zero)
+MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero)
 {
     __m512 total = _mm512_setzero_ps();
-    for (size_t super = 0; super < k / 256; super++) {
+    for (size_t super = 0; super < x->k / 256; super++) {
         __m512 part = _mm512_setzero_ps();
-        for (size_t b = super * 8; b < super * 8 + 8; b++)
+        for (size_t b = super * 8; b < super * 8 + 8; b++) {
+            look_ahead(g, bits, MN__DOTS_S, b);
+#pragma GCC unroll 2
             for (int h = 0; h < 2; h++) {
-                __m512i s = sum_bytes(g, bits, b, x + b * 32, 4 * h, 4 * h + 4);
-                s = _mm512_sub_epi32(s, zero_of_16(x + b * 32 + 16 * h, zero));
-                const __m512 d = _mm512_mul_ps(small_signed(g->part + (b * 2 + (size_t)h) * 16), _mm512_set1_ps(scale[b]));
+                __m512i s = sum_bytes(g, bits, b, x->q + b * 32, 4 * h, 4 * h + 4);
+                s = _mm512_sub_epi32(s, zero_of_16(x->q + b * 32 + 16 * h, zero));
+                const __m512 d = _mm512_mul_ps(small_signed(g->part + (b * 2 + (size_t)h) * 16), _mm512_set1_ps(x->scale[b]));
                 part = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), d, part);
             }
+        }
         total = _mm512_fmadd_ps(part, halves(g->d + super * 32), total);
     }
     _mm512_storeu_ps(y, total);
@@ -153,12 +175,13 @@ static inline void dot_s(float *y, const group *g, const int8_t *x, const float 
                                        const int32_t *sum, size_t k)                                       \
     {                                                                                                      \
         const group g = open_group(w, bits, kind, k);                                                      \
+        const row x = {q, scale, sum, k};                                                                  \
         if (kind == MN__DOTS_K)                                                                            \
-            dot_k(y, &g, q, scale, sum, k, bits);                                                          \
+            dot_k(y, &g, &x, bits);                                                                        \
         else if (kind == MN__DOTS_S)                                                                       \
-            dot_s(y, &g, q, scale, k, bits, zero);                                                         \
+            dot_s(y, &g, &x, bits, zero);                                                                  \
         else                                                                                               \
-            dot_per_32(y, &g, q, scale, sum, k, bits, zero, kind == MN__DOTS_DM);                          \
+            dot_per_32(y, &g, &x, bits, zero, kind);                                                       \
     }
 MN__DOTS_MAP(X)
 #undef X

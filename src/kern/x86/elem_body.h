@@ -26,38 +26,40 @@ void MN__ISA(rms_norm)(float *out, const float *x, const float *w, size_t n, flo
     }
 }
 
-/* VF_N angles as (cos, sin) pairs, taken apart. */
-MN__INLINE void rope_halves(float *a, float *b, vf co, vf si, size_t n)
+MN__INLINE void rope_turn(vf *a, vf *b, vf co, vf si)
 {
-    vf va = vf_load_n(a, n), vb = vf_load_n(b, n);
-    vf_store_n(a, vf_fms(va, co, vf_mul(vb, si)), n);
-    vf_store_n(b, vf_fma(va, si, vf_mul(vb, co)), n);
+    vf x = *a;
+    *a = vf_fms(x, co, vf_mul(*b, si));
+    *b = vf_fma(x, si, vf_mul(*b, co));
+}
+
+static void rope_one(float *a, float *b, const float *cos_sin)
+{
+    float x = *a, y = *b;
+    *a = x * cos_sin[0] - y * cos_sin[1];
+    *b = x * cos_sin[1] + y * cos_sin[0];
 }
 
 void MN__ISA(rope)(float *x, const float *cos_sin, size_t n_rot, int neox)
 {
-    size_t half = n_rot / 2;
-    for (size_t i = 0; i < half; i += VF_N) {
-        size_t n = half - i < VF_N ? half - i : VF_N;
-        float co[VF_N], si[VF_N], a[VF_N], b[VF_N];
-        for (size_t j = 0; j < n; j++) {
-            co[j] = cos_sin[2 * (i + j)];
-            si[j] = cos_sin[2 * (i + j) + 1];
-        }
+    size_t half = n_rot / 2, i = 0;
+    for (; i + VF_N <= half; i += VF_N) {
+        vf co, si, a, b;
+        vf_unzip(cos_sin + 2 * i, &co, &si);
         if (neox) {
-            rope_halves(x + i, x + half + i, vf_load_n(co, n), vf_load_n(si, n), n);
-            continue;
-        }
-        for (size_t j = 0; j < n; j++) {
-            a[j] = x[2 * (i + j)];
-            b[j] = x[2 * (i + j) + 1];
-        }
-        rope_halves(a, b, vf_load_n(co, n), vf_load_n(si, n), n);
-        for (size_t j = 0; j < n; j++) {
-            x[2 * (i + j)] = a[j];
-            x[2 * (i + j) + 1] = b[j];
+            a = vf_load(x + i);
+            b = vf_load(x + half + i);
+            rope_turn(&a, &b, co, si);
+            vf_store(x + i, a);
+            vf_store(x + half + i, b);
+        } else {
+            vf_unzip(x + 2 * i, &a, &b);
+            rope_turn(&a, &b, co, si);
+            vf_zip(x + 2 * i, a, b);
         }
     }
+    for (; i < half; i++)
+        rope_one(neox ? x + i : x + 2 * i, neox ? x + half + i : x + 2 * i + 1, cos_sin + 2 * i);
 }
 
 /* g / (1 + e^-y) * u; from e^-|y|, which cannot overflow */

@@ -9,6 +9,15 @@
     X(mm_pack_bf16) X(page_put_bf16) X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32) \
     X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs) X(colsum)
 
+/* Presence is not speed: Intel's cores do dpbf16 at 32 operations a cycle, half of what f32 multiply-adds on widened numbers
+ * reach (mneme-kern --bench shows both); AMD's do 64, twice as many. */
+void mn__kern_use_pairs(struct mn__kern *k)
+{
+    k->mm_bf16 = mn__mm_bf16_avx512bf16;
+    k->qk_bf16 = mn__qk_bf16_avx512bf16;
+    k->pv_bf16 = mn__pv_bf16_avx512bf16;
+}
+
 void mn__kern_init_x86(struct mn__kern *k, int level)
 {
 #define MN__AVX2(name) k->name = mn__##name##_avx2;
@@ -32,10 +41,9 @@ void mn__kern_init_x86(struct mn__kern *k, int level)
 #undef MN__DOTS_AVX2
 #undef MN__DOTS_VNNI
     if (level >= MN__CPU_AVX512BF16) {
-        k->mm_bf16 = mn__mm_bf16_avx512bf16;
-        k->qk_bf16 = mn__qk_bf16_avx512bf16;
-        k->pv_bf16 = mn__pv_bf16_avx512bf16;
         k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
+        if (!__builtin_cpu_is("intel"))
+            mn__kern_use_pairs(k);
     }
     if (level >= MN__CPU_AMX) {
         k->mm_bf16 = mn__mm_bf16_amx;

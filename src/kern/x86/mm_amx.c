@@ -26,7 +26,8 @@ static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, 
         size_t n = k - i < K_COPY ? k - i : K_COPY;
         for (size_t r = 0; r < n_row; r++)
             memcpy(copy + r * K_COPY, a + r * ld_a + i, n * sizeof *copy);
-        c_add(copy, K_COPY, panel_cols(b, i), n / 32);
+        struct tile_cols t = panel_cols(b, i);
+        c_add(copy, K_COPY, &t, n / 32, STREAM_NONE);
     }
     c_store(out, COLS);
     memcpy(c, out, n_row * COLS * sizeof *c);
@@ -36,7 +37,7 @@ void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, cons
 {
     size_t whole = n_row / ROWS * ROWS;
     if (k % 32 || k == 0) {
-        mn__mm_bf16_avx512bf16(c, a, ld_a, n_row, b, k);
+        mn__mm_bf16_avx512(c, a, ld_a, n_row, b, k);
         return;
     }
     /* Deeper than L1 and several blocks of rows: equal parts of k, c carried between them in memory. */
@@ -44,12 +45,13 @@ void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, cons
     size_t k_part = (k / 32 + n_part - 1) / n_part * 32;
     for (size_t i = 0; i < k; i += k_part) {
         size_t n = k - i < k_part ? k - i : k_part;
+        struct tile_cols t = panel_cols(b, i);
         for (size_t r = 0; r < whole; r += ROWS) {
             if (i == 0)
                 c_zero();
             else
                 c_load(c + r * COLS, COLS);
-            c_add(a + r * ld_a + i, ld_a, panel_cols(b, i), n / 32);
+            c_add(a + r * ld_a + i, ld_a, &t, n / 32, STREAM_A);
             c_store(c + r * COLS, COLS);
         }
     }

@@ -20,6 +20,20 @@ static void put_key_pairs(mn_bf16 *k, const float *x, size_t ld)
         vi_store(k + c * 32, r[c]);
 }
 
+/* Channels [c, d) of one row down a column, a pair at a time. */
+static void put_key_row(mn_bf16 *at, const float *x, size_t c, size_t d)
+{
+    for (; c + PAGE_PAIR <= d; c += PAGE_PAIR) {
+        mn_bf16 h[PAGE_PAIR];
+        vf_store_bf16(h, vf_load(x + c));
+        vf_store_bf16(h + VF_N, vf_load(x + c + VF_N));
+        for (size_t i = 0; i < VF_N; i++)
+            memcpy(at + (c / 2 + i) * 32, h + 2 * i, 2 * sizeof *h);
+    }
+    for (; c < d; c++)
+        at[c / 2 * 32 + c % 2] = mn__bf16_round(x[c]);
+}
+
 static void put_key_bf16(mn_bf16 *page, size_t slot, const float *k, size_t ld, size_t n, size_t d)
 {
     size_t i = 0;
@@ -30,26 +44,44 @@ static void put_key_bf16(mn_bf16 *page, size_t slot, const float *k, size_t ld, 
             for (; c + PAGE_PAIR <= d; c += PAGE_PAIR)
                 put_key_pairs(at + c * 16, k + i * ld + c, ld);
         for (size_t t = 0; t < n_tok; t++)
-            for (size_t x = c; x < d; x++)
-                at[t * 2 + x / 2 * 32 + x % 2] = mn__bf16_round(k[(i + t) * ld + x]);
+            put_key_row(at + t * 2, k + (i + t) * ld, c, d);
         i += n_tok;
+    }
+}
+
+/* One row into its half of the pairs. */
+static void put_value_row(mn_bf16 *at, size_t odd, const float *v, size_t d)
+{
+    size_t c = 0;
+    for (; c + VF_N <= d; c += VF_N) {
+        vi old = vi_load(at + c * 2);
+        vi_store(at + c * 2, odd ? vi_put_odd(old, vf_load(v + c)) : vi_put_even(old, vf_load(v + c)));
+    }
+    for (; c < d; c++)
+        at[c * 2 + odd] = mn__bf16_round(v[c]);
+}
+
+static void put_value_two(mn_bf16 *at, const float *v, size_t ld, size_t d)
+{
+    size_t c = 0;
+    for (; c + VF_N <= d; c += VF_N)
+        vi_store(at + c * 2, vi_round_pair(vf_load(v + c), vf_load(v + ld + c)));
+    for (; c < d; c++) {
+        at[c * 2] = mn__bf16_round(v[c]);
+        at[c * 2 + 1] = mn__bf16_round(v[ld + c]);
     }
 }
 
 static void put_value_bf16(mn_bf16 *page, size_t slot, const float *v, size_t ld, size_t n, size_t d)
 {
     for (size_t i = 0; i < n;) {
-        mn_bf16 *at = page + (slot + i) / 2 * 2 * d + (slot + i) % 2;
-        size_t two = (slot + i) % 2 == 0 && n - i >= 2, c = 0;
+        size_t odd = (slot + i) % 2, two = !odd && n - i >= 2;
+        mn_bf16 *at = page + (slot + i) / 2 * 2 * d;
         if (two)
-            for (; c + VF_N <= d; c += VF_N)
-                vi_store(at + c * 2, vi_round_pair(vf_load(v + i * ld + c), vf_load(v + (i + 1) * ld + c)));
-        for (; c < d; c++) {
-            at[c * 2] = mn__bf16_round(v[i * ld + c]);
-            if (two)
-                at[c * 2 + 1] = mn__bf16_round(v[(i + 1) * ld + c]);
-        }
-        i += two ? 2 : 1;
+            put_value_two(at, v + i * ld, ld, d);
+        else
+            put_value_row(at, odd, v + i * ld, d);
+        i += 1 + two;
     }
 }
 

@@ -56,6 +56,20 @@ MN__INLINE float vf_top(vf a)
 }
 MN__INLINE vf vf_pick_negative(vf sign, vf neg, vf pos) { return _mm256_blendv_ps(pos, neg, sign); }
 
+MN__INLINE void vf_unzip(const float *x, vf *even, vf *odd)
+{
+    vf a = vf_load(x), b = vf_load(x + 8);
+    vf lo = _mm256_permute2f128_ps(a, b, 0x20), hi = _mm256_permute2f128_ps(a, b, 0x31);
+    *even = _mm256_shuffle_ps(lo, hi, 0x88);
+    *odd = _mm256_shuffle_ps(lo, hi, 0xdd);
+}
+MN__INLINE void vf_zip(float *x, vf even, vf odd)
+{
+    vf lo = _mm256_unpacklo_ps(even, odd), hi = _mm256_unpackhi_ps(even, odd);
+    vf_store(x, _mm256_permute2f128_ps(lo, hi, 0x20));
+    vf_store(x + 8, _mm256_permute2f128_ps(lo, hi, 0x31));
+}
+
 MN__INLINE vi vi_load(const void *x) { return _mm256_loadu_si256(x); }
 MN__INLINE void vi_store(void *x, vi a) { _mm256_storeu_si256(x, a); }
 MN__INLINE vf vf_pair_even(vi a) { return _mm256_castsi256_ps(_mm256_slli_epi32(a, 16)); }
@@ -76,6 +90,8 @@ MN__INLINE vi vi_round_pair(vf even, vf odd)
 {
     return _mm256_blend_epi16(_mm256_srli_epi32(vi_round_high(even), 16), vi_round_high(odd), 0xaa);
 }
+MN__INLINE vi vi_put_even(vi a, vf x) { return _mm256_blend_epi16(_mm256_srli_epi32(vi_round_high(x), 16), a, 0xaa); }
+MN__INLINE vi vi_put_odd(vi a, vf x) { return _mm256_blend_epi16(a, vi_round_high(x), 0xaa); }
 MN__INLINE void vf_store_bf16(mn_bf16 *out, vf x)
 {
     vi r = _mm256_srli_epi32(vi_round_high(x), 16);

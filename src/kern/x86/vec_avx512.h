@@ -11,7 +11,7 @@
 #define MN__INLINE static inline __attribute__((always_inline, unused))
 
 /* Lanes; rows of a register block by how many columns of vectors it has (tile_body.h). */
-enum { VF_N = 16, VF_ROWS_4COL = 6, VF_ROWS_2COL = 12 };
+enum { VF_N = 16, VF_ROWS_4COL = 6, VF_ROWS_2COL = 8 };
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -53,6 +53,21 @@ MN__INLINE vf vf_pick_negative(vf sign, vf neg, vf pos)
     return _mm512_mask_mov_ps(pos, _mm512_movepi32_mask(_mm512_castps_si512(sign)), neg);
 }
 
+/* 2 VF_N floats as pairs, taken apart and put together again */
+MN__INLINE void vf_unzip(const float *x, vf *even, vf *odd)
+{
+    const vi i = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    vf a = vf_load(x), b = vf_load(x + 16);
+    *even = _mm512_permutex2var_ps(a, i, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(i, _mm512_set1_epi32(1)), b);
+}
+MN__INLINE void vf_zip(float *x, vf even, vf odd)
+{
+    const vi i = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    vf_store(x, _mm512_permutex2var_ps(even, i, odd));
+    vf_store(x + 16, _mm512_permutex2var_ps(even, _mm512_add_epi32(i, _mm512_set1_epi32(8)), odd));
+}
+
 /* bf16 pairs in 32-bit lanes */
 MN__INLINE vi vi_load(const void *x) { return _mm512_loadu_si512(x); }
 MN__INLINE void vi_store(void *x, vi a) { _mm512_storeu_si512(x, a); }
@@ -75,6 +90,9 @@ MN__INLINE vi vi_round_pair(vf even, vf odd)
 {
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(even), 16), vi_round_high(odd));
 }
+/* a with one half of each lane replaced by the bf16 of x */
+MN__INLINE vi vi_put_even(vi a, vf x) { return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(x), 16), a); }
+MN__INLINE vi vi_put_odd(vi a, vf x) { return _mm512_mask_blend_epi16(0xaaaaaaaa, a, vi_round_high(x)); }
 MN__INLINE void vf_store_bf16(mn_bf16 *out, vf x)
 {
     _mm256_storeu_si256((void *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(vi_round_high(x), 16)));

@@ -17,6 +17,9 @@
 /* Overwrite the entries of k for which the level has something faster. */
 void mn__kern_init_x86(struct mn__kern *k, int level);
 
+/* The products by dpbf16, which init takes only where they are the faster ones; mneme-kern proves them everywhere. */
+void mn__kern_use_pairs(struct mn__kern *k);
+
 /* All eight tiles as 16 rows of 64 bytes; and back to the initial state, which spares the system saving 8 KB per switch. */
 void mn__tiles_load_amx(void);
 void mn__tiles_release_amx(void);
