@@ -39,8 +39,9 @@ bool mn__lane_state_bytes(const mn__cache_shape *shape, const mn__lane_head *hea
 bool mn__ring_state_bytes(const mn__cache_shape *shape, size_t *out)
 {
     *out = sizeof(float);
-    return mn__mul_size(*out, shape->n_layer, out) && mn__mul_size(*out, shape->n_query_ring, out) &&
-           mn__mul_size(*out, shape->n_head, out) && mn__mul_size(*out, shape->head_dim, out);
+    return mn__mul_size(*out, shape->n_layer, out) &&
+           mn__mul_size(*out, shape->n_query_ring, out) && mn__mul_size(*out, shape->n_head, out) &&
+           mn__mul_size(*out, shape->head_dim, out);
 }
 
 static size_t n_lane(const mn__cache *c)
@@ -131,8 +132,7 @@ static mn_status check_head(const loading *in, const mn__lane_head *head)
     if (head->n > most)
         return mn__fail(in->diag, MN_ERANGE,
                         "layer %zu head %zu holds %llu tokens, at most %llu fit this context",
-                        in->layer, in->head, (unsigned long long)head->n,
-                        (unsigned long long)most);
+                        in->layer, in->head, (unsigned long long)head->n, (unsigned long long)most);
     if (head->n_origin > (s->compact && window <= 0 ? head->n : 0))
         return refuse(in, MN_EINPUT, "more keys were moved than it can hold");
     if (!mn__lane_state_bytes(s, head, &bytes) || bytes > in->from->left(in->from->ctx))
@@ -198,8 +198,7 @@ static mn_status load_lane(const loading *in, mn__lane *l)
     MN_TRY(get(in, l->lane_state, c->shape.lane_bytes));
     MN_TRY(get(in, l->origin.data, (size_t)head.n_origin * mn__origin_bytes(&c->shape)));
     MN_TRY(check_origins(in, l, (size_t)head.n_origin));
-    for (size_t i = 0; i < l->n_page; i++)
-        MN_TRY(get(in, mn__lane_page_list(l)[i], payload));
+    for (size_t i = 0; i < l->n_page; i++) MN_TRY(get(in, mn__lane_page_list(l)[i], payload));
     l->n = (size_t)head.n;
     l->n_origin = (size_t)head.n_origin;
 done:

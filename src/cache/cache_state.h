@@ -29,9 +29,9 @@ typedef struct mn__state_source {
  * caller's. Between steps. Returns what put returned. */
 mn_status mn__cache_save(const mn__cache *c, mn__put_fn put, void *ctx);
 /* Into a new cache of the same shape (longer lanes and steps are fine) whose n_seen and query_begin
- * the caller has set. What `from` delivers is not trusted: MN_EINPUT (too short, out of order, out of
- * range), MN_ERANGE (a lane longer than this cache allows), MN_ENOMEM. On failure the cache can only be
- * freed. */
+ * the caller has set. What `from` delivers is not trusted: MN_EINPUT (too short, out of order, out
+ * of range), MN_ERANGE (a lane longer than this cache allows), MN_ENOMEM. On failure the cache can
+ * only be freed. */
 mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *diag);
 
 #endif

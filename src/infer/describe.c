@@ -16,15 +16,25 @@ typedef struct teller {
     void *ctx;
 } teller;
 
+/* Names and values come from the file: control characters must not reach a terminal. */
+static void clean(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = ' ';
+}
+
 __attribute__((format(printf, 4, 5))) static void tell(const teller *t, const char *section,
                                                        const char *name, const char *fmt, ...)
 {
-    char value[1024];
+    char value[1024], safe[256];
     va_list args;
     va_start(args, fmt);
     vsnprintf(value, sizeof value, fmt, args);
     va_end(args);
-    t->fn(section, name, value, t->ctx);
+    snprintf(safe, sizeof safe, "%s", name);
+    clean(value);
+    clean(safe);
+    t->fn(section, safe, value, t->ctx);
 }
 
 /* ---- models ---- */
@@ -79,8 +89,8 @@ static void tell_head(const teller *t, const mn__state_reader *r)
     tell(t, "file", "bytes", "%llu", (unsigned long long)h->file_bytes);
     tell(t, "file", "model", "%s", r->text.name);
     tell(t, "file", "model hash", "%016llx", (unsigned long long)h->model_hash);
-    tell(t, "file", "shape", "%u layers, %u heads, %u KV heads, head size %u", h->n_layer, h->n_head,
-         h->n_kv_head, h->head_dim);
+    tell(t, "file", "shape", "%u layers, %u heads, %u KV heads, head size %u", h->n_layer,
+         h->n_head, h->n_kv_head, h->head_dim);
     tell(t, "file", "policy", "%s", r->text.policy);
     tell(t, "file", "budget", "%s", *r->text.budget ? r->text.budget : "none");
     tell(t, "file", "cache type", "%s", mn__state_kv_name(h->kv_type));
@@ -93,7 +103,8 @@ static void tell_head(const teller *t, const mn__state_reader *r)
     tell(t, "file", "peak cache bytes", "%llu", (unsigned long long)h->kv_peak_bytes);
     tell(t, "file", "NaN scores", "%llu", (unsigned long long)h->n_nan);
     for (uint32_t i = 0; i < h->n_pin; i++)
-        tell(t, "file", "pinned", "[%lld, %lld)", (long long)r->pin[i].begin, (long long)r->pin[i].end);
+        tell(t, "file", "pinned", "[%lld, %lld)", (long long)r->pin[i].begin,
+             (long long)r->pin[i].end);
 }
 
 static mn_status check_head(const mn__state_reader *r)
@@ -130,8 +141,8 @@ static mn_status tell_lanes(const teller *t, mn__state_reader *r)
         snprintf(name, sizeof name, "layer %zu head %zu", i / shape.n_kv_head, i % shape.n_kv_head);
         MN_TRY(mn__state_get(r, &head, sizeof head));
         if (!mn__lane_state_bytes(&shape, &head, &bytes) || bytes > r->left)
-            MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: %s claims more bytes than the file has", r->path,
-                            name));
+            MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: %s claims more bytes than the file has",
+                            r->path, name));
         MN_TRY(mn__state_skip(r, bytes));
         tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
     }

@@ -12,13 +12,13 @@ enum {
 };
 
 typedef struct run {
-    mn_session s;          /* policy, parameters and the hollow cache, for what looks at them */
+    mn_session s; /* policy, parameters and the hollow cache, for what looks at them */
     mn__cache cache;
-    size_t n_lane;         /* all layers */
-    size_t fixed_policy;   /* lane state and query ring */
-    size_t workspace;      /* of evictions so far */
-    size_t longest;        /* lane that an eviction met so far */
-    bool ragged;           /* lanes have been cut to lengths that scores choose */
+    size_t n_lane;       /* all layers */
+    size_t fixed_policy; /* lane state and query ring */
+    size_t workspace;    /* of evictions so far */
+    size_t longest;      /* lane that an eviction met so far */
+    bool ragged;         /* lanes have been cut to lengths that scores choose */
     size_t last_event, last_slots, period, n_alike;
     size_t kv_peak, policy_peak, sum_peak;
 } run;
@@ -76,11 +76,12 @@ static mn_status check_room(const run *r, size_t n_new, mn_diag *diag)
     const mn__cache *c = &r->cache;
     for (size_t i = 0; i < r->n_lane; i++)
         if (window_of(r, i) <= 0 && c->lane[i].n + n_new > c->shape.max_slots)
-            return mn__fail(diag, MN_EBUDGET,
-                            "the run stops at token %lld: the context holds %zu tokens a lane and policy "
-                            "'%s' drops none before it is reached",
-                            (long long)c->n_seen + (long long)(c->shape.max_slots - c->lane[i].n),
-                            c->shape.max_slots, mn__policy_spec(r->s.policy));
+            return mn__fail(
+                diag, MN_EBUDGET,
+                "the run stops at token %lld: the context holds %zu tokens a lane and policy "
+                "'%s' drops none before it is reached",
+                (long long)c->n_seen + (long long)(c->shape.max_slots - c->lane[i].n),
+                c->shape.max_slots, mn__policy_spec(r->s.policy));
     return MN_OK;
 }
 
@@ -108,6 +109,16 @@ static mn_status step(run *r, size_t n_new, bool always_note, mn_diag *diag)
         c->lane[i].n -= unseen(c->lane[i].n, window_of(r, i));
     }
     return MN_OK;
+}
+
+/* While lanes are cut, those that threads work on hold origins and all their slots as well. */
+static size_t moving_bytes(const run *r)
+{
+    size_t most = 0, n_thread = (size_t)r->s.params.n_thread;
+    for (size_t i = 0; i < r->n_lane; i++)
+        if (r->cache.lane[i].n_origin > most) most = r->cache.lane[i].n_origin;
+    return (n_thread < r->n_lane ? n_thread : r->n_lane) *
+           round_to_pages(most * mn__origin_bytes(&r->cache.shape));
 }
 
 /* Slots and the longest lane of the full-attention layers. */
@@ -149,7 +160,7 @@ static mn_status pass_event(run *r, mn__event event, mn_diag *diag)
         at_most.max_step = 0;
         r->workspace = mn__evictor_bytes(r->s.policy, &at_most, r->s.params.n_thread);
     }
-    note(r, kv);
+    note(r, kv + moving_bytes(r));
     r->ragged = r->ragged || mn__policy_is_ragged(r->s.policy);
     return MN_OK;
 }
@@ -261,8 +272,7 @@ mn_status mn_plan_make(const mn_model *m, const mn_session_params *p, size_t n_p
                      .kv_final_bytes = kv_final,
                      .policy_bytes = r.policy_peak,
                      .scratch_bytes = mn__forward_bytes(m, &lim)};
-    out->total_peak_bytes =
-        model_bytes(m) + session_bytes(&r) + out->scratch_bytes + r.sum_peak;
+    out->total_peak_bytes = model_bytes(m) + session_bytes(&r) + out->scratch_bytes + r.sum_peak;
 done:
     mn__policy_free(r.s.policy);
     mn__free(r.cache.lane);

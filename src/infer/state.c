@@ -72,8 +72,8 @@ static mn_status check_model(const mn__state_reader *r, const mn_model *m)
         h->n_kv_head == m->n_kv_head && h->head_dim == m->head_dim)
         return MN_OK;
     return mn__fail(r->diag, MN_EINPUT,
-                    "%s: saved with the model '%.96s' (%016llx), opened with '%s' (%016llx)", r->path,
-                    r->text.name, (unsigned long long)h->model_hash, m->name,
+                    "%s: saved with the model '%.96s' (%016llx), opened with '%s' (%016llx)",
+                    r->path, r->text.name, (unsigned long long)h->model_hash, m->name,
                     (unsigned long long)m->hash);
 }
 
@@ -93,13 +93,13 @@ static mn_status check_options(const mn__state_reader *r, const mn_session *s)
         return differs(r, "positions", positions[h->compact != 0], positions[shape->compact]);
     if (h->slot_bytes != shape->slot_bytes || h->lane_bytes != shape->lane_bytes ||
         h->n_query_ring != shape->n_query_ring)
-        return mn__fail(r->diag, MN_EINPUT,
-                        "%s: policy state of %llu bytes a token, %llu a head and %llu queries wanted, "
-                        "%llu, %llu and %llu found",
-                        r->path, (unsigned long long)shape->slot_bytes,
-                        (unsigned long long)shape->lane_bytes,
-                        (unsigned long long)shape->n_query_ring, (unsigned long long)h->slot_bytes,
-                        (unsigned long long)h->lane_bytes, (unsigned long long)h->n_query_ring);
+        return mn__fail(
+            r->diag, MN_EINPUT,
+            "%s: policy state of %llu bytes a token, %llu a head and %llu queries wanted, "
+            "%llu, %llu and %llu found",
+            r->path, (unsigned long long)shape->slot_bytes, (unsigned long long)shape->lane_bytes,
+            (unsigned long long)shape->n_query_ring, (unsigned long long)h->slot_bytes,
+            (unsigned long long)h->lane_bytes, (unsigned long long)h->n_query_ring);
     return MN_OK;
 }
 
@@ -107,8 +107,9 @@ static mn_status check_numbers(const mn__state_reader *r)
 {
     const mn__state_head *h = &r->head;
     if (h->n_seen < 0 || h->n_seen > INT32_MAX || h->n_prompt < 0 || h->n_prompt > INT32_MAX)
-        return mn__fail(r->diag, MN_EINPUT, "%s: %lld tokens read, %lld of the prompt: 0 to %d wanted",
-                        r->path, (long long)h->n_seen, (long long)h->n_prompt, INT32_MAX);
+        return mn__fail(r->diag, MN_EINPUT,
+                        "%s: %lld tokens read, %lld of the prompt: 0 to %d wanted", r->path,
+                        (long long)h->n_seen, (long long)h->n_prompt, INT32_MAX);
     for (size_t i = 0; i < h->n_pin; i++)
         if (r->pin[i].begin < 0 || r->pin[i].end < r->pin[i].begin)
             return mn__fail(r->diag, MN_EINPUT, "%s: pinned span %zu is [%lld, %lld)", r->path, i,

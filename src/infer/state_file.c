@@ -129,7 +129,8 @@ static mn_status read_bytes(mn__state_reader *r, void *out, size_t n)
     while (n > 0) {
         ssize_t got = read(r->fd, to, n);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return mn__fail(r->diag, MN_EIO, "%s: cannot read: %s", r->path, strerror(errno));
+        if (got < 0)
+            return mn__fail(r->diag, MN_EIO, "%s: cannot read: %s", r->path, strerror(errno));
         if (got == 0) return mn__fail(r->diag, MN_EIO, "%s: it became shorter while read", r->path);
         to += got;
         n -= (size_t)got;
@@ -152,8 +153,9 @@ static mn_status next_block(mn__state_reader *r)
 static mn_status take_bytes(mn__state_reader *r, uint8_t *data, uint64_t n)
 {
     if (n > r->left)
-        return mn__fail(r->diag, MN_EINPUT, "%s: it ends in the middle: %llu more bytes wanted, %llu found",
-                        r->path, (unsigned long long)n, (unsigned long long)r->left);
+        return mn__fail(r->diag, MN_EINPUT,
+                        "%s: it ends in the middle: %llu more bytes wanted, %llu found", r->path,
+                        (unsigned long long)n, (unsigned long long)r->left);
     while (n > 0) {
         mn_status st = r->at == r->n ? next_block(r) : MN_OK;
         if (st != MN_OK) return st;
@@ -202,11 +204,13 @@ static mn_status open_file(mn__state_reader *r, uint64_t *size)
 {
     struct stat info;
     do {
-        r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* refuse a pipe, do not wait for it */
+        r->fd = open(r->path,
+                     O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* refuse a pipe, do not wait for it */
     } while (r->fd < 0 && errno == EINTR);
     if (r->fd < 0 || fstat(r->fd, &info) != 0)
         return mn__fail(r->diag, MN_EIO, "%s: cannot open: %s", r->path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) return mn__fail(r->diag, MN_EINPUT, "%s: not a regular file", r->path);
+    if (!S_ISREG(info.st_mode))
+        return mn__fail(r->diag, MN_EINPUT, "%s: not a regular file", r->path);
     *size = (uint64_t)info.st_size;
     return MN_OK;
 }
@@ -221,11 +225,13 @@ static mn_status check_frame(mn__state_reader *r, uint64_t size)
     if (!mn__state_is_magic(h->magic, sizeof h->magic))
         return mn__fail(r->diag, MN_EINPUT, "%s: not a session file", r->path);
     if (h->version != MN__STATE_VERSION || h->head_bytes != sizeof *h)
-        return mn__fail(r->diag, MN_EINPUT, "%s: session file of version %d wanted, version %u found",
-                        r->path, MN__STATE_VERSION, h->version);
+        return mn__fail(r->diag, MN_EINPUT,
+                        "%s: session file of version %d wanted, version %u found", r->path,
+                        MN__STATE_VERSION, h->version);
     if (h->file_bytes != size)
-        return mn__fail(r->diag, MN_EINPUT, "%s: %llu bytes wanted, %llu found: it was cut short or added to",
-                        r->path, (unsigned long long)h->file_bytes, (unsigned long long)size);
+        return mn__fail(r->diag, MN_EINPUT,
+                        "%s: %llu bytes wanted, %llu found: it was cut short or added to", r->path,
+                        (unsigned long long)h->file_bytes, (unsigned long long)size);
     return MN_OK;
 }
 
@@ -236,8 +242,8 @@ static mn_status check_hash(mn__state_reader *r)
     MN_TRY(mn__state_skip(r, r->left));
     MN_TRY(read_bytes(r, &r->wanted_hash, sizeof r->wanted_hash));
     if (r->hash != r->wanted_hash)
-        st = mn__fail(r->diag, MN_EINPUT, "%s: damaged: checksum %016llx wanted, %016llx found", r->path,
-                      (unsigned long long)r->wanted_hash, (unsigned long long)r->hash);
+        st = mn__fail(r->diag, MN_EINPUT, "%s: damaged: checksum %016llx wanted, %016llx found",
+                      r->path, (unsigned long long)r->wanted_hash, (unsigned long long)r->hash);
 done:
     return st;
 }
@@ -246,7 +252,8 @@ static mn_status read_text(mn__state_reader *r)
 {
     mn_status st;
     const mn__state_head *h = &r->head;
-    size_t n[3] = {h->name_bytes, h->policy_bytes, h->budget_bytes}, pin_bytes = 16 * (size_t)h->n_pin;
+    size_t n[3] = {h->name_bytes, h->policy_bytes, h->budget_bytes},
+           pin_bytes = 16 * (size_t)h->n_pin;
     const char **text[3] = {&r->text.name, &r->text.policy, &r->text.budget};
     if (n[0] + n[1] + n[2] + pin_bytes > r->left)
         return mn__fail(r->diag, MN_EINPUT, "%s: its texts claim more bytes than it has", r->path);

@@ -17,8 +17,9 @@ typedef struct mn__state_head {
     uint64_t file_bytes, model_hash;
     uint32_t n_layer, n_head, n_kv_head, head_dim;
     uint32_t kv_type, compact;
-    uint32_t name_bytes, policy_bytes, budget_bytes, n_pin; /* what follows the head, in this order */
-    uint64_t slot_bytes, lane_bytes, n_query_ring;          /* policy state */
+    uint32_t name_bytes, policy_bytes, budget_bytes,
+        n_pin;                                     /* what follows the head, in this order */
+    uint64_t slot_bytes, lane_bytes, n_query_ring; /* policy state */
     uint64_t n_ctx, chunk, seed;
     int64_t n_seen, n_prompt, query_begin;
     uint64_t n_nan, kv_peak_bytes;

@@ -25,8 +25,7 @@ void mn__kern_init(struct mn__kern *k, int level)
 void mn__tiles_begin(const struct mn__kern *k)
 {
 #if MN__HAS_X86
-    if (k->level >= MN__CPU_AMX)
-        mn__tiles_load_amx();
+    if (k->level >= MN__CPU_AMX) mn__tiles_load_amx();
 #else
     (void)k;
 #endif
@@ -35,8 +34,7 @@ void mn__tiles_begin(const struct mn__kern *k)
 void mn__tiles_end(const struct mn__kern *k)
 {
 #if MN__HAS_X86
-    if (k->level >= MN__CPU_AMX)
-        mn__tiles_release_amx();
+    if (k->level >= MN__CPU_AMX) mn__tiles_release_amx();
 #else
     (void)k;
 #endif

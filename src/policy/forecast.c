@@ -1,6 +1,6 @@
 /* forecast.c: what an event will leave, told from lengths alone, for plans: nothing was scored yet.
- * Exact for even and pyramid budgets; lanes that compete by score share the same sum in another way,
- * thresholds and groups leave less. */
+ * Exact for even and pyramid budgets; lanes that compete by score share the same sum in another
+ * way, thresholds and groups leave less. */
 #include <string.h>
 
 #include "base/diag.h"
@@ -11,7 +11,8 @@ bool mn__policy_is_ragged(const mn__policy *p)
     return p->scorer && (p->alloc >= MN__ALLOC_ADA || p->has_threshold || p->group);
 }
 
-/* Text tokens in [begin, end) that are pinned; overlaps count twice, which errs on the safe side. */
+/* Text tokens in [begin, end) that are pinned; overlaps count twice, which errs on the safe side.
+ */
 static size_t count_pins(const mn__evict_env *env, size_t begin, size_t end)
 {
     size_t n = 0;
@@ -31,7 +32,8 @@ static void set_quota(mn__quota *q, const mn__policy *p, size_t recent, const mn
     size_t tail = p->base->tail ? p->base->tail(p->scorer, q->n, q->n_sink) : 0;
     if (tail < recent) tail = recent;
     q->n_tail = tail < q->n - q->n_sink ? tail : q->n - q->n_sink;
-    size_t pins = count_pins(env, q->n_sink, n_seen - q->n_tail), rest = q->n - q->n_sink - q->n_tail;
+    size_t pins = count_pins(env, q->n_sink, n_seen - q->n_tail),
+           rest = q->n - q->n_sink - q->n_tail;
     q->protect = q->n_sink + q->n_tail + (pins < rest ? pins : rest);
 }
 
@@ -61,13 +63,15 @@ mn_status mn__evict_forecast(const mn__policy *p, mn__cache *c, mn__event event,
     size_t n_lane = p->n_full * p->n_kv_head, own = 0, spared = 0;
     if (!n_lane) return MN_OK;
     if (!p->scorer)
-        return mn__fail(diag, MN_EBUDGET, "the cache is full (%zu bytes) and policy %s drops nothing",
+        return mn__fail(diag, MN_EBUDGET,
+                        "the cache is full (%zu bytes) and policy %s drops nothing",
                         p->budget.amount, p->text);
-    size_t total = mn__budget_slots(p, c, event, env), mean = total == SIZE_MAX ? 0 : total / n_lane;
-    size_t recent =
-        p->recent_share > 0 ? (size_t)((double)mean * p->recent_share) : p->recent;
+    size_t total = mn__budget_slots(p, c, event, env),
+           mean = total == SIZE_MAX ? 0 : total / n_lane;
+    size_t recent = p->recent_share > 0 ? (size_t)((double)mean * p->recent_share) : p->recent;
     mn__quota *quota = mn__alloc_zero(MN_MEM_OTHER, n_lane * sizeof *quota);
-    if (!quota) return mn__fail(diag, MN_ENOMEM, "out of memory for the plan of policy %s", p->text);
+    if (!quota)
+        return mn__fail(diag, MN_ENOMEM, "out of memory for the plan of policy %s", p->text);
     for (size_t l = 0; l < n_lane; l++) {
         mn__quota *q = &quota[l];
         q->layer = p->full[l / p->n_kv_head];

@@ -166,14 +166,12 @@ mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *b
     mn__policy *p = mn__alloc_zero(MN_MEM_POLICY, sizeof *p);
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
     *out = NULL;
-    st = MN_ENOMEM;
-    if (!p || !s) goto done;
+    if (!p || !s) MN_TRY(mn__fail(diag, MN_ENOMEM, "out of memory for a policy"));
     MN_TRY(mn__spec_resolve(s, &p->kind, &p->base, spec, diag));
     if (budget) p->budget = *budget;
     MN_TRY(bind_layers(p, shape, diag));
-    st = MN_ENOMEM;
-    if (!(p->text = mn__spec_text(s))) goto done;
-    st = MN_OK;
+    p->text = mn__spec_text(s);
+    if (!p->text) MN_TRY(mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name));
     if (p->base->make) MN_TRY(read_scorer(p, s, shape, diag));
     if (p->scorer && p->budget.kind == MN__BUDGET_NONE && !p->has_threshold && !p->base->rank) {
         st =

@@ -81,17 +81,26 @@ static size_t count_panels(const target *t, size_t n_col)
     return n;
 }
 
+/* The rows of y that a block will write are mostly in L2 or further: let them come while the product is computed. */
+static void call_rows(const target *t, const place *at, size_t row, size_t n_row, size_t n_col)
+{
+    for (size_t r = row; r < row + n_row; r++)
+        for (size_t j = 0; j < n_col; j += 64 / sizeof *t->y)
+            __builtin_prefetch(t->y + r * t->ld_y + at->col_y + j, 1);
+}
+
 static void do_block(mn__work *work, const mn__backend *b, const target *t, const place *at, size_t row)
 {
     size_t n_row = min_size(b->n_row, work->pass_row + work->pass_n - row);
+    size_t n_col = min_size(b->n_col, at->w->n_out - at->col);
     float *c = work->space.block[0];
+    if (!t->h) call_rows(t, at, row, n_row, n_col);
     b->fill(work, at->w, at->col, 0, row, n_row, c);
     if (t->h) {
         b->fill(work, t->w[1], at->col, 1, row, n_row, work->space.block[1]);
         write_gated(work, t, row, n_row, at->col, b->n_col, b->n_col);
         return;
     }
-    size_t n_col = min_size(b->n_col, at->w->n_out - at->col);
     for (size_t r = 0; r < n_row; r++)
         write_sums(work, t, at, n_col, t->y + (row + r) * t->ld_y + at->col_y, c + r * b->n_col);
 }
@@ -120,10 +129,11 @@ static void run(const mn__crew *crew, mn__product *p, const target *t, const mn_
                                                           : &mn__backend_wide;
     mn__work work = {.kern = p->kern, .x = x};
     mn__product_space(p, crew->thread, &work.space);
+    size_t most = min_size(b->pass_rows(t->w[0]), x->n_row), n_pass = most ? (x->n_row + most - 1) / most : 0;
     b->begin(&work);
     for (size_t row = 0; row < x->n_row; row += work.pass_n) {
         work.pass_row = row;
-        work.pass_n = min_size(b->pass_rows, x->n_row - row);
+        work.pass_n = min_size(mn__round_up((x->n_row + n_pass - 1) / n_pass, MN__MM_ROWS), x->n_row - row);
         work.quant_kind = MN__DOTS_NONE;
         do_pass(crew, &work, b, t);
     }

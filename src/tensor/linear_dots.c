@@ -10,6 +10,12 @@ static void nothing(mn__work *work)
     (void)work;
 }
 
+static size_t pass_rows(const mn__weight *w)
+{
+    (void)w;
+    return MN__DOT_ROWS;
+}
+
 /* Row i of the pass, as the dots of a partner type take it. */
 static const void *partner_row(const mn__work *work, enum ggml_type partner, size_t i)
 {
@@ -91,7 +97,7 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
 const mn__backend mn__backend_dots = {
     .n_col = N_COL,
     .n_row = MN__DOT_ROWS,
-    .pass_rows = MN__DOT_ROWS,
+    .pass_rows = pass_rows,
     .begin = nothing,
     .end = nothing,
     .prepare = prepare,

@@ -70,7 +70,8 @@ typedef struct mn__work {
 typedef struct mn__backend {
     size_t n_col;     /* outputs of a panel */
     size_t n_row;     /* rows of a block, at most */
-    size_t pass_rows; /* rows whose blocks may be filled in any order */
+    /* Rows that all panels meet before the next rows come, for products with w. */
+    size_t (*pass_rows)(const mn__weight *w);
     void (*begin)(mn__work *work);
     void (*end)(mn__work *work);
     /* Outputs [col, col + n_col) of w into slot 0 or 1. */

@@ -15,6 +15,14 @@ static void end(mn__work *work)
     mn__tiles_end(work->kern);
 }
 
+/* Packed panels cost nothing to come back to: then as many rows as half of L2 holds, or deep products would wait for L3. */
+static size_t pass_rows(const mn__weight *w)
+{
+    if (!w->packed || !w->packed->panels) return SIZE_MAX;
+    size_t n = (1u << 20) / (w->n_in * sizeof(mn_bf16) + 1) / MN__MM_ROWS * MN__MM_ROWS;
+    return n > 2 * MN__MM_ROWS ? n : 2 * MN__MM_ROWS;
+}
+
 static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
 {
     size_t k_pad = mn__round_up(w->n_in, 32), rest = w->n_out - col;
@@ -38,7 +46,7 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
 const mn__backend mn__backend_panels = {
     .n_col = MN__MM_COLS,
     .n_row = N_ROW,
-    .pass_rows = SIZE_MAX,
+    .pass_rows = pass_rows,
     .begin = begin,
     .end = end,
     .prepare = prepare,

@@ -43,6 +43,13 @@ static void end(mn__work *work)
     omp_set_num_threads(work->omp_threads);
 }
 
+/* All of them: a panel is widened once. */
+static size_t pass_rows(const mn__weight *w)
+{
+    (void)w;
+    return SIZE_MAX;
+}
+
 static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
 {
     size_t rest = w->n_out - col;
@@ -76,7 +83,7 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
 const mn__backend mn__backend_wide = {
     .n_col = N_COL,
     .n_row = N_ROW,
-    .pass_rows = SIZE_MAX,
+    .pass_rows = pass_rows,
     .begin = begin,
     .end = end,
     .prepare = prepare,

@@ -1,5 +1,6 @@
-/* mneme_tiny.c: mneme-tiny FILE ARCH [NAME=VALUE...]: a random model of a few hundred kilobytes for the tests of the command.
- * ctx=N trained context, skip=TENSOR leaves one out, grow=TENSOR gives it a row too many, seed=N. */
+/* mneme_tiny.c: mneme-tiny FILE ARCH [NAME=VALUE...]: a random model of a few hundred kilobytes for
+ * the tests of the command. ctx=N trained context, dim=N head size, seed=N, skip=TENSOR leaves one
+ * out, grow=TENSOR gives it a row too many. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +13,18 @@ static bool take(tiny_model_params *p, const char *arg)
     size_t n = value ? (size_t)(value - arg) : 0;
     if (!n) return false;
     value++;
-    if (!strncmp(arg, "ctx", n)) p->n_ctx = (uint32_t)strtoul(value, NULL, 10);
-    else if (!strncmp(arg, "seed", n)) p->seed = strtoul(value, NULL, 10);
-    else if (!strncmp(arg, "skip", n)) p->skip_tensor = value;
-    else if (!strncmp(arg, "grow", n)) p->grow_tensor = value;
-    else return false;
+    if (!strncmp(arg, "ctx", n))
+        p->n_ctx = (uint32_t)strtoul(value, NULL, 10);
+    else if (!strncmp(arg, "dim", n))
+        p->head_dim = (uint32_t)strtoul(value, NULL, 10);
+    else if (!strncmp(arg, "seed", n))
+        p->seed = strtoul(value, NULL, 10);
+    else if (!strncmp(arg, "skip", n))
+        p->skip_tensor = value;
+    else if (!strncmp(arg, "grow", n))
+        p->grow_tensor = value;
+    else
+        return false;
     return true;
 }
 
@@ -30,7 +38,8 @@ int main(int argc, char **argv)
     tiny_model_default(&p, argv[2]);
     for (int i = 3; i < argc; i++)
         if (!take(&p, argv[i])) {
-            fprintf(stderr, "mneme-tiny: '%s' is not one of ctx=, seed=, skip=, grow=\n", argv[i]);
+            fprintf(stderr, "mneme-tiny: '%s' is not one of ctx=, dim=, seed=, skip=, grow=\n",
+                    argv[i]);
             return 2;
         }
     return tiny_model_write(argv[1], &p) ? 0 : 1;

@@ -114,14 +114,81 @@ def gguf_inputs():
     yield "data-left-over", gguf([], [tensor("t", [4])], floats(64))
 
 
+HEAD = ("magic version head_bytes file_bytes model_hash n_layer n_head n_kv_head head_dim kv_type compact name_bytes policy_bytes "
+        "budget_bytes n_pin slot_bytes lane_bytes n_query_ring n_ctx chunk seed n_seen n_prompt query_begin n_nan kv_peak_bytes "
+        "forward_s evict_s").split()
+HEAD_FORMAT = "<8sIIQQIIIIIIIIIIQQQQQQqqqQQdd"
+POLICY = "h2o:recent=50%,every=1,of=prompt"  # canonical, for fuzz_session.c's model and options
+
+
+def lane(n, n_origin=0, pos=None, token=None, head_dim=8, slot_bytes=4, claim=None):
+    """A lane of q8 slots; lane state is empty. claim: what its head says, (n, n_origin)."""
+    pos, token = pos or list(range(n)), token or list(range(n))
+    origins = b"".join(struct.pack("<if", pos[i % n], 0.01) + bytes(range(head_dim)) for i in range(n_origin))
+    pages = bytes(i % 251 for i in range(-(-n // 64) * 128 * head_dim))
+    return struct.pack("<QQ", *(claim or (n, n_origin))) + struct.pack("<%di%di" % (n, n), *pos, *token) \
+        + struct.pack("<%df" % (2 * n), *[0.01] * (2 * n)) + b"\0" * (slot_bytes * n) + origins + pages
+
+
+def session(lanes, policy=POLICY, budget="8", name="tiny", pins=b"", ring=b"", tail=b"", **changed):
+    h = dict.fromkeys(HEAD, 0)
+    h.update(magic=b"MNEMESES", version=1, head_bytes=176, n_layer=2, n_head=1, n_kv_head=1, head_dim=8, kv_type=2, compact=1,
+             name_bytes=len(name), policy_bytes=len(policy), budget_bytes=len(budget), n_pin=len(pins) // 16, slot_bytes=4,
+             n_ctx=256, chunk=64, n_seen=8, n_prompt=8, query_begin=8, forward_s=0.5, evict_s=0.25)
+    h.update(changed)
+    body = (name + policy + budget).encode() + pins + b"".join(lanes) + ring + tail
+    h["file_bytes"] = 176 + len(body) + 8
+    return struct.pack(HEAD_FORMAT, *[h[k] for k in HEAD]) + body + bytes(8)
+
+
+def session_inputs():
+    """Checksum and model are made to fit by the target."""
+    two = [lane(8), lane(8)]
+    sound = session(two)
+    yield "sound", sound
+    yield "moved", session([lane(8, 3, [2, 5, 6, 7, 8, 9, 10, 11], [0, 1, 3, 7, 8, 9, 10, 11]), lane(8, 8)], n_seen=12, query_begin=12)
+    yield "nothing-read", session([lane(0), lane(0)], n_seen=0, n_prompt=0, query_begin=0)
+    yield "two-pages", session([lane(70), lane(65)], n_seen=70, query_begin=70)
+    yield "pinned", session(two, pins=struct.pack("<4q", 2, 3, 5, 7))
+    for i in range(0, len(sound), 197):
+        yield "cut-%04d" % i, sound[:i]
+    for key, values in (("n_layer", (0, 1, 3, 2**32 - 1)), ("n_kv_head", (0, 2**31)), ("n_head", (0, 7)),
+                        ("head_dim", (0, 1, 9, 2**32 - 1)), ("kv_type", (0, 1, 3)), ("compact", (0, 2)), ("version", (0, 2)),
+                        ("head_bytes", (0, 175, 2**32 - 1)), ("name_bytes", (5, 2**32 - 1)), ("policy_bytes", (0, 2**31)),
+                        ("budget_bytes", (0, 2)), ("n_pin", (1, 2**32 - 1)), ("slot_bytes", (0, 8, 2**64 - 1, 2**61)),
+                        ("lane_bytes", (1, 2**64 - 1)), ("n_query_ring", (1, 2**62)), ("n_ctx", (0, 2**64 - 1)),
+                        ("chunk", (0, 2**64 - 1)), ("n_seen", (7, 9, -1, 2**31, 2**63 - 1)), ("n_prompt", (-1, 2**40)),
+                        ("query_begin", (0, 7, 9, -1)), ("n_nan", (2**64 - 1,)), ("kv_peak_bytes", (2**64 - 1,)),
+                        ("forward_s", (float("nan"), -1e308))):
+        for v in values:
+            text_v = ("%x" % v if isinstance(v, int) else str(v)).replace("-", "minus-")
+            yield "%s-%s" % (key.replace("_", "-"), text_v), session(two, **{key: v})
+    for n, o in ((9, 0), (7, 0), (64, 0), (2**64 - 1, 0), (2**58, 0), (2**32, 2**32), (8, 9), (8, 1), (8, 2**64 - 1), (257, 0)):
+        yield "lane-claims-%x-%x" % (n, o), session([lane(8, claim=(n, o)), lane(8)])
+    for what, xs in (("falls", [0, 1, 2, 3, 4, 5, 7, 6]), ("twice", [0, 1, 2, 3, 4, 4, 5, 6]), ("negative", [-1, 0, 1, 2, 3, 4, 5, 6]),
+                     ("beyond", [0, 1, 2, 3, 4, 5, 6, 8]), ("far", [0, 1, 2, 3, 4, 5, 6, 2**31 - 1])):
+        yield "pos-" + what, session([lane(8, pos=xs), lane(8)])
+        yield "token-" + what, session([lane(8, token=xs), lane(8)])
+    yield "origin-beyond", session([lane(8, 8, [i + 4 for i in range(8)])] * 2)
+    yield "pin-backwards", session(two, pins=struct.pack("<2q", 7, 2))
+    yield "pin-wide", session(two, pins=struct.pack("<2q", 0, 2**63 - 1))
+    yield "policy-other", session(two, policy="full")
+    yield "policy-zero-byte", session(two, policy=POLICY + "\0")
+    yield "budget-other", session(two, budget="9")
+    yield "one-lane", session(two[:1])
+    yield "three-lanes", session(two + two[:1])
+    yield "left-over", session(two, tail=b"\1")
+    yield "ring", session(two, ring=floats(64), n_query_ring=4)
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-    for target, inputs in (("gguf", gguf_inputs()),):
+    for target, inputs in (("gguf", gguf_inputs()), ("session", session_inputs())):
         folder = os.path.join(root, target)
         os.makedirs(folder, exist_ok=True)
         names = set()
         for name, content in inputs:
-            assert name not in names and len(content) < 4096, name
+            assert name not in names and len(content) < 8192, name
             names.add(name)
             with open(os.path.join(folder, name), "wb") as f:
                 f.write(content)

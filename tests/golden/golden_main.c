@@ -1,6 +1,6 @@
-/* golden_main.c: mneme-golden DIR...: replays every golden file below the folders through the library. A file says what it holds in
- * its field `kind`; kinds.def names what can be replayed. The last line is "N passed, M failed"; exit 1 when a file failed or none was
- * found. */
+/* golden_main.c: mneme-golden DIR...: replays every golden file below the folders through the
+ * library. A file says what it holds in its field `kind`; kinds.def names what can be replayed. The
+ * last line is "N passed, M failed"; exit 1 when a file failed or none was found. */
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,14 +60,17 @@ int main(int argc, char **argv)
     if (bad) fprintf(stderr, "Usage: mneme-golden DIR...\n");
     for (int i = 1; i < argc; i++)
         if (nftw(argv[i], note, 16, FTW_PHYS) != 0) {
-            fprintf(stderr, "mneme-golden: %s: %s\n", argv[i], too_many ? "too many files" : "cannot be read");
+            fprintf(stderr, "mneme-golden: %s: %s\n", argv[i],
+                    too_many ? "too many files" : "cannot be read");
             bad = true;
         }
     qsort(files, n_file, sizeof *files, by_name);
     for (size_t i = 0; i < n_file; i++) {
         golden g = {.path = files[i]};
-        if (replay(&g)) n_passed++;
-        else printf("%s: %s\n", files[i], *g.why ? g.why : "failed without a sentence");
+        if (replay(&g))
+            n_passed++;
+        else
+            printf("%s: %s\n", files[i], *g.why ? g.why : "failed without a sentence");
         json_decref(g.root);
         free(files[i]);
     }

@@ -31,9 +31,12 @@ bool golden_fields(golden *g, const json_t *obj, const char *where, const char *
 {
     const char *key;
     json_t *value;
-    if (!json_is_object(obj)) return golden_fail(g, "%s: an object is wanted", *where ? where : "the file");
-    json_object_foreach((json_t *)obj, key, value) {
-        if (!is_word_of(key, known)) return golden_fail(g, "unknown field `%s`%s%s", key, *where ? " of " : "", where);
+    if (!json_is_object(obj))
+        return golden_fail(g, "%s: an object is wanted", *where ? where : "the file");
+    json_object_foreach((json_t *)obj, key, value)
+    {
+        if (!is_word_of(key, known))
+            return golden_fail(g, "unknown field `%s`%s%s", key, *where ? " of " : "", where);
     }
     return true;
 }
@@ -68,25 +71,32 @@ bool golden_pairs(golden *g, const json_t *obj, bool *adjacent)
     const char *text;
     if (!golden_text(g, obj, "pairs", &text)) return false;
     *adjacent = strcmp(text, "adjacent") == 0;
-    return *adjacent || strcmp(text, "half") == 0 || golden_fail(g, "`pairs`: half or adjacent wanted, `%s` found", text);
+    return *adjacent || strcmp(text, "half") == 0 ||
+           golden_fail(g, "`pairs`: half or adjacent wanted, `%s` found", text);
 }
 
-static bool flatten(golden *g, const json_t *v, const char *name, const size_t *shape, bool nulls, double **out)
+static bool flatten(golden *g, const json_t *v, const char *name, const size_t *shape, bool nulls,
+                    double **out)
 {
     if (!*shape) {
-        if (nulls && json_is_null(v)) *(*out)++ = NAN;
-        else if (json_is_number(v)) *(*out)++ = json_number_value(v);
-        else return golden_fail(g, "`%s`: numbers are wanted%s", name, nulls ? ", or null" : "");
+        if (nulls && json_is_null(v))
+            *(*out)++ = NAN;
+        else if (json_is_number(v))
+            *(*out)++ = json_number_value(v);
+        else
+            return golden_fail(g, "`%s`: numbers are wanted%s", name, nulls ? ", or null" : "");
         return true;
     }
     if (!json_is_array(v) || json_array_size(v) != *shape)
-        return golden_fail(g, "`%s`: a list of %zu wanted, %zu found", name, *shape, json_array_size(v));
+        return golden_fail(g, "`%s`: a list of %zu wanted, %zu found", name, *shape,
+                           json_array_size(v));
     for (size_t i = 0; i < *shape; i++)
         if (!flatten(g, json_array_get(v, i), name, shape + 1, nulls, out)) return false;
     return true;
 }
 
-double *golden_numbers(golden *g, const json_t *obj, const char *name, const size_t *shape, bool nulls)
+double *golden_numbers(golden *g, const json_t *obj, const char *name, const size_t *shape,
+                       bool nulls)
 {
     size_t n = 1;
     for (const size_t *s = shape; *s; s++) n *= *s;
@@ -100,7 +110,8 @@ double *golden_numbers(golden *g, const json_t *obj, const char *name, const siz
 bool golden_near(golden *g, const char *what, double want, double found, double tolerance)
 {
     if (fabs(found - want) <= tolerance) return true;
-    return golden_fail(g, "%s: %.9g wanted, %.9g found, tolerance %g", what, want, found, tolerance);
+    return golden_fail(g, "%s: %.9g wanted, %.9g found, tolerance %g", what, want, found,
+                       tolerance);
 }
 
 int golden_level(void)

@@ -19,9 +19,12 @@ static bool read_moves(golden *g, const json_t *c, moves *m)
     m->n_freq = json_array_size(json_object_get(c, "freq"));
     m->n_row = json_array_size(json_object_get(c, "rows"));
     m->dim = json_array_size(json_array_get(json_object_get(c, "rows"), 0));
-    if (!golden_fields(g, c, "a case", "pairs freq from to rows moved") || !golden_pairs(g, c, &m->adjacent)) return false;
+    if (!golden_fields(g, c, "a case", "pairs freq from to rows moved") ||
+        !golden_pairs(g, c, &m->adjacent))
+        return false;
     if (!m->n_row || m->n_row > ROW_MAX || m->dim > DIM_MAX || !m->n_freq || 2 * m->n_freq > m->dim)
-        return golden_fail(g, "%zu rows of %zu channels with %zu frequencies cannot be", m->n_row, m->dim, m->n_freq);
+        return golden_fail(g, "%zu rows of %zu channels with %zu frequencies cannot be", m->n_row,
+                           m->dim, m->n_freq);
     const size_t block[] = {m->n_row, m->dim, 0}, freq[] = {m->n_freq, 0}, list[] = {m->n_row, 0};
     m->freq = golden_numbers(g, c, "freq", freq, false);
     m->from = golden_numbers(g, c, "from", list, false);
@@ -31,17 +34,20 @@ static bool read_moves(golden *g, const json_t *c, moves *m)
     return m->freq && m->from && m->to && m->rows && m->moved;
 }
 
-static bool turn_row(golden *g, const moves *m, const struct mn__kern *kern, size_t row, double tolerance)
+static bool turn_row(golden *g, const moves *m, const struct mn__kern *kern, size_t row,
+                     double tolerance)
 {
     float x[DIM_MAX], cos_sin[DIM_MAX];
-    const mn__rope rope = {.n_rot = 2 * m->n_freq, .neox = !m->adjacent, .magnitude = 1, .freq = m->freq};
+    const mn__rope rope = {
+        .n_rot = 2 * m->n_freq, .neox = !m->adjacent, .magnitude = 1, .freq = m->freq};
     for (size_t i = 0; i < m->dim; i++) x[i] = (float)m->rows[row * m->dim + i];
     mn__rope_delta(&rope, (int64_t)m->to[row] - (int64_t)m->from[row], cos_sin);
     kern->rope(x, cos_sin, rope.n_rot, rope.neox);
     for (size_t i = 0; i < m->dim; i++) {
         char what[64];
         snprintf(what, sizeof what, "row %zu, channel %zu", row, i);
-        if (!golden_near(g, what, m->moved[row * m->dim + i], (double)x[i], tolerance)) return false;
+        if (!golden_near(g, what, m->moved[row * m->dim + i], (double)x[i], tolerance))
+            return false;
     }
     return true;
 }
@@ -65,7 +71,8 @@ bool golden_rotation(golden *g)
 {
     double tolerance;
     const json_t *cases = json_object_get(g->root, "cases");
-    if (!golden_fields(g, g->root, "", "kind case oracle seed tolerance cases") || !golden_real(g, g->root, "tolerance", &tolerance))
+    if (!golden_fields(g, g->root, "", "kind case oracle seed tolerance cases") ||
+        !golden_real(g, g->root, "tolerance", &tolerance))
         return false;
     if (!json_array_size(cases)) return golden_fail(g, "`cases`: a list is wanted");
     for (size_t i = 0; i < json_array_size(cases); i++)

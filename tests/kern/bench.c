@@ -1,6 +1,7 @@
-/* bench.c: each kernel at shapes of SmolLM2 (d 64, width 576, feed-forward 1536, groups of 3 heads) and of larger models (d 128,
- * 256). A time is the best of many short runs, interleaved with the peak loops: neighbours on the same processor slow
- * everything down for seconds at a time, and only the best runs of both are comparable. */
+/* bench.c: each kernel at shapes of SmolLM2 (d 64, width 576, feed-forward 1536, groups of 3 heads)
+ * and of larger models (d 128, 256). A time is the best of many short runs, interleaved with the
+ * peak loops: neighbours on the same processor slow everything down for seconds at a time, and only
+ * the best runs of both are comparable. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct bench {
     const struct mn__kern *kern;
     size_t n_row, n_tok, d, k, n_out;
     float *x, *y, *z, *m, *l, *corr;
+    float turn[512]; /* unit pairs: turning again and again must not fade into denormals */
     mn_bf16 *a, *b, *p;
     uint8_t *pages;
     const void **page;
@@ -35,7 +37,7 @@ static void run_rms_norm(struct bench *b)
 
 static void run_rope(struct bench *b)
 {
-    b->kern->rope(b->y, b->x, b->d, 1);
+    b->kern->rope(b->y, b->turn, b->d, 1);
 }
 
 static void run_silu_mul(struct bench *b)
@@ -65,7 +67,8 @@ static void run_mm_bf16_32(struct bench *b)
 {
     for (size_t j = 0; j < b->n_out; j += MN__MM_COLS)
         for (size_t r = 0; r < b->n_row; r += MN__MM_ROWS)
-            b->kern->mm_bf16(b->y, b->a + r * (b->k + 32), b->k + 32, MN__MM_ROWS, b->b + j * b->k, b->k);
+            b->kern->mm_bf16(b->y, b->a + r * (b->k + 32), b->k + 32, MN__MM_ROWS, b->b + j * b->k,
+                             b->k);
 }
 
 static void run_mm_pack_bf16(struct bench *b)
@@ -120,12 +123,14 @@ static void run_pv_f32(struct bench *b)
 
 static void run_softmax_bf16(struct bench *b)
 {
-    b->kern->softmax_bf16(b->p, b->n_tok, b->x, b->n_tok, b->n_row, b->n_tok, b->lo, b->hi, 0.125f, b->m, b->l, b->corr);
+    b->kern->softmax_bf16(b->p, b->n_tok, b->x, b->n_tok, b->n_row, b->n_tok, b->lo, b->hi, 0.125f,
+                          b->m, b->l, b->corr);
 }
 
 static void run_softmax_f32(struct bench *b)
 {
-    b->kern->softmax_f32(b->y, b->n_tok, b->x, b->n_tok, b->n_row, b->n_tok, b->lo, b->hi, 0.125f, b->m, b->l, b->corr);
+    b->kern->softmax_f32(b->y, b->n_tok, b->x, b->n_tok, b->n_row, b->n_tok, b->lo, b->hi, 0.125f,
+                         b->m, b->l, b->corr);
 }
 
 static void run_probs(struct bench *b)
@@ -139,10 +144,22 @@ static void run_colsum(struct bench *b)
     b->kern->colsum(b->y, b->x, b->n_tok, NULL, b->n_row, b->n_tok);
 }
 
-#define MM(r, n, depth, fn) {"mm_bf16", r, 0, 0, depth, n, fn, 2.0 * r * n * depth, 0}
-#define QK(r, t, dim) {"qk_bf16", r, t, dim, 0, 0, run_qk_bf16, 2.0 * r * t * dim, 2.0 * t * dim}
-#define PV(r, t, dim) {"pv_bf16", r, t, dim, 0, 0, run_pv_bf16, 2.0 * r * t * dim, 2.0 * t * dim}
-#define SM(name, r, t) {#name, r, t, 0, 0, 0, run_##name, 0, 6.0 * r * t}
+#define MM(r, n, depth, fn)                                    \
+    {                                                          \
+        "mm_bf16", r, 0, 0, depth, n, fn, 2.0 * r *n *depth, 0 \
+    }
+#define QK(r, t, dim)                                                          \
+    {                                                                          \
+        "qk_bf16", r, t, dim, 0, 0, run_qk_bf16, 2.0 * r *t *dim, 2.0 * t *dim \
+    }
+#define PV(r, t, dim)                                                          \
+    {                                                                          \
+        "pv_bf16", r, t, dim, 0, 0, run_pv_bf16, 2.0 * r *t *dim, 2.0 * t *dim \
+    }
+#define SM(name, r, t)                                  \
+    {                                                   \
+#name, r, t, 0, 0, 0, run_##name, 0, 6.0 * r *t \
+    }
 
 static const struct entry entries[] = {
     {"rms_norm", 0, 0, 0, 576, 0, run_rms_norm, 0, 576 * 12},
@@ -161,12 +178,33 @@ static const struct entry entries[] = {
     {"page_put_q8", 0, 0, 64, 0, 0, run_page_put_q8, 0, 64 * 64 * 10},
     {"page_widen_q8", 0, 0, 64, 0, 0, run_page_widen_q8, 0, 64 * 64 * 6},
     {"page_get_bf16", 0, 0, 64, 0, 0, run_page_get_bf16, 0, 64 * 64 * 12},
-    QK(1, 4096, 64), QK(3, 4096, 64), QK(8, 4096, 64), QK(4, 4096, 128), QK(8, 4096, 128), QK(4, 4096, 256),
-    QK(32, 512, 64), QK(96, 512, 64), QK(96, 512, 128), QK(96, 512, 256), QK(24, 512, 64),
+    QK(1, 4096, 64),
+    QK(3, 4096, 64),
+    QK(8, 4096, 64),
+    QK(4, 4096, 128),
+    QK(8, 4096, 128),
+    QK(4, 4096, 256),
+    QK(32, 512, 64),
+    QK(96, 512, 64),
+    QK(96, 512, 128),
+    QK(96, 512, 256),
+    QK(24, 512, 64),
     {"qk_f32", 96, 512, 64, 0, 0, run_qk_f32, 2.0 * 96 * 512 * 64, 4.0 * 512 * 64},
-    SM(softmax_bf16, 96, 512), SM(softmax_f32, 96, 512), SM(probs, 96, 512), SM(colsum, 96, 512),
-    PV(1, 4096, 64), PV(3, 4096, 64), PV(8, 4096, 64), PV(4, 4096, 128), PV(8, 4096, 128), PV(4, 4096, 256),
-    PV(32, 512, 64), PV(96, 512, 64), PV(96, 512, 128), PV(96, 512, 256), PV(24, 512, 64),
+    SM(softmax_bf16, 96, 512),
+    SM(softmax_f32, 96, 512),
+    SM(probs, 96, 512),
+    SM(colsum, 96, 512),
+    PV(1, 4096, 64),
+    PV(3, 4096, 64),
+    PV(8, 4096, 64),
+    PV(4, 4096, 128),
+    PV(8, 4096, 128),
+    PV(4, 4096, 256),
+    PV(32, 512, 64),
+    PV(96, 512, 64),
+    PV(96, 512, 128),
+    PV(96, 512, 256),
+    PV(24, 512, 64),
     {"pv_f32", 96, 512, 64, 0, 0, run_pv_f32, 2.0 * 96 * 512 * 64, 4.0 * 512 * 64},
 };
 
@@ -183,8 +221,7 @@ static void *take(size_t bytes)
 static float *take_f32(size_t n)
 {
     float *x = take(n * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(i * 2654435761u % 1000) * 0.002f - 1;
+    for (size_t i = 0; i < n; i++) x[i] = (float)(i * 2654435761u % 1000) * 0.002f - 1;
     return x;
 }
 
@@ -199,12 +236,18 @@ static mn_bf16 *take_bf16(const struct mn__kern *ref, size_t n)
 
 static struct bench bench_make(const struct entry *e, const struct mn__kern *ref)
 {
-    struct bench b = {.n_row = e->n_row, .n_tok = e->n_tok, .d = e->d, .k = e->k, .n_out = e->n_out};
-    size_t page_bytes = 2 * MN__PAGE_TOKENS * (e->d + 1) * 4, n_page = e->n_tok / MN__PAGE_TOKENS + 1;
+    struct bench b = {
+        .n_row = e->n_row, .n_tok = e->n_tok, .d = e->d, .k = e->k, .n_out = e->n_out};
+    size_t page_bytes = 2 * MN__PAGE_TOKENS * (e->d + 1) * 4,
+           n_page = e->n_tok / MN__PAGE_TOKENS + 1;
     size_t n_num = e->n_row * (e->n_tok + e->d + e->k + 64) + 64 * e->d + 32 * e->k + 4096;
     b.x = take_f32(n_num);
     b.y = take_f32(n_num);
     b.z = take_f32(n_num);
+    for (size_t i = 0; i < sizeof b.turn / sizeof *b.turn; i += 2) {
+        b.turn[i] = 0.6f;
+        b.turn[i + 1] = 0.8f;
+    }
     b.m = take_f32(e->n_row + 64);
     b.l = take_f32(e->n_row + 64);
     b.corr = take_f32(e->n_row + 1);
@@ -215,9 +258,9 @@ static struct bench bench_make(const struct entry *e, const struct mn__kern *ref
     memset(b.pages, 0, page_bytes * n_page);
     b.page = take(n_page * sizeof *b.page);
     /* as in the cache: bf16 pages one after another */
-    size_t stride = strstr(e->kernel, "f32") ? page_bytes / (e->d + 1) * e->d : 2 * MN__PAGE_TOKENS * e->d * 2;
-    for (size_t i = 0; i < n_page; i++)
-        b.page[i] = b.pages + i * stride;
+    size_t stride =
+        strstr(e->kernel, "f32") ? page_bytes / (e->d + 1) * e->d : 2 * MN__PAGE_TOKENS * e->d * 2;
+    for (size_t i = 0; i < n_page; i++) b.page[i] = b.pages + i * stride;
     b.lo = take((e->n_row + 1) * sizeof *b.lo);
     b.hi = take((e->n_row + 1) * sizeof *b.hi);
     for (size_t r = 0; r < e->n_row; r++) {
@@ -229,29 +272,27 @@ static struct bench bench_make(const struct entry *e, const struct mn__kern *ref
 
 static void bench_free(struct bench *b)
 {
-    void *all[] = {b->x, b->y, b->z, b->m, b->l, b->corr, b->a, b->b, b->p, b->pages, (void *)b->page, b->lo, b->hi};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
+    void *all[] = {
+        b->x,  b->y, b->z, b->m, b->l, b->corr, b->a, b->b, b->p, b->pages, (void *)b->page,
+        b->lo, b->hi};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 /* Best of short runs over budget_s seconds; top: the best peak seen between them. */
-static double time_best(const struct entry *e, struct bench *b, int level, double budget_s, double *top)
+static double time_best(const struct entry *e, struct bench *b, int level, double budget_s,
+                        double *top)
 {
     double best = 1e9, end = mn__clock_s() + budget_s;
     int many = 1;
     *top = 0;
     do {
         double peak = e->flops == 0 ? 0 : level == MN__CPU_AMX ? peak_tile() : peak_fma(level);
-        if (peak > *top)
-            *top = peak;
+        if (peak > *top) *top = peak;
         double t = mn__clock_s();
-        for (int i = 0; i < many; i++)
-            e->run(b);
+        for (int i = 0; i < many; i++) e->run(b);
         t = mn__clock_s() - t;
-        if (t / many < best)
-            best = t / many;
-        if (t < 2e-5)
-            many *= 2;
+        if (t / many < best) best = t / many;
+        if (t < 2e-5) many *= 2;
     } while (mn__clock_s() < end);
     return best;
 }
@@ -265,15 +306,13 @@ static void bench_entry(const struct entry *e, int first, int last, double secon
     for (int level = MN__CPU_REF; level <= last; level++) {
         mn__kern_init(&table, level);
         b.kern = &table;
-        if (level != MN__CPU_REF && level < first)
-            continue;
+        if (level != MN__CPU_REF && level < first) continue;
         mn__tiles_begin(&table);
         double s = time_best(e, &b, level, level ? seconds : 0.02, &top);
         mn__tiles_end(&table);
-        if (level == MN__CPU_REF)
-            ref_s = s;
-        printf("%-14s %4zu %5zu %4zu %5zu %5zu  %-10s %12.0f", e->kernel, e->n_row, e->n_tok, e->d, e->k, e->n_out,
-               mn__cpu_level_name((mn__cpu_level)level), s * 1e9);
+        if (level == MN__CPU_REF) ref_s = s;
+        printf("%-14s %4zu %5zu %4zu %5zu %5zu  %-10s %12.0f", e->kernel, e->n_row, e->n_tok, e->d,
+               e->k, e->n_out, mn__cpu_level_name((mn__cpu_level)level), s * 1e9);
         printf(e->bytes > 0 ? " %7.1f" : "       -", e->bytes / s * 1e-9);
         printf(e->flops > 0 ? " %8.1f" : "        -", e->flops / s * 1e-9);
         printf(top > 0 ? " %5.0f%%" : "      -", 100 * e->flops / s / (top > 0 ? top : 1));
@@ -285,8 +324,8 @@ static void bench_entry(const struct entry *e, int first, int last, double secon
 
 void bench_run(const char *filter, int first, int last, double seconds)
 {
-    printf("%-14s %4s %5s %4s %5s %5s  %-10s %12s %7s %8s %6s %8s\n", "kernel", "rows", "tok", "d", "k", "out", "level", "ns",
-           "GB/s", "GFLOP/s", "peak", "x ref");
+    printf("%-14s %4s %5s %4s %5s %5s  %-10s %12s %7s %8s %6s %8s\n", "kernel", "rows", "tok", "d",
+           "k", "out", "level", "ns", "GB/s", "GFLOP/s", "peak", "x ref");
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
         if (!filter || strstr(entries[i].kernel, filter))
             bench_entry(entries + i, first, last, seconds);

@@ -1,6 +1,6 @@
-/* kern_main.c: mneme-kern proves every kernel of every level against the plain one on random shapes and numbers, then times them.
- * usage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]
- * FILTER: part of a kernel's name; S: time spent on one timing, 0.25 */
+/* kern_main.c: mneme-kern proves every kernel of every level against the plain one on random shapes
+ * and numbers, then times them. usage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N]
+ * [FILTER] FILTER: part of a kernel's name; S: time spent on one timing, 0.25 */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@
 #else
 #define USE_PAIRS(k) (void)(k)
 #endif
+
+#define USAGE "mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]"
 
 enum { CASES = 150, SPOILED_CASES = 20 };
 
@@ -32,7 +34,8 @@ static struct {
 } total;
 static struct probe *running;
 
-/* A fault inside a kernel (a guard page, an instruction the machine lacks) is that kernel's failure, not the program's end. */
+/* A fault inside a kernel (a guard page, an instruction the machine lacks) is that kernel's
+ * failure, not the program's end. */
 static void on_fault(int sig)
 {
     siglongjmp(running->crash, sig);
@@ -50,7 +53,8 @@ static void prove_cases(struct probe *p, const struct kernel *k, int n)
     for (volatile int i = 0; i < n && (p->spoil || p->n_bad == 0); i++) {
         int sig = sigsetjmp(p->crash, 1);
         if (sig) {
-            printf("  %s %s, %s: signal %d (%s)\n", p->kernel, p->level, p->shape, sig, strsignal(sig));
+            printf("  %s %s, %s: signal %d (%s)\n", p->kernel, p->level, p->shape, sig,
+                   strsignal(sig));
             p->n_bad++;
         } else {
             k->prove(p);
@@ -72,7 +76,12 @@ static void count(const char *kernel, const char *level, bool good)
 /* A proof that a falsified value slips through proves nothing. */
 static void prove_proof(const struct kernel *k, const struct mn__kern *ref, uint64_t seed)
 {
-    struct probe p = {.ref = ref, .kern = ref, .kernel = k->name, .level = "spoiled", .seed = seed, .spoil = true};
+    struct probe p = {.ref = ref,
+                      .kern = ref,
+                      .kernel = k->name,
+                      .level = "spoiled",
+                      .seed = seed,
+                      .spoil = true};
     prove_cases(&p, k, SPOILED_CASES);
     if (p.n_check == 0 || p.n_bad != p.n_check)
         printf("  %s: %d of %d falsified values were noticed\n", k->name, p.n_bad, p.n_check);
@@ -80,16 +89,16 @@ static void prove_proof(const struct kernel *k, const struct mn__kern *ref, uint
 }
 
 /* Kernels of kern that differ from below's. */
-static void prove_changed(const char *filter, const char *name, const struct mn__kern *kern, const struct mn__kern *below,
-                          uint64_t seed)
+static void prove_changed(const char *filter, const char *name, const struct mn__kern *kern,
+                          const struct mn__kern *below, uint64_t seed)
 {
     struct mn__kern ref;
     mn__kern_init(&ref, MN__CPU_REF);
     for (size_t i = 0; i < COUNT(kernels); i++) {
         const struct kernel *k = kernels + i;
-        if ((filter && !strstr(k->name, filter)) || same_entry(kern, below, k->at))
-            continue;
-        struct probe p = {.ref = &ref, .kern = kern, .kernel = k->name, .level = name, .seed = seed};
+        if ((filter && !strstr(k->name, filter)) || same_entry(kern, below, k->at)) continue;
+        struct probe p = {
+            .ref = &ref, .kern = kern, .kernel = k->name, .level = name, .seed = seed};
         prove_cases(&p, k, CASES);
         count(k->name, name, p.n_bad == 0 && p.n_check > 0);
     }
@@ -100,8 +109,7 @@ static void prove_ref(const char *filter, uint64_t seed)
     struct mn__kern ref;
     mn__kern_init(&ref, MN__CPU_REF);
     for (size_t i = 0; i < COUNT(kernels); i++)
-        if (!filter || strstr(kernels[i].name, filter))
-            prove_proof(kernels + i, &ref, seed);
+        if (!filter || strstr(kernels[i].name, filter)) prove_proof(kernels + i, &ref, seed);
 }
 
 static void prove_level(const char *filter, int level, int only, uint64_t seed)
@@ -129,7 +137,10 @@ static void prove_level(const char *filter, int level, int only, uint64_t seed)
 
 static int usage(const char *wrong)
 {
-    fprintf(stderr, "mneme-kern: %s\nusage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]\n", wrong);
+    fprintf(
+        stderr,
+        "mneme-kern: %s\nusage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]\n",
+        wrong);
     return 2;
 }
 
@@ -155,18 +166,18 @@ int main(int argc, char **argv)
     }
     int first = MN__CPU_REF, last = MN__CPU_COUNT - 1;
     if (cpu) {
-        for (first = 0; first < MN__CPU_COUNT && strcmp(cpu, mn__cpu_level_name((mn__cpu_level)first)); first++)
+        for (first = 0;
+             first < MN__CPU_COUNT && strcmp(cpu, mn__cpu_level_name((mn__cpu_level)first));
+             first++)
             ;
-        if (first == MN__CPU_COUNT)
-            return usage("unknown level");
+        if (first == MN__CPU_COUNT) return usage("unknown level");
         last = first;
     }
     signal(SIGSEGV, on_fault);
     signal(SIGBUS, on_fault);
     signal(SIGILL, on_fault);
     printf("seed %llu, %s\n", (unsigned long long)seed, mn__cpu_model());
-    for (int level = first; level <= last; level++)
-        prove_level(filter, level, cpu != NULL, seed);
+    for (int level = first; level <= last; level++) prove_level(filter, level, cpu != NULL, seed);
     if (bench && total.n_failed == 0)
         bench_run(filter, first, last < (int)mn__cpu_best() ? last : (int)mn__cpu_best(), seconds);
     printf("%d passed, %d failed, %d skipped\n", total.n_passed, total.n_failed, total.n_skipped);

@@ -6,7 +6,8 @@
 #include "probe.h"
 #include "tolerance.h"
 
-static const size_t sizes[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 100, 127, 576};
+static const size_t sizes[] = {0,  1,  2,  3,  7,  8,  9,  15,  16,  17,
+                               31, 32, 33, 47, 63, 64, 65, 100, 127, 576};
 
 static size_t draw_size(struct probe *p)
 {
@@ -19,11 +20,10 @@ void prove_rms_norm(struct probe *p)
 {
     size_t n = draw_size(p);
     float *x = guard_f32(p, n), *w = probe_below(p, 3) ? guard_f32(p, n) : NULL;
-    float *a = guard_take(p, n * 4), *b = guard_take(p, n * 4), *tol = guard_take(p, n * 4);
+    float *a = guard_take(n * 4), *b = guard_take(n * 4), *tol = guard_take(n * 4);
     p->ref->rms_norm(a, x, w, n, 1e-5f);
     p->kern->rms_norm(b, x, w, n, 1e-5f);
-    for (size_t i = 0; i < n; i++)
-        tol[i] = tol_dot(fabsf(a[i]), n);
+    for (size_t i = 0; i < n; i++) tol[i] = tol_dot(fabsf(a[i]), n);
     check_f32(p, "out", a, b, tol, n);
 }
 
@@ -33,13 +33,15 @@ void prove_rope(struct probe *p)
     size_t n = probe_pick(p, rots, COUNT(rots)), half = n / 2;
     int neox = (int)probe_below(p, 2);
     probe_shape(p, "n_rot %zu neox %d", n, neox);
-    float *a = guard_f32(p, n), *b = guard_copy(p, a, n * 4), *turn = guard_take(p, n * 4), *tol = guard_take(p, n * 4);
+    float *a = guard_f32(p, n), *b = guard_copy(a, n * 4), *turn = guard_take(n * 4),
+          *tol = guard_take(n * 4);
     for (size_t i = 0; i < half; i++) {
         double angle = 6.3 * probe_uniform(p);
         turn[2 * i] = (float)cos(angle);
         turn[2 * i + 1] = (float)sin(angle);
         size_t x = neox ? i : 2 * i, y = neox ? i + half : 2 * i + 1;
-        tol[x] = tol[y] = tol_ulp(fabsf(a[x]) + fabsf(a[y])); /* sums may cancel: relative to the terms */
+        tol[x] = tol[y] =
+            tol_ulp(fabsf(a[x]) + fabsf(a[y])); /* sums may cancel: relative to the terms */
     }
     p->ref->rope(a, turn, n, neox);
     p->kern->rope(b, turn, n, neox);
@@ -49,17 +51,16 @@ void prove_rope(struct probe *p)
 static void prove_gate(struct probe *p, silu_mul_fn *ref, silu_mul_fn *kern)
 {
     size_t n = draw_size(p);
-    float *g = guard_f32(p, n), *u = guard_take(p, n * 4);
-    float *a = guard_take(p, n * 4), *b = guard_take(p, n * 4), *tol = guard_take(p, n * 4);
+    float *g = guard_f32(p, n), *u = guard_take(n * 4);
+    float *a = guard_take(n * 4), *b = guard_take(n * 4), *tol = guard_take(n * 4);
     for (size_t i = 0; i < n; i++) {
         u[i] = probe_plain(p);
-        if (probe_below(p, 4) == 0)
-            g[i] *= 20;
+        if (probe_below(p, 4) == 0) g[i] *= 20;
     }
     ref(a, g, u, n);
     kern(b, g, u, n);
-    /* a factor that cancels nothing, times an exponential: its argument is the logarithm of a/(g u), at most twice as large
-     * again for the rounding inside the cubic */
+    /* a factor that cancels nothing, times an exponential: its argument is the logarithm of a/(g
+     * u), at most twice as large again for the rounding inside the cubic */
     for (size_t i = 0; i < n; i++) {
         float scale = fabsf(g[i] * u[i]);
         tol[i] = scale > TINY ? 3 * scale * tol_exp(a[i] / scale) + TINY : TINY;
@@ -80,7 +81,8 @@ void prove_gelu_mul(struct probe *p)
 void prove_add(struct probe *p)
 {
     size_t n = draw_size(p);
-    float *x = guard_f32(p, n), *y = guard_f32(p, n), *a = guard_take(p, n * 4), *b = guard_take(p, n * 4);
+    float *x = guard_f32(p, n), *y = guard_f32(p, n), *a = guard_take(n * 4),
+          *b = guard_take(n * 4);
     p->ref->add(a, x, y, n);
     p->kern->add(b, x, y, n);
     check_same(p, "out", a, b, n * 4);
@@ -89,8 +91,9 @@ void prove_add(struct probe *p)
 /* Any bits at all: ties, infinities, NaNs of both kinds. */
 static uint32_t draw_bits(struct probe *p)
 {
-    static const uint32_t special[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xff80ffff, 0x3f808000, 0x3f818000,
-                                       0x7f7fffff, 0x00000001, 0x80000000, 0x0000ffff, 0x3f80ffff};
+    static const uint32_t special[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
+                                       0xff80ffff, 0x3f808000, 0x3f818000, 0x7f7fffff,
+                                       0x00000001, 0x80000000, 0x0000ffff, 0x3f80ffff};
     size_t i = probe_below(p, 3 * COUNT(special));
     return i < COUNT(special) ? special[i] : (uint32_t)(probe_uniform(p) * 4294967296.0);
 }
@@ -98,8 +101,8 @@ static uint32_t draw_bits(struct probe *p)
 void prove_f32_to_bf16(struct probe *p)
 {
     size_t n = draw_size(p);
-    float *x = guard_take(p, n * 4);
-    mn_bf16 *a = guard_take(p, n * 2), *b = guard_take(p, n * 2);
+    float *x = guard_take(n * 4);
+    mn_bf16 *a = guard_take(n * 2), *b = guard_take(n * 2);
     for (size_t i = 0; i < n; i++) {
         uint32_t u = draw_bits(p);
         memcpy(x + i, &u, 4);
@@ -112,10 +115,9 @@ void prove_f32_to_bf16(struct probe *p)
 void prove_bf16_to_f32(struct probe *p)
 {
     size_t n = draw_size(p);
-    mn_bf16 *x = guard_take(p, n * 2);
-    float *a = guard_take(p, n * 4), *b = guard_take(p, n * 4);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (mn_bf16)(draw_bits(p) >> 16);
+    mn_bf16 *x = guard_take(n * 2);
+    float *a = guard_take(n * 4), *b = guard_take(n * 4);
+    for (size_t i = 0; i < n; i++) x[i] = (mn_bf16)(draw_bits(p) >> 16);
     p->ref->bf16_to_f32(a, x, n);
     p->kern->bf16_to_f32(b, x, n);
     check_same(p, "out", a, b, n * 4);
@@ -124,40 +126,38 @@ void prove_bf16_to_f32(struct probe *p)
 void prove_max_f32(struct probe *p)
 {
     size_t n = draw_size(p);
-    float *x = guard_f32(p, n), *a = guard_take(p, 4), *b = guard_take(p, 4);
+    float *x = guard_f32(p, n), *a = guard_take(4), *b = guard_take(4);
     for (size_t i = 0; i < n; i++) {
         x[i] -= 1e5f; /* a missing lane's zero would win */
-        if (probe_below(p, 9) == 0)
-            x[i] = -INFINITY;
+        if (probe_below(p, 9) == 0) x[i] = -INFINITY;
     }
     p->ref->max_f32(a, x, n);
     p->kern->max_f32(b, x, n);
-    if (p->spoil && isinf(*b))
-        *b = 0;
+    if (p->spoil && isinf(*b)) *b = 0;
     check_f32(p, "out", a, b, NULL, 1);
 }
 
 /* |x| of bf16 values */
-static mn_bf16 *bf16_abs(struct probe *p, const mn_bf16 *x, size_t n)
+static mn_bf16 *bf16_abs(const mn_bf16 *x, size_t n)
 {
-    mn_bf16 *y = guard_copy(p, x, n * 2);
-    for (size_t i = 0; i < n; i++)
-        y[i] &= 0x7fff;
+    mn_bf16 *y = guard_copy(x, n * 2);
+    for (size_t i = 0; i < n; i++) y[i] &= 0x7fff;
     return y;
 }
 
 void prove_mm_bf16(struct probe *p)
 {
     static const size_t rows[] = {0, 1, 2, 3, 5, 7, 8, 11, 12, 13, 16, 17, 24, 31, 32, 33, 64, 70};
-    static const size_t depths[] = {0, 2, 6, 30, 32, 34, 64, 96, 128, 254, 256, 288, 576, 608, 1216};
+    static const size_t depths[] = {0,   2,   6,   30,  32,  34,  64,  96,
+                                    128, 254, 256, 288, 576, 608, 1216};
     size_t n_row = probe_pick(p, rows, COUNT(rows)), k = probe_pick(p, depths, COUNT(depths));
-    size_t ld = k + probe_below(p, 2) * 7, n_a = n_row ? (n_row - 1) * ld + k : 0, n_c = n_row * MN__MM_COLS;
+    size_t ld = k + probe_below(p, 2) * 7, n_a = n_row ? (n_row - 1) * ld + k : 0,
+           n_c = n_row * MN__MM_COLS;
     probe_shape(p, "n_row %zu k %zu ld_a %zu", n_row, k, ld);
     mn_bf16 *a = guard_bf16(p, n_a), *b = guard_bf16(p, k * MN__MM_COLS);
-    float *x = guard_take(p, n_c * 4), *y = guard_take(p, n_c * 4), *tol = guard_take(p, n_c * 4);
-    p->ref->mm_bf16(tol, bf16_abs(p, a, n_a), ld, n_row, bf16_abs(p, b, k * MN__MM_COLS), k);
-    for (size_t i = 0; i < n_c; i++)
-        tol[i] = tol_dot(tol[i], k);
+    float *x = guard_take(n_c * 4), *y = guard_take(n_c * 4), *tol = guard_take(n_c * 4);
+    p->ref->mm_bf16(tol, bf16_abs(a, n_a), ld, n_row, bf16_abs(b, k * MN__MM_COLS), k);
+    for (size_t i = 0; i < n_c; i++) tol[i] = tol_dot(tol[i], k);
     p->ref->mm_bf16(x, a, ld, n_row, b, k);
     p->kern->mm_bf16(y, a, ld, n_row, b, k);
     check_f32(p, "c", x, y, tol, n_c);
@@ -171,7 +171,7 @@ void prove_mm_pack_bf16(struct probe *p)
     size_t k_pad = (k + 31) / 32 * 32 + 32 * probe_below(p, 2), ld = k + probe_below(p, 2) * 3;
     probe_shape(p, "n_row %zu k %zu k_pad %zu", n_row, k, k_pad);
     float *w = guard_f32(p, n_row ? (n_row - 1) * ld + k : 0);
-    mn_bf16 *x = guard_take(p, k_pad * 64), *y = guard_take(p, k_pad * 64);
+    mn_bf16 *x = guard_take(k_pad * 64), *y = guard_take(k_pad * 64);
     p->ref->mm_pack_bf16(x, w, ld, n_row, k, k_pad);
     p->kern->mm_pack_bf16(y, w, ld, n_row, k, k_pad);
     check_same(p, "b", x, y, k_pad * 64);

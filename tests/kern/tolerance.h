@@ -1,13 +1,15 @@
-/* tolerance.h: how far a kernel may be from the plain one, and why. EPS is the distance from 1 to the next float; one rounding
- * costs half of it. All tolerances have a floor: products and results below FLT_MIN may be flushed to zero (dpbf16 and
- * tiles always do), and at the sizes used here such losses stay below TINY.
+/* tolerance.h: how far a kernel may be from the plain one, and why. EPS is the distance from 1 to
+ * the next float; one rounding costs half of it. All tolerances have a floor: products and results
+ * below FLT_MIN may be flushed to zero (dpbf16 and tiles always do), and at the sizes used here
+ * such losses stay below TINY.
  *
  *   TOL_EXACT  equal bits.
- *   TOL_DOT    c * EPS * sum|x*y|. n sums in sequence err by n/2 EPS at worst, by about sqrt(n)/2 EPS when roundings are
- *              independent; four times that, plus the rounding of the result. A product left out costs sum/n, far more.
- *   TOL_ULP    a few roundings of the result, and for exponentials the rounding of the argument x, which turns into |x| EPS / 2
- *              of the result; |x| is known from the result itself, |ln p|.
- *   TOL_BF16   one rounding to bf16: 2^-8 of the value between neighbours, after a polynomial good to 1e-5. */
+ *   TOL_DOT    c * EPS * sum|x*y|. n sums in sequence err by n/2 EPS at worst, by about sqrt(n)/2
+ * EPS when roundings are independent; four times that, plus the rounding of the result. A product
+ * left out costs sum/n, far more. TOL_ULP    a few roundings of the result, and for exponentials
+ * the rounding of the argument x, which turns into |x| EPS / 2 of the result; |x| is known from the
+ * result itself, |ln p|. TOL_BF16   one rounding to bf16: 2^-8 of the value between neighbours,
+ * after a polynomial good to 1e-5. */
 #ifndef MN_TEST_KERN_TOLERANCE_H
 #define MN_TEST_KERN_TOLERANCE_H
 

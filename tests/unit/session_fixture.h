@@ -60,7 +60,7 @@ static inline mn_session_params fix_params(const char *policy, const char *budge
     p.policy = policy;
     p.budget = budget;
     p.chunk = 64;
-    p.n_thread = 2;
+    p.n_thread = 1;
     return p;
 }
 

@@ -29,6 +29,7 @@ typedef struct job {
     size_t n_prompt, n_generate;
     mn_kv_type kv_type;
     mn_positions positions;
+    int n_thread;
 } job;
 
 static size_t margin(size_t bytes)
@@ -57,6 +58,7 @@ static outcome run(const mn_model *m, const job *j)
     mn_session_params p = fix_params(j->policy, j->budget);
     p.kv_type = j->kv_type;
     p.positions = j->positions;
+    p.n_thread = j->n_thread;
     if (mn_plan_make(m, &p, j->n_prompt, j->n_generate, &o.plan, &diag) != MN_OK)
         fail_msg("%s: %s", j->policy, diag.text);
     mn_mem_reset_peak();
@@ -86,15 +88,15 @@ static void hold(const shape *s, const job *j)
 }
 
 static const job jobs[] = {
-    {"full", "", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO},
-    {"full", "", 300, 0, MN_KV_Q8, MN_POSITIONS_AUTO},
-    {"streaming:chunk=128", "200", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO},
-    {"streaming", "100", 700, 200, MN_KV_F32, MN_POSITIONS_ABSOLUTE},
-    {"h2o", "150", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO},
-    {"h2o:chunk=128", "25%", 700, 40, MN_KV_F32, MN_POSITIONS_AUTO},
-    {"snapkv", "130", 700, 100, MN_KV_BF16, MN_POSITIONS_AUTO},
-    {"snapkv", "50%", 500, 100, MN_KV_Q8, MN_POSITIONS_AUTO},
-    {"pyramidkv", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_AUTO},
+    {"full", "", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"full", "", 300, 0, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
+    {"streaming:chunk=128", "200", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"streaming", "100", 700, 200, MN_KV_F32, MN_POSITIONS_ABSOLUTE, 1},
+    {"h2o", "150", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 3},
+    {"h2o:chunk=128", "25%", 700, 40, MN_KV_F32, MN_POSITIONS_AUTO, 1},
+    {"snapkv", "130", 700, 100, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"snapkv", "50%", 500, 100, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
+    {"pyramidkv", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
 };
 enum { N_JOB = sizeof jobs / sizeof *jobs };
 
@@ -131,15 +133,15 @@ static void test_windows(void **state)
 static void test_compact(void **state)
 {
     (void)state;
-    const job moved[] = {{"h2o", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_COMPACT},
-                         {"streaming", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_COMPACT}};
+    const job moved[] = {{"h2o", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_COMPACT, 1},
+                         {"streaming", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_COMPACT, 1}};
     for (size_t i = 0; i < 2; i++) hold(&wide, &moved[i]);
 }
 
 static void test_bytes(void **state)
 {
     (void)state;
-    const job j = {"h2o", "1M", 900, 60, MN_KV_F32, MN_POSITIONS_AUTO};
+    const job j = {"h2o", "1M", 900, 60, MN_KV_F32, MN_POSITIONS_AUTO, 1};
     mn_model *m = open_shape(&wide);
     outcome o = run(m, &j);
     assert_true(o.plan.kv_peak_bytes <= 1 << 20 && o.plan.kv_peak_bytes > 1 << 19);
@@ -151,7 +153,7 @@ static void test_bytes(void **state)
 static void test_ragged(void **state)
 {
     (void)state;
-    const job j = {"adakv", "200", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO};
+    const job j = {"adakv", "200", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1};
     mn_model *m = open_shape(&wide);
     outcome o = run(m, &j);
     size_t pages = 3 * 4 * (size_t)(64 * 64 * 2 * 2 + 4096);
@@ -171,7 +173,8 @@ static void test_long_runs(void **state)
     mn_model *m = open_shape(&windows);
     mn_session_params p = fix_params("streaming:every=4", "200");
     assert_int_equal(mn_plan_make(m, &p, 3000, 5000, &near_end, &diag), MN_OK);
-    assert_int_equal(mn_plan_make(m, &p, 3000 + 64 * 64 * 100, 5000 + 64 * 4000000, &far, &diag), MN_OK);
+    assert_int_equal(mn_plan_make(m, &p, 3000 + 64 * 64 * 100, 5000 + 64 * 4000000, &far, &diag),
+                     MN_OK);
     assert_int_equal(near_end.total_peak_bytes, far.total_peak_bytes);
     assert_int_equal(near_end.kv_final_bytes, far.kv_final_bytes);
     assert_int_equal(near_end.kv_peak_bytes, far.kv_peak_bytes);
@@ -215,10 +218,14 @@ static void test_what_cannot_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small),     cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_deep),      cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_compact),   cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_ragged),    cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_compact),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_ragged),
+        cmocka_unit_test(test_long_runs),
         cmocka_unit_test(test_what_cannot_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

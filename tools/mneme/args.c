@@ -18,6 +18,9 @@ enum { LONG_ONLY = 256 };
 static mn_status find_verb(const char *word, verb_id *out, mn_diag *diag)
 {
     const char *names[VERB_COUNT + 1] = {0};
+    if (*word == '-')
+        return mn__fail(diag, MN_EUSAGE, "'%s' stands where the verb should: mneme VERB [options]",
+                        word);
     for (int v = 0; v < VERB_COUNT; v++) {
         names[v] = verb_table[v].name;
         if (!strcmp(word, names[v])) {
@@ -47,7 +50,8 @@ static void make_tables(tables *t, verb_id verb)
         const option_info *o = &option_table[i];
         if (!(o->verbs & (1u << verb))) continue;
         t->names[n] = o->name;
-        t->lopt[n++] = (struct option){o->name, o->arg ? required_argument : no_argument, NULL, LONG_ONLY + i};
+        t->lopt[n++] =
+            (struct option){o->name, o->arg ? required_argument : no_argument, NULL, LONG_ONLY + i};
         if (!o->letter) continue;
         t->sopt[s++] = o->letter;
         if (o->arg) t->sopt[s++] = ':';
@@ -67,8 +71,11 @@ static int by_letter(int c)
 static mn_status unknown(const char *word, const tables *t, verb_id verb, mn_diag *diag)
 {
     const char *near = strncmp(word, "--", 2) ? NULL : mn__nearest(word + 2, t->names);
-    if (near) return mn__fail(diag, MN_EUSAGE, "unknown option '%s' of 'mneme %s'; did you mean '--%s'?", word, verb_name(verb), near);
-    return mn__fail(diag, MN_EUSAGE, "unknown option '%s'; 'mneme %s --help' lists them", word, verb_name(verb));
+    if (near)
+        return mn__fail(diag, MN_EUSAGE, "unknown option '%s' of 'mneme %s'; did you mean '--%s'?",
+                        word, verb_name(verb), near);
+    return mn__fail(diag, MN_EUSAGE, "unknown option '%s'; 'mneme %s --help' lists them", word,
+                    verb_name(verb));
 }
 
 static void keep(args *a, int id, const char *value)
@@ -88,11 +95,19 @@ static mn_status parse_options(args *a, int argc, char **argv, bool *help, mn_di
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, t.sopt, t.lopt, NULL)) != -1;) {
         int id = c >= LONG_ONLY ? c - LONG_ONLY : c == 1 ? -1 : by_letter(c);
-        if (c == '?') return unknown(argv[optind - 1], &t, a->verb, diag);
-        if (c == ':') return mn__fail(diag, MN_EUSAGE, "option '%s' wants a value", argv[optind - 1]);
-        if (c == 1 && after_file) a->file[a->n_file++] = optarg;
-        else if (c == 1) a->rest[a->n_rest++] = optarg;
-        else keep(a, id, optarg);
+        if (c == '?') { /* a letter may stand in a cluster, which optind has not left yet */
+            const char letter[] = {'-', (char)optopt, 0};
+            return unknown(optopt > 0 && optopt < LONG_ONLY ? letter : argv[optind - 1], &t,
+                           a->verb, diag);
+        }
+        if (c == ':')
+            return mn__fail(diag, MN_EUSAGE, "option '%s' wants a value", argv[optind - 1]);
+        if (c == 1 && after_file)
+            a->file[a->n_file++] = optarg;
+        else if (c == 1)
+            a->rest[a->n_rest++] = optarg;
+        else
+            keep(a, id, optarg);
         if (c != 1) after_file = id == OPT_FILE;
         if (id == OPT_HELP) *help = true;
     }
@@ -116,7 +131,8 @@ mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag
     out->pin = calloc(n, sizeof *out->pin);
     out->policy = calloc(n, sizeof *out->policy);
     out->rest = calloc(n, sizeof *out->rest);
-    if (!out->file || !out->pin || !out->policy || !out->rest) return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
+    if (!out->file || !out->pin || !out->policy || !out->rest)
+        return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
     return parse_options(out, argc - 1, argv + 1, help, diag);
 }
 
@@ -130,7 +146,8 @@ void args_free(args *a)
 
 /* ---- values ---- */
 
-mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t hi, size_t *out, mn_diag *diag)
+mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t hi, size_t *out,
+                    mn_diag *diag)
 {
     const char *text = a->value[id];
     char *end = NULL;
@@ -139,12 +156,14 @@ mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t 
     errno = 0;
     unsigned long long v = strtoull(text, &end, 10);
     if (!isdigit((unsigned char)*text) || *end || errno || v < lo || v > hi)
-        return mn__fail(diag, MN_EUSAGE, "--%s: a number from %zu to %zu wanted, '%s' found", option_table[id].name, lo, hi, text);
+        return mn__fail(diag, MN_EUSAGE, "--%s: a number from %zu to %zu wanted, '%s' found",
+                        option_table[id].name, lo, hi, text);
     *out = (size_t)v;
     return MN_OK;
 }
 
-mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out, mn_diag *diag)
+mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out,
+                     mn_diag *diag)
 {
     const char *text = a->value[id];
     char *end = NULL;
@@ -152,12 +171,14 @@ mn_status args_float(const args *a, option_id id, double dflt, double lo, double
     if (!text) return MN_OK;
     double v = strtod(text, &end);
     if (end == text || *end || !isfinite(v) || v < lo || v > hi)
-        return mn__fail(diag, MN_EUSAGE, "--%s: a number from %g to %g wanted, '%s' found", option_table[id].name, lo, hi, text);
+        return mn__fail(diag, MN_EUSAGE, "--%s: a number from %g to %g wanted, '%s' found",
+                        option_table[id].name, lo, hi, text);
     *out = v;
     return MN_OK;
 }
 
-mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out, mn_diag *diag)
+mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out,
+                      mn_diag *diag)
 {
     const char *text = a->value[id];
     char list[256] = "";
@@ -171,5 +192,6 @@ mn_status args_choice(const args *a, option_id id, const char *const *names, int
         size_t at = strlen(list);
         snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", names[i]);
     }
-    return mn__fail(diag, MN_EUSAGE, "--%s: one of %s wanted, '%s' found", option_table[id].name, list, text);
+    return mn__fail(diag, MN_EUSAGE, "--%s: one of %s wanted, '%s' found", option_table[id].name,
+                    list, text);
 }

@@ -26,21 +26,28 @@ typedef struct args {
     size_t n_file;
     const char **pin;
     size_t n_pin;
-    const char **policy;          /* every --policy (bench compares several) */
+    const char **policy; /* every --policy (bench compares several) */
     size_t n_policy;
-    const char **rest;            /* what follows the options */
+    const char **rest; /* what follows the options */
     size_t n_rest;
 } args;
 
-/* MN_EUSAGE with a sentence naming the nearest verb or option. *help is set when --help was asked for (verb may be VERB_COUNT). */
+/* MN_EUSAGE with a sentence naming the nearest verb or option. *help is set when --help was asked
+ * for (verb may be VERB_COUNT). */
 mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag);
 void args_free(args *a);
-static inline bool args_has(const args *a, option_id id) { return a->value[id] != NULL; }
+static inline bool args_has(const args *a, option_id id)
+{
+    return a->value[id] != NULL;
+}
 /* Numbers with their range checked; dflt when not given. */
-mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t hi, size_t *out, mn_diag *diag);
-mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out, mn_diag *diag);
+mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t hi, size_t *out,
+                    mn_diag *diag);
+mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out,
+                     mn_diag *diag);
 /* One of names[] (NULL-terminated): its index. */
-mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out, mn_diag *diag);
+mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out,
+                      mn_diag *diag);
 
 void args_help(FILE *to, verb_id verb); /* VERB_COUNT: the command itself */
 /* Generated documents, for the build: "man", "completion", "markdown". */

@@ -1,8 +1,10 @@
-/* chat.c: turns on one session: the cache goes on from answer to question, under the same policy. */
+/* chat.c: turns on one session: the cache goes on from answer to question, under the same policy.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "report.h"
 #include "ui.h"
@@ -28,7 +30,7 @@ static bool on_text(const char *piece, size_t n, void *ctx)
         fwrite(piece, 1, n, stdout);
         fflush(stdout);
     }
-    return ui_interrupted();
+    return ui_interrupted() || ferror(stdout);
 }
 
 static mn_status one_turn(talk *t, const char *user, mn_diag *diag)
@@ -38,18 +40,26 @@ static mn_status one_turn(talk *t, const char *user, mn_diag *diag)
     const float *logits;
     mn_generated g;
     progress pr = progress_start(t->a, "reading");
+    double t0 = mn__clock_s();
     MN_TRY(ui_turn(t->a, t->m, user, t->first, &p, diag));
     t->first = false;
     st = mn_session_read(t->s, p.token, p.n, true, &logits, progress_tick, &pr, diag);
     progress_end(&pr);
+    t->ans.read_s += mn__clock_s() - t0;
     if (st != MN_OK) goto done;
+    t->ans.n_prompt += p.n;
     MN_TRY(mn_sampler_prime(t->sampler, p.token, p.n, diag));
     t->ans.n = 0;
     mn_generate_params gp = {.max_token = t->n_max, .on_text = on_text, .ctx = t};
-    MN_TRY(mn_generate(t->s, t->sampler, logits, &gp, &g, diag));
+    st = mn_generate(t->s, t->sampler, logits, &gp, &g, diag);
+    t->ans.n_generated += g.n_token;
+    t->ans.write_s += g.seconds;
+    if (st != MN_OK) goto done;
     if (t->turns)
-        json_array_append_new(t->turns, json_pack("{s:s,s:s,s:I,s:I}", "user", user, "assistant", t->ans.n ? t->ans.text : "",
-                                                  "prompt_tokens", (json_int_t)p.n, "generated_tokens", (json_int_t)g.n_token));
+        json_array_append_new(t->turns, json_pack("{s:s,s:s%,s:I,s:I}", "user", user, "assistant",
+                                                  t->ans.n ? t->ans.text : "", t->ans.n,
+                                                  "prompt_tokens", (json_int_t)p.n,
+                                                  "generated_tokens", (json_int_t)g.n_token));
     else
         fputc('\n', stdout);
 done:
@@ -68,28 +78,35 @@ static char *with_document(talk *t, const char *line)
     return text;
 }
 
-static mn_status converse(talk *t, mn_diag *diag)
+static mn_status ask(talk *t, const char *line, mn_diag *diag)
+{
+    char *text = with_document(t, line);
+    mn_status st =
+        text ? one_turn(t, text, diag) : mn__fail(diag, MN_ENOMEM, "no memory for the question");
+    free(text);
+    return st;
+}
+
+static mn_status converse(talk *t, const char *opening, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    char *line = NULL, *text = NULL;
+    char *line = NULL;
     size_t cap = 0;
     bool tty = isatty(STDIN_FILENO);
+    if (opening && *opening) MN_TRY(ask(t, opening, diag));
     if (tty) ui_note(t->a, "one line a question; an empty line or end of input ends the chat");
     while (!ui_interrupted()) {
         if (tty && !t->turns) fprintf(stderr, "%s> %s", ui_color(t->a, "bold"), ui_color(t->a, ""));
         ssize_t n = getline(&line, &cap, stdin);
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
         if (n <= 0) break;
-        text = with_document(t, line);
-        if (!text) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for the question"));
-        MN_TRY(one_turn(t, text, diag));
-        free(text);
-        text = NULL;
+        if (memchr(line, 0, (size_t)n))
+            MN_TRY(mn__fail(diag, MN_EINPUT, "the question is not a text: it holds NUL bytes"));
+        MN_TRY(ask(t, line, diag));
     }
     if (ui_interrupted()) st = mn__fail(diag, MN_ECANCEL, "interrupted");
 done:
     free(line);
-    free(text);
     return st;
 }
 
@@ -106,8 +123,10 @@ static mn_status open_talk(talk *t, mn_diag *diag)
     MN_TRY(ui_open_model(a, false, &t->m, diag));
     if (a->n_file) MN_TRY(ui_read_files(a, &t->document, &n, diag));
     MN_TRY(mn_sampler_new(&t->sampler, t->m, &sampler, diag));
-    if (args_has(a, OPT_LOAD)) MN_TRY(mn_session_load(&t->s, t->m, &sp, a->value[OPT_LOAD], diag));
-    else MN_TRY(mn_session_new(&t->s, t->m, &sp, diag));
+    if (args_has(a, OPT_LOAD))
+        MN_TRY(mn_session_load(&t->s, t->m, &sp, a->value[OPT_LOAD], diag));
+    else
+        MN_TRY(mn_session_new(&t->s, t->m, &sp, diag));
     t->first = !args_has(a, OPT_LOAD);
 done:
     return st;
@@ -120,8 +139,7 @@ mn_status verb_chat(const args *a, mn_diag *diag)
     if (a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f", a->rest[0]));
     MN_TRY(open_talk(&t, diag));
     if (args_has(a, OPT_JSON)) t.turns = json_array();
-    if (args_has(a, OPT_PROMPT)) MN_TRY(one_turn(&t, a->value[OPT_PROMPT], diag));
-    st = converse(&t, diag);
+    st = converse(&t, a->value[OPT_PROMPT], diag);
     if (args_has(a, OPT_SAVE) && (st == MN_OK || st == MN_ECANCEL)) {
         mn_status saved = mn_session_save(t.s, a->value[OPT_SAVE], diag);
         if (saved != MN_OK) st = saved;
@@ -130,7 +148,7 @@ mn_status verb_chat(const args *a, mn_diag *diag)
         json_t *doc = report_json(t.m, t.s, &t.ans);
         json_object_set(doc, "turns", t.turns);
         ui_print_json(doc);
-    } else if (st == MN_OK && !args_has(a, OPT_QUIET)) {
+    } else if ((st == MN_OK || st == MN_ECANCEL) && !args_has(a, OPT_QUIET)) {
         report_text(a, t.m, t.s, &t.ans);
     }
 done:

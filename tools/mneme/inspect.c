@@ -38,8 +38,11 @@ mn_status verb_inspect(const args *a, mn_diag *diag)
     mn_status st = MN_OK;
     char path[PATH_MAX];
     view v = {0};
-    if (a->n_rest != 1) MN_TRY(mn__fail(diag, MN_EUSAGE, "one file or known model is wanted, %zu given", a->n_rest));
-    MN_TRY(pull_resolve(a->rest[0], args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path, sizeof path, diag));
+    if (a->n_rest != 1)
+        MN_TRY(
+            mn__fail(diag, MN_EUSAGE, "one file or known model is wanted, %zu given", a->n_rest));
+    MN_TRY(pull_resolve(a->rest[0], args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path,
+                        sizeof path, diag));
     if (args_has(a, OPT_JSON)) v.doc = json_object();
     MN_TRY(mn_file_describe(path, fact, &v, diag));
     if (v.doc) ui_print_json(json_incref(v.doc));

@@ -13,11 +13,23 @@ static const verb_fn verb_fns[VERB_COUNT] = {
     [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan, [VERB_BENCH] = verb_bench,
 };
 
-static void list_policies(void)
+static void list_policies(bool json)
 {
     size_t n;
     const mn_policy_info *p = mn_policy_list(&n);
-    for (size_t i = 0; i < n; i++) printf("%-14s %s%s%s\n%-14s   %s\n", p[i].name, p[i].summary, *p[i].paper ? "  " : "", p[i].paper, "", p[i].options);
+    json_t *list = json ? json_array() : NULL;
+    for (size_t i = 0; i < n && json; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "name", p[i].name, "summary",
+                                              p[i].summary, "paper", p[i].paper, "options",
+                                              p[i].options));
+    if (json) {
+        ui_print_json(json_pack("{s:o}", "policies", list));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        printf("%-14s %s%s%s\n", p[i].name, p[i].summary, *p[i].paper ? "  " : "", p[i].paper);
+        if (*p[i].options) printf("%-14s   %s\n", "", p[i].options);
+    }
 }
 
 /* Things that are asked for instead of work. */
@@ -33,7 +45,7 @@ static bool answered(int argc, char **argv, const args *a, bool help)
         return true;
     }
     if (a->verb != VERB_COUNT && args_has(a, OPT_POLICY) && !strcmp(a->value[OPT_POLICY], "list")) {
-        list_policies();
+        list_policies(args_has(a, OPT_JSON));
         return true;
     }
     return false;
@@ -44,21 +56,31 @@ int main(int argc, char **argv)
     args a = {.verb = VERB_COUNT};
     mn_diag diag = {{0}};
     bool help = false;
+    int color;
     if (answered(argc, argv, &a, false)) return 0;
     mn_status st = args_parse(&a, argc, argv, &help, &diag);
     if (st == MN_OK && answered(argc, argv, &a, help)) {
         args_free(&a);
         return 0;
     }
+    if (st == MN_OK)
+        st = args_choice(&a, OPT_COLOR, (const char *const[]){"auto", "always", "never", NULL}, 0,
+                         &color, &diag);
     if (st == MN_OK) {
         ui_catch_interrupt();
         st = verb_fns[a.verb](&a, &diag);
     }
-    if (fflush(stdout) && st == MN_OK) {
+    if ((fflush(stdout) || ferror(stdout)) && st == MN_OK) {
         st = MN_EIO;
         snprintf(diag.text, sizeof diag.text, "standard output cannot be written");
     }
-    if (st != MN_OK) fprintf(stderr, "%smneme: %s%s\n", ui_color(&a, "red"), *diag.text ? diag.text : mn_status_text(st), ui_color(&a, ""));
+    if (st != MN_OK) {
+        fprintf(stderr, "%smneme: %s", ui_color(&a, "red"),
+                *diag.text ? diag.text : mn_status_text(st));
+        if (st == MN_ENOMEM && args_has(&a, OPT_MEM_LIMIT))
+            fprintf(stderr, " (--mem-limit %s)", a.value[OPT_MEM_LIMIT]);
+        fprintf(stderr, "%s\n", ui_color(&a, ""));
+    }
     args_free(&a);
     return mn_status_exit_code(st);
 }

@@ -1,6 +1,8 @@
 /* options.c: options.def as a table, and the documents that are made of it. */
 #include "options.h"
 
+#include "mneme/policy.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -14,7 +16,10 @@ const option_info option_table[OPT_COUNT] = {
 #include "options.def"
 };
 
-const char *verb_name(verb_id verb) { return verb_table[verb].name; }
+const char *verb_name(verb_id verb)
+{
+    return verb_table[verb].name;
+}
 
 /* Text from column `indent` on, broken at 78. */
 static void wrapped(FILE *to, const char *text, int indent)
@@ -48,16 +53,20 @@ static void option_head(char *buf, size_t cap, const option_info *o)
 void args_help(FILE *to, verb_id verb)
 {
     if (verb == VERB_COUNT) {
-        fprintf(to, "mneme %s: transformers whose memory is learned\n\nUsage: mneme VERB [options]\n\n", mn_version());
+        fprintf(to,
+                "mneme %s: transformers whose memory is learned\n\nUsage: mneme VERB [options]\n\n",
+                mn_version());
         for (int v = 0; v < VERB_COUNT; v++) {
             fprintf(to, "  %-9s", verb_table[v].name);
             wrapped(to, verb_table[v].text, 11);
         }
-        fprintf(to, "\n'mneme VERB --help' tells a verb's options; 'man mneme' tells everything.\n");
+        fprintf(to,
+                "\n'mneme VERB --help' tells a verb's options; 'man mneme' tells everything.\n");
         return;
     }
     const verb_info *v = &verb_table[verb];
-    fprintf(to, "Usage: mneme %s [options]%s%s\n\n%s.\n\n", v->name, *v->args ? " " : "", v->args, v->text);
+    fprintf(to, "Usage: mneme %s [options]%s%s\n\n%s.\n\n", v->name, *v->args ? " " : "", v->args,
+            v->text);
     for (int i = 0; i < OPT_COUNT; i++) {
         char head[64];
         if (!(option_table[i].verbs & (1u << verb))) continue;
@@ -98,7 +107,10 @@ static void man_option(FILE *to, const option_info *o)
 
 static void man_page(FILE *to)
 {
-    fprintf(to, ".TH MNEME 1 \"\" \"mneme %s\" \"User Commands\"\n.SH NAME\nmneme \\- transformers whose memory is learned\n", mn_version());
+    fprintf(
+        to,
+        ".TH MNEME 1 \"\" \"mneme %s\" \"User Commands\"\n.SH NAME\nmneme \\- transformers whose memory is learned\n",
+        mn_version());
     fprintf(to, ".SH SYNOPSIS\n.B mneme\n.I VERB\n[\\fIoptions\\fR] [\\fIFILE\\fR]\n.SH VERBS\n");
     for (int v = 0; v < VERB_COUNT; v++) {
         fprintf(to, ".TP\n.B %s ", verb_table[v].name);
@@ -107,31 +119,45 @@ static void man_page(FILE *to)
     }
     fprintf(to, ".SH OPTIONS\nThe verbs that take an option stand behind it.\n");
     for (int i = 0; i < OPT_COUNT; i++) man_option(to, &option_table[i]);
-    fprintf(to, ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 bad input, 4 out of memory or over budget, 5 a required threshold was "
-                "missed, 130 interrupted.\n");
-    fprintf(to, ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below it (default \\fI~/.cache\\fR).\n"
-                ".TP\n.B NO_COLOR\nno colours unless \\-\\-color always.\n");
+    fprintf(
+        to,
+        ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 bad input, 4 out of memory or over budget, 5 a required threshold was "
+        "missed, 130 interrupted.\n");
+    fprintf(
+        to,
+        ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below it (default \\fI~/.cache\\fR).\n"
+        ".TP\n.B NO_COLOR\nno colours unless \\-\\-color always.\n");
 }
 
 static void completion(FILE *to)
 {
-    fprintf(to, "# bash completion for mneme, made from its option table\n_mneme()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n");
+    fprintf(
+        to,
+        "# bash completion for mneme, made from its option table\n_mneme()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n");
     fprintf(to, "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W '");
     for (int v = 0; v < VERB_COUNT; v++) fprintf(to, "%s ", verb_table[v].name);
-    fprintf(to, "--help --version' -- \"$cur\"))\n        return\n    fi\n    case $cur in\n    -*)\n        case $verb in\n");
+    fprintf(
+        to,
+        "--help --version' -- \"$cur\"))\n        return\n    fi\n    case $cur in\n    -*)\n        case $verb in\n");
     for (int v = 0; v < VERB_COUNT; v++) {
         fprintf(to, "        %s) COMPREPLY=($(compgen -W '", verb_table[v].name);
         for (int i = 0; i < OPT_COUNT; i++)
             if (option_table[i].verbs & (1u << v)) fprintf(to, "--%s ", option_table[i].name);
         fprintf(to, "' -- \"$cur\")) ;;\n");
     }
-    fprintf(to, "        esac ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\ncomplete -o filenames -F _mneme mneme\n");
+    fprintf(
+        to,
+        "        esac ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\ncomplete -o filenames -F _mneme mneme\n");
 }
 
 static void markdown(FILE *to)
 {
-    fprintf(to, "# The command\n\nMade by `mneme --document markdown` from `tools/mneme/options.def`.\n\n| verb | does |\n|---|---|\n");
-    for (int v = 0; v < VERB_COUNT; v++) fprintf(to, "| `mneme %s %s` | %s |\n", verb_table[v].name, verb_table[v].args, verb_table[v].text);
+    fprintf(
+        to,
+        "# The command\n\nMade by `mneme --document markdown` from `tools/mneme/options.def`.\n\n| verb | does |\n|---|---|\n");
+    for (int v = 0; v < VERB_COUNT; v++)
+        fprintf(to, "| `mneme %s %s` | %s |\n", verb_table[v].name, verb_table[v].args,
+                verb_table[v].text);
     fprintf(to, "\n| option | verbs | meaning |\n|---|---|---|\n");
     for (int i = 0; i < OPT_COUNT; i++) {
         const option_info *o = &option_table[i];
@@ -142,11 +168,30 @@ static void markdown(FILE *to)
     }
 }
 
+static void policies(FILE *to)
+{
+    size_t n;
+    const mn_policy_info *p = mn_policy_list(&n);
+    fprintf(
+        to,
+        "# Policies\n\nMade by `mneme --document policies` from `src/policy/policies.def`. A policy is written `name:key=value,key=value`.\n\n"
+        "| policy | what stays | paper | own options and defaults |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < n; i++)
+        fprintf(to, "| `%s` | %s | %s | %s%s%s |\n", p[i].name, p[i].summary, p[i].paper,
+                *p[i].options ? "`" : "", p[i].options, *p[i].options ? "`" : "");
+}
+
 bool args_document(FILE *to, const char *kind)
 {
-    if (!strcmp(kind, "man")) man_page(to);
-    else if (!strcmp(kind, "completion")) completion(to);
-    else if (!strcmp(kind, "markdown")) markdown(to);
-    else return false;
+    if (!strcmp(kind, "man"))
+        man_page(to);
+    else if (!strcmp(kind, "completion"))
+        completion(to);
+    else if (!strcmp(kind, "markdown"))
+        markdown(to);
+    else if (!strcmp(kind, "policies"))
+        policies(to);
+    else
+        return false;
     return true;
 }

@@ -13,11 +13,15 @@ static void print_text(const mn_plan *p, size_t n_prompt, size_t n_generate, con
     const struct {
         const char *what;
         size_t bytes;
-    } row[] = {{"weights (mapped, shared between processes)", p->weights_bytes}, {"packed copies of weights", p->packed_bytes},
-               {"KV cache, at its peak", p->kv_peak_bytes},                      {"KV cache, at the end", p->kv_final_bytes},
-               {"policy state", p->policy_bytes},                                {"workspace", p->scratch_bytes},
+    } row[] = {{"weights (mapped, shared between processes)", p->weights_bytes},
+               {"packed copies of weights", p->packed_bytes},
+               {"KV cache, at its peak", p->kv_peak_bytes},
+               {"KV cache, at the end", p->kv_final_bytes},
+               {"policy state", p->policy_bytes},
+               {"workspace", p->scratch_bytes},
                {"peak, without mapped weights", p->total_peak_bytes}};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) printf("  %-44s %12s\n", row[i].what, ui_human((double)row[i].bytes, b));
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        printf("  %-44s %12s\n", row[i].what, ui_human((double)row[i].bytes, b));
 }
 
 mn_status verb_plan(const args *a, mn_diag *diag)
@@ -28,18 +32,23 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     prompt p = {0};
     mn_plan plan;
     size_t n;
-    if (a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p", a->rest[0]));
+    if (a->n_rest)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p",
+                        a->rest[0]));
     MN_TRY(ui_session_params(a, &sp, diag));
     MN_TRY(args_size(a, OPT_TOKENS, 256, 0, 1 << 24, &n, diag));
     MN_TRY(ui_open_model(a, false, &m, diag));
     MN_TRY(ui_prompt(a, m, &p, diag));
     MN_TRY(mn_plan_make(m, &sp, p.n, n, &plan, diag));
     if (args_has(a, OPT_JSON))
-        ui_print_json(json_pack("{s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)p.n, "generate_tokens",
-                                (json_int_t)n, "policy", sp.policy, "weights_bytes", (json_int_t)plan.weights_bytes, "packed_bytes",
-                                (json_int_t)plan.packed_bytes, "kv_peak_bytes", (json_int_t)plan.kv_peak_bytes, "kv_final_bytes",
-                                (json_int_t)plan.kv_final_bytes, "policy_bytes", (json_int_t)plan.policy_bytes, "scratch_bytes",
-                                (json_int_t)plan.scratch_bytes, "total_peak_bytes", (json_int_t)plan.total_peak_bytes));
+        ui_print_json(json_pack(
+            "{s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)p.n,
+            "generate_tokens", (json_int_t)n, "policy", sp.policy, "weights_bytes",
+            (json_int_t)plan.weights_bytes, "packed_bytes", (json_int_t)plan.packed_bytes,
+            "kv_peak_bytes", (json_int_t)plan.kv_peak_bytes, "kv_final_bytes",
+            (json_int_t)plan.kv_final_bytes, "policy_bytes", (json_int_t)plan.policy_bytes,
+            "scratch_bytes", (json_int_t)plan.scratch_bytes, "total_peak_bytes",
+            (json_int_t)plan.total_peak_bytes));
     else
         print_text(&plan, p.n, n, sp.policy);
 done:

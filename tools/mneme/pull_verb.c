@@ -15,11 +15,12 @@ static mn_status list(const args *a)
         pull_list(stdout);
         return MN_OK;
     }
-    json_t *doc = json_array();
+    json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(doc, json_pack("{s:s,s:s,s:s,s:I,s:s}", "name", m[i].name, "about", m[i].about, "licence", m[i].licence,
-                                             "bytes", (json_int_t)m[i].bytes, "sha256", m[i].sha256));
-    ui_print_json(doc);
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:s}", "name", m[i].name, "about",
+                                              m[i].about, "licence", m[i].licence, "bytes",
+                                              (json_int_t)m[i].bytes, "sha256", m[i].sha256));
+    ui_print_json(json_pack("{s:o}", "models", list));
     return MN_OK;
 }
 
@@ -32,14 +33,17 @@ mn_status verb_pull(const args *a, mn_diag *diag)
         json_decref(doc);
         return list(a);
     }
-    if (!a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "which model? 'mneme pull --list' shows those that can be pulled by name"));
+    if (!a->n_rest)
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "which model? 'mneme pull --list' shows those that can be pulled by name"));
     for (size_t i = 0; i < a->n_rest; i++) {
-        MN_TRY(pull_model(a->rest[i], args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path, sizeof path, diag));
+        MN_TRY(pull_model(a->rest[i], args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path,
+                          sizeof path, diag));
         if (!args_has(a, OPT_JSON)) puts(path);
         json_array_append_new(doc, json_pack("{s:s,s:s}", "name", a->rest[i], "path", path));
     }
     if (args_has(a, OPT_JSON)) {
-        ui_print_json(doc);
+        ui_print_json(json_pack("{s:o}", "models", doc));
         return MN_OK;
     }
 done:

@@ -12,7 +12,8 @@ typedef struct answer {
 void answer_add(answer *a, const char *piece, size_t n);
 void answer_free(answer *a);
 
-/* Dropped everywhere: runs [begin, end) of text tokens that no full-attention lane holds any more. Owned by the caller, free. */
+/* Dropped everywhere: runs [begin, end) of text tokens that no full-attention lane holds any more.
+ * Owned by the caller, free. */
 typedef struct spans {
     mn_pin *span;
     size_t n, n_token;

@@ -11,6 +11,7 @@
 typedef struct job {
     const args *a;
     mn_model *m;
+    mn_session_params params;
     mn_session *s;
     mn_sampler *sampler;
     char *grammar;
@@ -24,7 +25,7 @@ static bool on_text(const char *piece, size_t n, void *ctx)
     bool json = args_has(j->a, OPT_JSON);
     answer_add(&j->out, piece, n);
     if (json && args_has(j->a, OPT_STREAM)) {
-        json_t *line = json_pack("{s:s#}", "piece", piece, n);
+        json_t *line = json_pack("{s:s%}", "piece", piece, n);
         json_dumpf(line, stdout, JSON_COMPACT);
         fputc('\n', stdout);
         json_decref(line);
@@ -32,27 +33,31 @@ static bool on_text(const char *piece, size_t n, void *ctx)
         fwrite(piece, 1, n, stdout);
     }
     fflush(stdout);
-    return ui_interrupted();
+    return ui_interrupted() || ferror(stdout);
 }
 
 static mn_status open_session(job *j, mn_diag *diag)
 {
-    mn_session_params sp;
-    mn_status st = ui_session_params(j->a, &sp, diag);
-    if (st != MN_OK) return st;
-    if (args_has(j->a, OPT_LOAD)) return mn_session_load(&j->s, j->m, &sp, j->a->value[OPT_LOAD], diag);
-    return mn_session_new(&j->s, j->m, &sp, diag);
+    if (args_has(j->a, OPT_LOAD))
+        return mn_session_load(&j->s, j->m, &j->params, j->a->value[OPT_LOAD], diag);
+    return mn_session_new(&j->s, j->m, &j->params, diag);
 }
 
 static mn_status read_prompt(job *j, const float **logits, mn_diag *diag)
 {
     progress pr = progress_start(j->a, "reading");
     double t0 = mn__clock_s();
-    mn_status st = mn_session_read(j->s, j->p.token, j->p.n, true, logits, progress_tick, &pr, diag);
+    mn_status st =
+        mn_session_read(j->s, j->p.token, j->p.n, true, logits, progress_tick, &pr, diag);
     j->out.read_s = mn__clock_s() - t0;
     j->out.n_prompt = j->p.n;
     progress_end(&pr);
-    if (st == MN_ECANCEL) mn__fail(diag, st, "interrupted while reading");
+    if (st == MN_ECANCEL) {
+        mn_session_info si;
+        mn_session_get_info(j->s, &si);
+        mn__fail(diag, st, "interrupted while reading, with %lld tokens in the cache",
+                 (long long)si.n_seen);
+    }
     return st;
 }
 
@@ -72,16 +77,17 @@ static mn_status answer_prompt(job *j, mn_diag *diag)
     st = mn_generate(j->s, j->sampler, logits, &gp, &g, diag);
     j->out.n_generated = g.n_token;
     j->out.write_s = g.seconds;
-    if (st == MN_OK && !args_has(j->a, OPT_JSON)) fputc('\n', stdout);
-    if (st == MN_OK && ui_interrupted()) st = mn__fail(diag, MN_ECANCEL, "interrupted while writing; the answer so far stands above");
+    if ((st == MN_OK || j->out.n) && !args_has(j->a, OPT_JSON)) fputc('\n', stdout);
+    fflush(stdout);
+    if (st == MN_OK && ui_interrupted())
+        st =
+            mn__fail(diag, MN_ECANCEL, "interrupted while writing; the answer so far stands above");
 done:
     return st;
 }
 
-/* What was kept and freed is told for an interrupted answer too. */
 static mn_status tell(job *j, mn_diag *diag)
 {
-    mn_status st = MN_OK;
     if (args_has(j->a, OPT_JSON)) {
         json_t *doc = report_json(j->m, j->s, &j->out);
         if (args_has(j->a, OPT_STREAM)) {
@@ -94,31 +100,39 @@ static mn_status tell(job *j, mn_diag *diag)
     } else if (!args_has(j->a, OPT_QUIET)) {
         report_text(j->a, j->m, j->s, &j->out);
     }
-    if (args_has(j->a, OPT_DUMP_KEPT)) MN_TRY(report_dump_kept(j->s, j->m, j->a->value[OPT_DUMP_KEPT], diag));
-    if (args_has(j->a, OPT_SAVE)) MN_TRY(mn_session_save(j->s, j->a->value[OPT_SAVE], diag));
-done:
-    return st;
+    return args_has(j->a, OPT_DUMP_KEPT)
+               ? report_dump_kept(j->s, j->m, j->a->value[OPT_DUMP_KEPT], diag)
+               : MN_OK;
+}
+
+/* What was kept and freed is told for an answer that was cut short too, and what was read before
+ * Ctrl-C is saved. */
+static mn_status close_session(job *j, mn_status st, mn_diag *diag)
+{
+    mn_diag other = {{0}};
+    mn_status told = MN_OK, saved = MN_OK;
+    if (st == MN_OK || j->out.n_generated) told = tell(j, &other);
+    if (args_has(j->a, OPT_SAVE) && (st == MN_OK || st == MN_ECANCEL || st == MN_EBUDGET))
+        saved = mn_session_save(j->s, j->a->value[OPT_SAVE], &other);
+    if (st != MN_OK && saved == MN_OK) return st;
+    if (told == MN_OK && saved == MN_OK) return MN_OK;
+    *diag = other;
+    return saved != MN_OK ? saved : told;
 }
 
 mn_status verb_run(const args *a, mn_diag *diag)
 {
     mn_status st = MN_OK;
     job j = {.a = a};
-    if (a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p", a->rest[0]));
-    mn_session_params check;
-    MN_TRY(ui_session_params(a, &check, diag)); /* before the model is opened: mistakes should cost no time */
+    if (a->n_rest)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p",
+                        a->rest[0]));
+    MN_TRY(ui_session_params(a, &j.params,
+                             diag)); /* before the model is opened: mistakes should cost no time */
     MN_TRY(ui_open_model(a, false, &j.m, diag));
     MN_TRY(ui_prompt(a, j.m, &j.p, diag));
     MN_TRY(open_session(&j, diag));
-    st = answer_prompt(&j, diag);
-    if (st == MN_OK || (st == MN_ECANCEL && j.out.n_generated)) {
-        mn_diag other = {{0}};
-        mn_status told = tell(&j, &other);
-        if (st == MN_OK && told != MN_OK) {
-            st = told;
-            *diag = other;
-        }
-    }
+    st = close_session(&j, answer_prompt(&j, diag), diag);
 done:
     answer_free(&j.out);
     free(j.p.token);

@@ -27,7 +27,10 @@ void ui_catch_interrupt(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-bool ui_interrupted(void) { return interrupted != 0; }
+bool ui_interrupted(void)
+{
+    return interrupted != 0;
+}
 
 static bool wants_color(const args *a)
 {
@@ -70,9 +73,10 @@ bool progress_tick(size_t done, size_t total, void *arg)
 {
     progress *p = arg;
     if (p->a && total) {
-        double spent = mn__clock_s() - p->t0, left = done ? spent * (double)(total - done) / (double)done : 0;
-        fprintf(stderr, "\r\033[K%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done, total,
-                spent > 0 ? (double)done / spent : 0, ceil(left));
+        double spent = mn__clock_s() - p->t0,
+               left = done ? spent * (double)(total - done) / (double)done : 0;
+        fprintf(stderr, "\r\033[K%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done,
+                total, spent > 0 ? (double)done / spent : 0, ceil(left));
         fflush(stderr);
         p->shown = true;
     }
@@ -106,14 +110,17 @@ mn_status ui_bytes(const char *text, const char *option, size_t *out, mn_diag *d
     const char *units = "KMGT", *u = *end ? strchr(units, *end & ~32) : NULL;
     double scale = u ? pow(1024, (double)(u - units + 1)) : 1;
     const char *tail = end + (u ? 1 : 0);
-    if (end == text || (*tail && strcmp(tail, "B") && strcmp(tail, "iB")) || !isfinite(v) || v <= 0 || v * scale > 9e18)
-        return mn__fail(diag, MN_EUSAGE, "--%s: bytes wanted, such as 2G or 512M, '%s' found", option, text);
+    if (end == text || (*tail && strcmp(tail, "B") && strcmp(tail, "iB")) || !isfinite(v) ||
+        v <= 0 || v * scale > 9e18)
+        return mn__fail(diag, MN_EUSAGE, "--%s: bytes wanted, such as 2G or 512M, '%s' found",
+                        option, text);
     *out = (size_t)(v * scale);
     return MN_OK;
 }
 
 void ui_print_json(json_t *doc)
 {
+    if (!json_object_get(doc, "version")) json_object_set_new(doc, "version", json_integer(1));
     json_dumpf(doc, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
     fputc('\n', stdout);
     json_decref(doc);

@@ -1,4 +1,5 @@
-/* ui.h: what all verbs share: opening the model, session options, progress, interruption, sentences on standard error. */
+/* ui.h: what all verbs share: opening the model, session options, progress, interruption, sentences
+ * on standard error. */
 #ifndef MNEME_UI_H
 #define MNEME_UI_H
 
@@ -14,7 +15,8 @@ bool ui_interrupted(void);
 
 /* Sentences. Nothing is printed under --quiet. */
 void ui_note(const args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-const char *ui_color(const args *a, const char *code); /* "" when standard error wants none; codes: "dim", "bold", "red", "" = reset */
+const char *ui_color(const args *a, const char *code); /* "" when standard error wants none; codes:
+                                                          "dim", "bold", "red", "" = reset */
 
 /* Progress with time left, on one line of standard error when that is a terminal. */
 typedef struct progress {
@@ -24,12 +26,15 @@ typedef struct progress {
     bool shown;
 } progress;
 progress progress_start(const args *a, const char *what);
-bool progress_tick(size_t done, size_t total, void *p); /* an mn_progress_fn: true once interrupted */
+bool progress_tick(size_t done, size_t total,
+                   void *p); /* an mn_progress_fn: true once interrupted */
 void progress_end(progress *p);
 
-/* The model of --model (pulled when it is a known name and absent), opened with --cpu, --rope-*, --no-pack, --mem-limit. */
+/* The model of --model (pulled when it is a known name and absent), opened with --cpu, --rope-*,
+ * --no-pack, --mem-limit. */
 mn_status ui_open_model(const args *a, bool vocab_only, mn_model **out, mn_diag *diag);
-/* --policy, --budget, --ctx, --chunk, --kv-type, --positions, --threads, --seed, --pin (pins: static storage of the call). */
+/* --policy, --budget, --ctx, --chunk, --kv-type, --positions, --threads, --seed, --pin (pins:
+ * static storage of the call). */
 mn_status ui_session_params(const args *a, mn_session_params *out, mn_diag *diag);
 mn_status ui_sampler_params(const args *a, mn_sampler_params *out, char **grammar, mn_diag *diag);
 /* Bytes from "2G", "512M", "100K", "123". */
@@ -37,19 +42,22 @@ mn_status ui_bytes(const char *text, const char *option, size_t *out, mn_diag *d
 /* Bytes for people: "93.8 MB". buf at least 32. */
 const char *ui_human(double bytes, char *buf);
 
-/* The text of --system, --file and --prompt as tokens, through the chat template unless --raw. Owned by the caller, free. */
+/* The text of --system, --file and --prompt as tokens, through the chat template unless --raw.
+ * Owned by the caller, free. */
 typedef struct prompt {
     int32_t *token;
-    size_t n;
+    size_t n, n_replaced; /* pieces of invalid UTF-8 read as U+FFFD */
 } prompt;
 mn_status ui_prompt(const args *a, const mn_model *m, prompt *out, mn_diag *diag);
 /* One user turn in a running chat: `first` also writes the system message. */
-mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out, mn_diag *diag);
+mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out,
+                  mn_diag *diag);
 /* Files of --file joined by blank lines, NUL-terminated, owned by the caller; "" when none. */
 mn_status ui_read_files(const args *a, char **out, size_t *n, mn_diag *diag);
-mn_status ui_tokenize(const mn_model *m, const char *text, size_t n, unsigned flags, prompt *out, mn_diag *diag);
+mn_status ui_tokenize(const mn_model *m, const char *text, size_t n, unsigned flags, prompt *out,
+                      mn_diag *diag);
 
-/* One document on standard output; takes the reference. */
+/* One document on standard output, an object; gets its version here; takes the reference. */
 void ui_print_json(json_t *doc);
 
 #endif

@@ -27,7 +27,8 @@ mn_status ui_open_model(const args *a, bool vocab_only, mn_model **out, mn_diag 
         MN_TRY(ui_bytes(a->value[OPT_MEM_LIMIT], "mem-limit", &limit, diag));
         mn_mem_set_limit(limit);
     }
-    MN_TRY(pull_resolve(name, args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path, sizeof path, diag));
+    MN_TRY(pull_resolve(name, args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path, sizeof path,
+                        diag));
     p.cpu = args_has(a, OPT_CPU) ? a->value[OPT_CPU] : "auto";
     p.rope_scaling = (mn_rope_scaling)rule;
     p.rope_factor = (float)factor;
@@ -43,13 +44,16 @@ static mn_status read_pins(const args *a, mn_session_params *out, mn_diag *diag)
 {
     enum { PIN_MAX = 256 };
     static mn_pin pin[PIN_MAX];
-    if (a->n_pin > PIN_MAX) return mn__fail(diag, MN_EUSAGE, "--pin: at most %d spans, %zu given", PIN_MAX, a->n_pin);
+    if (a->n_pin > PIN_MAX)
+        return mn__fail(diag, MN_EUSAGE, "--pin: at most %d spans, %zu given", PIN_MAX, a->n_pin);
     for (size_t i = 0; i < a->n_pin; i++) {
         char *end = NULL, *end2 = NULL;
         errno = 0;
-        long long b = strtoll(a->pin[i], &end, 10), e = *end == ':' ? strtoll(end + 1, &end2, 10) : 0;
+        long long b = strtoll(a->pin[i], &end, 10),
+                  e = *end == ':' ? strtoll(end + 1, &end2, 10) : 0;
         if (end == a->pin[i] || *end != ':' || end2 == end + 1 || *end2 || errno || b < 0 || e <= b)
-            return mn__fail(diag, MN_EUSAGE, "--pin: A:B with 0 <= A < B wanted, '%s' found", a->pin[i]);
+            return mn__fail(diag, MN_EUSAGE, "--pin: A:B with 0 <= A < B wanted, '%s' found",
+                            a->pin[i]);
         pin[i] = (mn_pin){b, e};
     }
     out->pin = pin;
@@ -59,7 +63,9 @@ static mn_status read_pins(const args *a, mn_session_params *out, mn_diag *diag)
 
 mn_status ui_session_params(const args *a, mn_session_params *out, mn_diag *diag)
 {
-    static const char *const kv[] = {"bf16", "f32", "q8", NULL}, *const positions[] = {"auto", "absolute", "compact", NULL};
+    static const char *const kv[] = {"bf16", "f32", "q8", NULL}, *const positions[] = {
+                                                                     "auto", "absolute", "compact",
+                                                                     NULL};
     mn_status st = MN_OK;
     size_t threads, seed;
     int kv_type, pos;
@@ -78,6 +84,8 @@ mn_status ui_session_params(const args *a, mn_session_params *out, mn_diag *diag
     out->kv_type = (mn_kv_type)kv_type;
     out->positions = (mn_positions)pos;
     MN_TRY(mn_policy_check(out->policy, diag));
+    if (!strcmp(out->policy, "full") && out->budget && strchr(out->budget, '%'))
+        ui_note(a, "policy full keeps everything: --budget %s has no effect", out->budget);
 done:
     return st;
 }
@@ -86,13 +94,14 @@ static mn_status read_grammar(const char *path, char **out, mn_diag *diag)
 {
     enum { GRAMMAR_MAX = 1 << 20 };
     FILE *f = fopen(path, "rb");
-    if (!f) return mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno));
+    if (!f) return mn__fail(diag, MN_EINPUT, "%s: %s", path, strerror(errno));
     char *text = calloc(1, GRAMMAR_MAX);
     size_t n = text ? fread(text, 1, GRAMMAR_MAX - 1, f) : 0;
     bool whole = text && !ferror(f) && fgetc(f) == EOF && memchr(text, 0, n) == NULL;
     fclose(f);
     *out = text;
-    return whole ? MN_OK : mn__fail(diag, MN_EINPUT, "%s: a grammar is text of less than 1 MiB", path);
+    return whole ? MN_OK
+                 : mn__fail(diag, MN_EINPUT, "%s: a grammar is text of less than 1 MiB", path);
 }
 
 mn_status ui_sampler_params(const args *a, mn_sampler_params *out, char **grammar, mn_diag *diag)

@@ -14,7 +14,8 @@ typedef struct text {
 static mn_status grow(text *t, size_t n, mn_diag *diag)
 {
     enum { TEXT_MAX = 256 << 20 };
-    if (t->n + n + 1 > TEXT_MAX) return mn__fail(diag, MN_EINPUT, "the text is longer than 256 MiB");
+    if (t->n + n + 1 > TEXT_MAX)
+        return mn__fail(diag, MN_EINPUT, "the text is longer than 256 MiB");
     if (t->n + n + 1 > t->cap) {
         size_t cap = t->cap ? t->cap : 65536;
         while (cap < t->n + n + 1) cap *= 2;
@@ -41,13 +42,18 @@ static mn_status append_file(text *t, const char *path, mn_diag *diag)
     mn_status st = MN_OK;
     FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
     char buf[65536];
-    if (!f) return mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno));
+    size_t begin = t->n;
+    if (!f) return mn__fail(diag, MN_EINPUT, "%s: %s", path, strerror(errno));
     for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) {
         const char *nul = memchr(buf, 0, n);
-        if (nul) MN_TRY(mn__fail(diag, MN_EINPUT, "%s: not a text: byte %zu is NUL", path, t->n + (size_t)(nul - buf)));
+        if (nul)
+            MN_TRY(mn__fail(diag, MN_EINPUT, "%s: not a text: byte %zu is NUL", path,
+                            t->n - begin + (size_t)(nul - buf)));
         MN_TRY(append(t, buf, n, diag));
     }
-    if (ferror(f)) MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno)));
+    if (ferror(f))
+        MN_TRY(
+            mn__fail(diag, errno == EISDIR ? MN_EINPUT : MN_EIO, "%s: %s", path, strerror(errno)));
 done:
     if (f != stdin) fclose(f);
     return st;
@@ -70,7 +76,8 @@ done:
     return st;
 }
 
-mn_status ui_tokenize(const mn_model *m, const char *words, size_t n, unsigned flags, prompt *out, mn_diag *diag)
+mn_status ui_tokenize(const mn_model *m, const char *words, size_t n, unsigned flags, prompt *out,
+                      mn_diag *diag)
 {
     mn_token_buf buf = {0};
     mn_status st = mn_tokenize(m, words, n, flags, &buf, diag);
@@ -79,10 +86,10 @@ mn_status ui_tokenize(const mn_model *m, const char *words, size_t n, unsigned f
     buf.data = malloc((buf.cap ? buf.cap : 1) * sizeof *buf.data);
     if (!buf.data) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tokens", buf.cap);
     st = mn_tokenize(m, words, n, flags, &buf, diag);
-    if (st == MN_OK && buf.n_replaced)
-        fprintf(stderr, "mneme: note: %zu pieces of invalid UTF-8 were read as U+FFFD\n", buf.n_replaced);
-    if (st != MN_OK) free(buf.data);
-    else *out = (prompt){buf.data, buf.n};
+    if (st != MN_OK)
+        free(buf.data);
+    else
+        *out = (prompt){buf.data, buf.n, buf.n_replaced};
     return st;
 }
 
@@ -109,21 +116,26 @@ static mn_status join(prompt *a, const prompt *b, mn_diag *diag)
     int32_t *token = realloc(a->token, (a->n + b->n + 1) * sizeof *token);
     if (!token) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tokens", a->n + b->n);
     memcpy(token + a->n, b->token, b->n * sizeof *token);
-    *a = (prompt){token, a->n + b->n};
+    *a = (prompt){token, a->n + b->n, a->n_replaced + b->n_replaced};
     return MN_OK;
 }
 
-/* The template around a mark is read with its control tokens, the user's own text in the mark's place without: a document that
- * holds "<|im_start|>" is a document, not an instruction. */
-static mn_status tokenize_around(const mn_model *m, const text *t, const char *mark, const char *user, bool first, prompt *out, mn_diag *diag)
+/* The template around a mark is read with its control tokens, the user's own text in the mark's
+ * place without: a document that holds "<|im_start|>" is a document, not an instruction. */
+static mn_status tokenize_around(const mn_model *m, const text *t, const char *mark,
+                                 const char *user, bool first, prompt *out, mn_diag *diag)
 {
     mn_status st = MN_OK;
     prompt part[3] = {{0}};
     const char *at = strstr(t->data, mark);
-    if (!at) return mn__fail(diag, MN_EINPUT, "the chat template does not hold the message; use --raw or --chat-template");
+    if (!at)
+        return mn__fail(
+            diag, MN_EINPUT,
+            "the chat template does not hold the message; use --raw or --chat-template");
     const char *rest = at + strlen(mark);
     unsigned special = MN_TOKENIZE_PARSE_SPECIAL;
-    MN_TRY(ui_tokenize(m, t->data, (size_t)(at - t->data), special | (first ? MN_TOKENIZE_ADD_SPECIAL : 0), &part[0], diag));
+    MN_TRY(ui_tokenize(m, t->data, (size_t)(at - t->data),
+                       special | (first ? MN_TOKENIZE_ADD_SPECIAL : 0), &part[0], diag));
     MN_TRY(ui_tokenize(m, user, strlen(user), 0, &part[1], diag));
     MN_TRY(ui_tokenize(m, rest, strlen(rest), special, &part[2], diag));
     MN_TRY(join(&part[0], &part[1], diag));
@@ -135,24 +147,45 @@ done:
     return st;
 }
 
-mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out, mn_diag *diag)
+static mn_status templated(const args *a, const mn_model *m, const char *user, bool first,
+                           prompt *out, mn_diag *diag)
 {
     static const char mark[] = "mneme7c1fd5e2message";
     mn_status st = MN_OK;
     text t = {0};
-    mn_model_info info;
     mn_chat_message msg[2];
     size_t n = 0;
-    mn_model_get_info(m, &info);
-    bool raw = args_has(a, OPT_RAW) || (!info.chat_template && !args_has(a, OPT_TEMPLATE));
-    if (raw) return ui_tokenize(m, user, strlen(user), first ? MN_TOKENIZE_ADD_SPECIAL : 0, out, diag);
-    if (first && args_has(a, OPT_SYSTEM)) msg[n++] = (mn_chat_message){"system", a->value[OPT_SYSTEM]};
+    if (first && args_has(a, OPT_SYSTEM))
+        msg[n++] = (mn_chat_message){"system", a->value[OPT_SYSTEM]};
     msg[n++] = (mn_chat_message){"user", mark};
-    mn_chat chat = {.messages = msg, .n_message = n, .template_name = a->value[OPT_TEMPLATE], .open_answer = true};
+    mn_chat chat = {.messages = msg,
+                    .n_message = n,
+                    .template_name = a->value[OPT_TEMPLATE],
+                    .open_answer = true};
     MN_TRY(format_chat(m, &chat, &t, diag));
     MN_TRY(tokenize_around(m, &t, mark, user, first, out, diag));
 done:
     free(t.data);
+    return st;
+}
+
+mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out,
+                  mn_diag *diag)
+{
+    mn_model_info info;
+    mn_status st;
+    mn_model_get_info(m, &info);
+    bool raw = args_has(a, OPT_RAW) || (!info.chat_template && !args_has(a, OPT_TEMPLATE));
+    if (raw && args_has(a, OPT_SYSTEM))
+        return mn__fail(diag, MN_EUSAGE, "--system is written by a chat template; %s",
+                        args_has(a, OPT_RAW) ? "--raw uses none"
+                                             : "the model has none: --chat-template names one");
+    if (raw)
+        st = ui_tokenize(m, user, strlen(user), first ? MN_TOKENIZE_ADD_SPECIAL : 0, out, diag);
+    else
+        st = templated(a, m, user, first, out, diag);
+    if (st == MN_OK && out->n_replaced)
+        ui_note(a, "invalid UTF-8 was read as U+FFFD in %zu places", out->n_replaced);
     return st;
 }
 
@@ -169,10 +202,13 @@ mn_status ui_prompt(const args *a, const mn_model *m, prompt *out, mn_diag *diag
         if (t.n) MN_TRY(append(&t, "\n\n", 2, diag));
         MN_TRY(append(&t, ask, strlen(ask), diag));
     }
-    if (!t.n) MN_TRY(mn__fail(diag, MN_EUSAGE, "nothing to read: give -p TEXT or -f FILE (- is standard input)"));
+    if (!ask && !a->n_file)
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "nothing to read: give -p TEXT or -f FILE (- is standard input)"));
+    if (!t.n) MN_TRY(mn__fail(diag, MN_EINPUT, "the prompt is empty"));
     if (!info.chat_template && !args_has(a, OPT_TEMPLATE) && !args_has(a, OPT_RAW))
         ui_note(a, "the model has no chat template: the text is read as it stands");
-    MN_TRY(ui_turn(a, m, t.data, true, out, diag));
+    MN_TRY(ui_turn(a, m, t.data, !args_has(a, OPT_LOAD), out, diag));
 done:
     free(t.data);
     return st;

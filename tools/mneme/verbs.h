@@ -1,4 +1,5 @@
-/* verbs.h: a file per verb. Each prints its results and returns a status whose sentence main prints. */
+/* verbs.h: a file per verb. Each prints its results and returns a status whose sentence main
+ * prints. */
 #ifndef MNEME_VERBS_H
 #define MNEME_VERBS_H
 

@@ -6,11 +6,9 @@
 void mn__rms_norm_ref(float *out, const float *x, const float *w, size_t n, float eps)
 {
     double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)x[i] * x[i];
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
     double inv = n ? 1.0 / sqrt(sum / (double)n + eps) : 0;
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)((w ? w[i] : 1.0) * (x[i] * inv));
+    for (size_t i = 0; i < n; i++) out[i] = (float)((w ? w[i] : 1.0) * (x[i] * inv));
 }
 
 void mn__rope_ref(float *x, const float *cos_sin, size_t n_rot, int neox)
@@ -27,8 +25,7 @@ void mn__rope_ref(float *x, const float *cos_sin, size_t n_rot, int neox)
 
 void mn__silu_mul_ref(float *out, const float *g, const float *u, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)(g[i] / (1.0 + exp(-(double)g[i])) * u[i]);
+    for (size_t i = 0; i < n; i++) out[i] = (float)(g[i] / (1.0 + exp(-(double)g[i])) * u[i]);
 }
 
 /* 0.5 (1 + tanh y) = 1 / (1 + exp(-2y)), which keeps its digits where tanh is near -1 */
@@ -43,27 +40,23 @@ void mn__gelu_mul_ref(float *out, const float *g, const float *u, size_t n)
 
 void mn__add_ref(float *out, const float *x, const float *y, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = x[i] + y[i];
+    for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i];
 }
 
 void mn__f32_to_bf16_ref(mn_bf16 *out, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = mn__bf16_round(x[i]);
+    for (size_t i = 0; i < n; i++) out[i] = mn__bf16_round(x[i]);
 }
 
 void mn__bf16_to_f32_ref(float *out, const mn_bf16 *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        out[i] = mn__bf16_widen(x[i]);
+    for (size_t i = 0; i < n; i++) out[i] = mn__bf16_widen(x[i]);
 }
 
 void mn__max_f32_ref(float *out, const float *x, size_t n)
 {
     float m = -INFINITY;
     for (size_t i = 0; i < n; i++)
-        if (x[i] > m)
-            m = x[i];
+        if (x[i] > m) m = x[i];
     *out = m;
 }

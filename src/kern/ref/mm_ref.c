@@ -2,7 +2,8 @@
 #include "kern/ref/number_ref.h"
 #include "kern/ref/ref.h"
 
-void mn__mm_bf16_ref(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+void mn__mm_bf16_ref(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                     size_t k)
 {
     for (size_t r = 0; r < n_row; r++)
         for (size_t j = 0; j < MN__MM_COLS; j++) {
@@ -14,7 +15,8 @@ void mn__mm_bf16_ref(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, cons
         }
 }
 
-void mn__mm_pack_bf16_ref(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row, size_t k, size_t k_pad)
+void mn__mm_pack_bf16_ref(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row, size_t k,
+                          size_t k_pad)
 {
     for (size_t i = 0; i < k_pad; i++)
         for (size_t j = 0; j < MN__MM_COLS; j++)

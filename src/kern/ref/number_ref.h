@@ -1,4 +1,5 @@
-/* number_ref.h: bf16 and 8-bit roundings in plain C, the definition that every faster kernel repeats bit by bit. */
+/* number_ref.h: bf16 and 8-bit roundings in plain C, the definition that every faster kernel
+ * repeats bit by bit. */
 #ifndef MN_KERN_NUMBER_REF_H
 #define MN_KERN_NUMBER_REF_H
 
@@ -15,13 +16,13 @@ static inline float mn__bf16_widen(mn_bf16 x)
     return f;
 }
 
-/* Nearest, ties to even; a NaN is made quiet, so that dropping its low half cannot turn it into an infinity. */
+/* Nearest, ties to even; a NaN is made quiet, so that dropping its low half cannot turn it into an
+ * infinity. */
 static inline mn_bf16 mn__bf16_round(float f)
 {
     uint32_t u;
     memcpy(&u, &f, sizeof u);
-    if ((u & 0x7fffffffu) > 0x7f800000u)
-        return (mn_bf16)(u >> 16 | 0x40u);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (mn_bf16)(u >> 16 | 0x40u);
     return (mn_bf16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 

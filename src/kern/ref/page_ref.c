@@ -1,9 +1,11 @@
-/* page_ref.c: rows into the pages of the cache and back. The three at_ functions are the layout of kern.h, written once. */
+/* page_ref.c: rows into the pages of the cache and back. The three at_ functions are the layout of
+ * kern.h, written once. */
 #include <math.h>
 #include "kern/ref/number_ref.h"
 #include "kern/ref/ref.h"
 
-/* Index of (token, channel) in K by pairs of channels, in K by single channels, and in V by pairs of tokens. */
+/* Index of (token, channel) in K by pairs of channels, in K by single channels, and in V by pairs
+ * of tokens. */
 static size_t at_key_pair(size_t t, size_t c, size_t d)
 {
     return t / 16 * 16 * d + (c / 2 * 16 + t % 16) * 2 + c % 2;
@@ -19,8 +21,8 @@ static size_t at_value_pair(size_t t, size_t c, size_t d)
     return t / 2 * 2 * d + c * 2 + t % 2;
 }
 
-void mn__page_put_bf16_ref(void *page, size_t slot, const float *k, size_t ld_k, const float *v, size_t ld_v,
-                           size_t n, size_t d)
+void mn__page_put_bf16_ref(void *page, size_t slot, const float *k, size_t ld_k, const float *v,
+                           size_t ld_v, size_t n, size_t d)
 {
     mn_bf16 *pk = page, *pv = pk + MN__PAGE_TOKENS * d;
     for (size_t i = 0; i < n; i++)
@@ -30,8 +32,8 @@ void mn__page_put_bf16_ref(void *page, size_t slot, const float *k, size_t ld_k,
         }
 }
 
-void mn__page_put_f32_ref(void *page, size_t slot, const float *k, size_t ld_k, const float *v, size_t ld_v,
-                          size_t n, size_t d)
+void mn__page_put_f32_ref(void *page, size_t slot, const float *k, size_t ld_k, const float *v,
+                          size_t ld_v, size_t n, size_t d)
 {
     float *pk = page, *pv = pk + MN__PAGE_TOKENS * d;
     for (size_t i = 0; i < n; i++)
@@ -45,13 +47,12 @@ static float row_max_abs(const float *x, size_t n)
 {
     float m = 0;
     for (size_t i = 0; i < n; i++)
-        if (fabsf(x[i]) > m)
-            m = fabsf(x[i]);
+        if (fabsf(x[i]) > m) m = fabsf(x[i]);
     return m;
 }
 
-void mn__page_put_q8_ref(void *page, float *scale_k, float *scale_v, size_t slot, const float *k, size_t ld_k,
-                         const float *v, size_t ld_v, size_t n, size_t d)
+void mn__page_put_q8_ref(void *page, float *scale_k, float *scale_v, size_t slot, const float *k,
+                         size_t ld_k, const float *v, size_t ld_v, size_t n, size_t d)
 {
     int8_t *pk = page, *pv = pk + MN__PAGE_TOKENS * d;
     for (size_t i = 0; i < n; i++) {
@@ -66,7 +67,8 @@ void mn__page_put_q8_ref(void *page, float *scale_k, float *scale_v, size_t slot
     }
 }
 
-void mn__page_widen_q8_ref(void *bf16_page, const void *q8_page, const float *scale_k, const float *scale_v, size_t d)
+void mn__page_widen_q8_ref(void *bf16_page, const void *q8_page, const float *scale_k,
+                           const float *scale_v, size_t d)
 {
     mn_bf16 *ok = bf16_page, *ov = ok + MN__PAGE_TOKENS * d;
     const int8_t *ik = q8_page, *iv = ik + MN__PAGE_TOKENS * d;
@@ -83,10 +85,8 @@ void mn__page_get_bf16_ref(float *k, float *v, const void *page, size_t slot, si
     const mn_bf16 *pk = page, *pv = pk + MN__PAGE_TOKENS * d;
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < d; c++) {
-            if (k)
-                k[i * d + c] = mn__bf16_widen(pk[at_key_pair(slot + i, c, d)]);
-            if (v)
-                v[i * d + c] = mn__bf16_widen(pv[at_value_pair(slot + i, c, d)]);
+            if (k) k[i * d + c] = mn__bf16_widen(pk[at_key_pair(slot + i, c, d)]);
+            if (v) v[i * d + c] = mn__bf16_widen(pv[at_value_pair(slot + i, c, d)]);
         }
 }
 
@@ -95,9 +95,7 @@ void mn__page_get_f32_ref(float *k, float *v, const void *page, size_t slot, siz
     const float *pk = page, *pv = pk + MN__PAGE_TOKENS * d;
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < d; c++) {
-            if (k)
-                k[i * d + c] = pk[at_key_f32(slot + i, c, d)];
-            if (v)
-                v[i * d + c] = pv[(slot + i) * d + c];
+            if (k) k[i * d + c] = pk[at_key_f32(slot + i, c, d)];
+            if (v) v[i * d + c] = pv[(slot + i) * d + c];
         }
 }

@@ -1,5 +1,6 @@
-/* attn_amx.c: scores and weighted values in tiles. Rows go 32 at a time while there are as many (prefill); what is left, and decode's
- * few rows, 16 at a time against four blocks of the cache, padded with zeros. */
+/* attn_amx.c: scores and weighted values in tiles. Rows go 32 at a time while there are as many
+ * (prefill); what is left, and decode's few rows, 16 at a time against four blocks of the cache,
+ * padded with zeros. */
 #include "kern/x86/tile_amx.h"
 #include "kern/x86/x86.h"
 
@@ -52,8 +53,8 @@ static void qk_page_64(float *s, size_t ld_s, const mn_bf16 *k, size_t n_block)
     }
 }
 
-static void qk_rows(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const void *const *page, size_t n_tok,
-                    size_t d)
+static void qk_rows(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const void *const *page,
+                    size_t n_tok, size_t d)
 {
     if (d == 64) {
         MN__TILES_WRITTEN();
@@ -69,10 +70,8 @@ static void qk_rows(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const 
             qk_page_64(s + t, ld_s, k, n_block);
             continue;
         }
-        for (; j + 2 <= n_block; j += 2)
-            qk_two(s + t + j * 16, ld_s, q, ld_q, k + j * 16 * d, d);
-        if (j < n_block)
-            qk_one(s + t + j * 16, ld_s, q, ld_q, k + j * 16 * d, d);
+        for (; j + 2 <= n_block; j += 2) qk_two(s + t + j * 16, ld_s, q, ld_q, k + j * 16 * d, d);
+        if (j < n_block) qk_one(s + t + j * 16, ld_s, q, ld_q, k + j * 16 * d, d);
     }
 }
 
@@ -83,14 +82,14 @@ static ptrdiff_t page_ahead(const void *const *page, size_t t, size_t n_tok)
     return t + TOKENS < n_tok ? (const char *)page[i + 1] - (const char *)page[i] : 0;
 }
 
-/* At most 16 rows: a page at a time. Blocks beyond the last token belong to the page and their scores are not copied. */
-static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row, const void *const *page,
-                   size_t n_tok, size_t d)
+/* At most 16 rows: a page at a time. Blocks beyond the last token belong to the page and their
+ * scores are not copied. */
+static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row,
+                   const void *const *page, size_t n_tok, size_t d)
 {
     mn_bf16 copy[FEW * D_MAX] __attribute__((aligned(64)));
     float out[FEW * TOKENS] __attribute__((aligned(64)));
-    for (size_t r = 0; r < n_row; r++)
-        memcpy(copy + r * d, q + r * ld_q, d * sizeof *q);
+    for (size_t r = 0; r < n_row; r++) memcpy(copy + r * d, q + r * ld_q, d * sizeof *q);
     memset(copy + n_row * d, 0, (FEW - n_row) * d * sizeof *q);
     for (size_t t = 0; t < n_tok; t += TOKENS) {
         const char *k = page[t / TOKENS];
@@ -104,8 +103,8 @@ static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t 
     }
 }
 
-void mn__qk_bf16_amx(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row, const void *const *page,
-                     size_t n_tok, size_t d)
+void mn__qk_bf16_amx(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row,
+                     const void *const *page, size_t n_tok, size_t d)
 {
     size_t r = 0;
     if (d % 32 || d > D_MAX) {
@@ -115,22 +114,25 @@ void mn__qk_bf16_amx(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_
     for (; r + ROWS <= n_row; r += ROWS)
         qk_rows(s + r * ld_s, ld_s, q + r * ld_q, ld_q, page, n_tok, d);
     for (; r < n_row; r += FEW)
-        qk_few(s + r * ld_s, ld_s, q + r * ld_q, ld_q, n_row - r < FEW ? n_row - r : FEW, page, n_tok, d);
+        qk_few(s + r * ld_s, ld_s, q + r * ld_q, ld_q, n_row - r < FEW ? n_row - r : FEW, page,
+               n_tok, d);
 }
 
-/* n_col channels (multiple of 16) of the last n < 32 tokens of V, the rest zero: their slots may hold anything. */
+/* n_col channels (multiple of 16) of the last n < 32 tokens of V, the rest zero: their slots may
+ * hold anything. */
 static void pv_copy_tail(mn_bf16 *copy, const mn_bf16 *v, size_t n, size_t n_col, size_t d)
 {
     for (size_t i = 0; i < 16; i++)
         for (size_t c = 0; c < 2 * n_col; c += 32) {
             __mmask32 keep = 2 * i + 1 < n ? 0xffffffff : 2 * i < n ? 0x55555555 : 0;
-            _mm512_store_si512(copy + i * 2 * n_col + c, _mm512_maskz_loadu_epi16(keep, v + i * 2 * d + c));
+            _mm512_store_si512(copy + i * 2 * n_col + c,
+                               _mm512_maskz_loadu_epi16(keep, v + i * 2 * d + c));
         }
 }
 
 /* o, 32 rows and channels [c, c+32), += p * V */
-static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const void *const *page, size_t n_tok,
-                    size_t c, size_t d)
+static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const void *const *page,
+                    size_t n_tok, size_t c, size_t d)
 {
     c_load(o, ld_o);
     for (size_t t = 0; t < n_tok; t += TOKENS) {
@@ -149,45 +151,49 @@ static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const 
 }
 
 /* o, at most 16 rows and channels [c, c+64) (32 where d ends there), = o * corr + p * V */
-static void pv_few(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p, size_t n_row,
-                   const void *const *page, size_t n_tok, size_t c, size_t d)
+static void pv_few(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p,
+                   size_t n_row, const void *const *page, size_t n_tok, size_t c, size_t d)
 {
-    mn_bf16 copy[FEW * TOKENS] __attribute__((aligned(64))) = {0}, end[16 * 128] __attribute__((aligned(64)));
+    mn_bf16 copy[FEW * TOKENS] __attribute__((aligned(64))) = {0},
+                               end[16 * 128] __attribute__((aligned(64)));
     float out[FEW * 64] __attribute__((aligned(64))) = {0};
     size_t n_col = d - c < 64 ? 32 : 64;
     for (size_t r = 0; r < n_row; r++)
-        for (size_t x = 0; x < n_col; x++)
-            out[r * 64 + x] = o[r * ld_o + x] * corr[r];
+        for (size_t x = 0; x < n_col; x++) out[r * 64 + x] = o[r * ld_o + x] * corr[r];
     few_load(out, 64);
     for (size_t t = 0; t < n_tok; t += TOKENS) {
         const mn_bf16 *v = (const mn_bf16 *)page[t / TOKENS] + TOKENS * d + c * 2;
-        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS, whole = n / 32 * 32, second = n_col == 64 ? 64 : 0;
-        struct tile_cols cols = {{(const char *)v, (const char *)(v + 32), (const char *)(v + second),
-                                  (const char *)(v + second + 32)}, d * 4};
+        size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS, whole = n / 32 * 32,
+               second = n_col == 64 ? 64 : 0;
+        struct tile_cols cols = {{(const char *)v, (const char *)(v + 32),
+                                  (const char *)(v + second), (const char *)(v + second + 32)},
+                                 d * 4};
         for (size_t r = 0; r < n_row; r++)
             memcpy(copy + r * TOKENS, p + r * ld_p + t, (n + 31) / 32 * 64);
         few_add(copy, TOKENS, &cols, whole / 32, page_ahead(page, t, n_tok));
         if (whole < n) {
-            struct tile_cols tail = {{(const char *)end, (const char *)(end + 32), (const char *)(end + second),
-                                      (const char *)(end + second + 32)}, n_col * 4};
+            struct tile_cols tail = {{(const char *)end, (const char *)(end + 32),
+                                      (const char *)(end + second),
+                                      (const char *)(end + second + 32)},
+                                     n_col * 4};
             pv_copy_tail(end, v + whole * d, n - whole, n_col, d);
             few_add(copy + whole, TOKENS, &tail, 1, 0);
         }
     }
     few_store(out, 64);
-    for (size_t r = 0; r < n_row; r++)
-        memcpy(o + r * ld_o, out + r * 64, n_col * sizeof *o);
+    for (size_t r = 0; r < n_row; r++) memcpy(o + r * ld_o, out + r * 64, n_col * sizeof *o);
 }
 
 static void scale_rows(float *o, size_t ld_o, const float *corr, size_t n_row, size_t d)
 {
     for (size_t r = 0; r < n_row; r++)
         for (size_t c = 0; c < d; c += 16)
-            _mm512_storeu_ps(o + r * ld_o + c, _mm512_mul_ps(_mm512_loadu_ps(o + r * ld_o + c), _mm512_set1_ps(corr[r])));
+            _mm512_storeu_ps(o + r * ld_o + c, _mm512_mul_ps(_mm512_loadu_ps(o + r * ld_o + c),
+                                                             _mm512_set1_ps(corr[r])));
 }
 
-void mn__pv_bf16_amx(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p, size_t n_row,
-                     const void *const *page, size_t n_tok, size_t d)
+void mn__pv_bf16_amx(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p,
+                     size_t n_row, const void *const *page, size_t n_tok, size_t d)
 {
     size_t r = 0;
     if (d % 32) {
@@ -200,5 +206,6 @@ void mn__pv_bf16_amx(float *o, size_t ld_o, const float *corr, const mn_bf16 *p,
             pv_rows(o + r * ld_o + c, ld_o, p + r * ld_p, ld_p, page, n_tok, c, d);
     for (; r < n_row; r += FEW)
         for (size_t c = 0; c < d; c += 64)
-            pv_few(o + r * ld_o + c, ld_o, corr + r, p + r * ld_p, ld_p, n_row - r < FEW ? n_row - r : FEW, page, n_tok, c, d);
+            pv_few(o + r * ld_o + c, ld_o, corr + r, p + r * ld_p, ld_p,
+                   n_row - r < FEW ? n_row - r : FEW, page, n_tok, c, d);
 }

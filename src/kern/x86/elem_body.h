@@ -2,8 +2,7 @@
 
 void MN__ISA(rms_norm)(float *out, const float *x, const float *w, size_t n, float eps)
 {
-    if (n == 0)
-        return;
+    if (n == 0) return;
     vf s0 = vf_set1(0), s1 = s0;
     size_t i = 0;
     for (; i + 2 * VF_N <= n; i += 2 * VF_N) {
@@ -91,17 +90,14 @@ void MN__ISA(gelu_mul)(float *out, const float *g, const float *u, size_t n)
 void MN__ISA(add)(float *out, const float *x, const float *y, size_t n)
 {
     size_t i = 0;
-    for (; i + VF_N <= n; i += VF_N)
-        vf_store(out + i, vf_add(vf_load(x + i), vf_load(y + i)));
-    if (i < n)
-        vf_store_n(out + i, vf_add(vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
+    for (; i + VF_N <= n; i += VF_N) vf_store(out + i, vf_add(vf_load(x + i), vf_load(y + i)));
+    if (i < n) vf_store_n(out + i, vf_add(vf_load_n(x + i, n - i), vf_load_n(y + i, n - i)), n - i);
 }
 
 void MN__ISA(f32_to_bf16)(mn_bf16 *out, const float *x, size_t n)
 {
     size_t i = 0;
-    for (; i + VF_N <= n; i += VF_N)
-        vf_store_bf16(out + i, vf_load(x + i));
+    for (; i + VF_N <= n; i += VF_N) vf_store_bf16(out + i, vf_load(x + i));
     if (i < n) {
         mn_bf16 tail[VF_N];
         vf_store_bf16(tail, vf_load_n(x + i, n - i));
@@ -112,8 +108,7 @@ void MN__ISA(f32_to_bf16)(mn_bf16 *out, const float *x, size_t n)
 void MN__ISA(bf16_to_f32)(float *out, const mn_bf16 *x, size_t n)
 {
     size_t i = 0;
-    for (; i + VF_N <= n; i += VF_N)
-        vf_store(out + i, vf_load_bf16(x + i));
+    for (; i + VF_N <= n; i += VF_N) vf_store(out + i, vf_load_bf16(x + i));
     if (i < n) {
         mn_bf16 tail[VF_N] = {0};
         memcpy(tail, x + i, (n - i) * sizeof *x);
@@ -129,7 +124,6 @@ void MN__ISA(max_f32)(float *out, const float *x, size_t n)
         m0 = vf_max(vf_load(x + i), m0);
         m1 = vf_max(vf_load(x + i + VF_N), m1);
     }
-    for (; i < n; i += VF_N)
-        m0 = vf_max(vf_keep_inf(vf_load_n(x + i, n - i), 0, n - i), m0);
+    for (; i < n; i += VF_N) m0 = vf_max(vf_keep_inf(vf_load_n(x + i, n - i), 0, n - i), m0);
     *out = vf_top(vf_max(m0, m1));
 }

@@ -1,16 +1,20 @@
-/* init.c: which variant stands where. The only place that names them; a level inherits what the ones below it have. */
+/* init.c: which variant stands where. The only place that names them; a level inherits what the
+ * ones below it have. */
 #include "base/cpu.h"
 #include "kern/dots.h"
 #include "kern/x86/x86.h"
 
 /* What both widths of plain vectors have. */
-#define MN__WIDTH_MAP(X) \
-    X(rms_norm) X(rope) X(silu_mul) X(gelu_mul) X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16) \
-    X(mm_pack_bf16) X(page_put_bf16) X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32) \
-    X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs) X(colsum)
+#define MN__WIDTH_MAP(X)                                                                         \
+    X(rms_norm)                                                                                  \
+    X(rope) X(silu_mul) X(gelu_mul) X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16)   \
+        X(mm_pack_bf16) X(page_put_bf16) X(page_put_f32) X(page_put_q8) X(page_widen_q8)         \
+            X(page_get_bf16) X(page_get_f32) X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) \
+                X(pv_bf16) X(pv_f32) X(probs) X(colsum)
 
-/* Presence is not speed: Intel's cores do dpbf16 at 32 operations a cycle, half of what f32 multiply-adds on widened numbers
- * reach (mneme-kern --bench shows both); AMD's do 64, twice as many. */
+/* Presence is not speed: Intel's cores do dpbf16 at 32 operations a cycle, half of what f32
+ * multiply-adds on widened numbers reach (mneme-kern --bench shows both); AMD's do 64, twice as
+ * many. */
 void mn__kern_use_pairs(struct mn__kern *k)
 {
     k->mm_bf16 = mn__mm_bf16_avx512bf16;
@@ -20,8 +24,8 @@ void mn__kern_use_pairs(struct mn__kern *k)
 
 void mn__kern_init_x86(struct mn__kern *k, int level)
 {
-#define MN__AVX2(name) k->name = mn__##name##_avx2;
-#define MN__AVX512(name) k->name = mn__##name##_avx512;
+#define MN__AVX2(name)                              k->name = mn__##name##_avx2;
+#define MN__AVX512(name)                            k->name = mn__##name##_avx512;
 #define MN__DOTS_AVX2(name, type, bits, zero, kind) k->dot16_##name = mn__dot16_##name##_avx2;
 #define MN__DOTS_VNNI(name, type, bits, zero, kind) k->dot16_##name = mn__dot16_##name##_avx512vnni;
     if (level >= MN__CPU_AVX2) {
@@ -42,8 +46,7 @@ void mn__kern_init_x86(struct mn__kern *k, int level)
 #undef MN__DOTS_VNNI
     if (level >= MN__CPU_AVX512BF16) {
         k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
-        if (!__builtin_cpu_is("intel"))
-            mn__kern_use_pairs(k);
+        if (!__builtin_cpu_is("intel")) mn__kern_use_pairs(k);
     }
     if (level >= MN__CPU_AMX) {
         k->mm_bf16 = mn__mm_bf16_amx;

@@ -11,12 +11,15 @@ enum {
 
 static struct tile_cols panel_cols(const mn_bf16 *b, size_t i)
 {
-    struct tile_cols t = {{(const char *)(b + i * COLS), (const char *)(b + i * COLS + 32)}, COLS * 4};
+    struct tile_cols t = {{(const char *)(b + i * COLS), (const char *)(b + i * COLS + 32)},
+                          COLS * 4};
     return t;
 }
 
-/* Fewer than 32 rows: a zero-padded copy of a, piece by piece, and a c of its own; the tiles hold the sums throughout. */
-static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+/* Fewer than 32 rows: a zero-padded copy of a, piece by piece, and a c of its own; the tiles hold
+ * the sums throughout. */
+static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                         size_t k)
 {
     mn_bf16 copy[ROWS * K_COPY] __attribute__((aligned(64)));
     float out[ROWS * COLS] __attribute__((aligned(64)));
@@ -33,14 +36,16 @@ static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, 
     memcpy(c, out, n_row * COLS * sizeof *c);
 }
 
-void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                     size_t k)
 {
     size_t whole = n_row / ROWS * ROWS;
     if (k % 32 || k == 0) {
         mn__mm_bf16_avx512(c, a, ld_a, n_row, b, k);
         return;
     }
-    /* Deeper than L1 and several blocks of rows: equal parts of k, c carried between them in memory. */
+    /* Deeper than L1 and several blocks of rows: equal parts of k, c carried between them in
+     * memory. */
     size_t n_part = whole > ROWS ? (k + K_BLOCK - 1) / K_BLOCK : 1;
     size_t k_part = (k / 32 + n_part - 1) / n_part * 32;
     for (size_t i = 0; i < k; i += k_part) {
@@ -55,6 +60,5 @@ void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, cons
             c_store(c + r * COLS, COLS);
         }
     }
-    if (whole < n_row)
-        mm_last_rows(c + whole * COLS, a + whole * ld_a, ld_a, n_row - whole, b, k);
+    if (whole < n_row) mm_last_rows(c + whole * COLS, a + whole * ld_a, ld_a, n_row - whole, b, k);
 }

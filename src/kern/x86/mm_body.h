@@ -17,11 +17,11 @@ static void mm_widen(float *out, const mn_bf16 *a, size_t ld_a, size_t n_row, si
     }
 }
 
-void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b, size_t k)
+void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                      size_t k)
 {
     float wide[VF_ROWS_2COL * MM_LD];
-    if (k == 0)
-        memset(c, 0, n_row * MN__MM_COLS * sizeof *c);
+    if (k == 0) memset(c, 0, n_row * MN__MM_COLS * sizeof *c);
     for (size_t n; n_row; n_row -= n, a += n * ld_a, c += n * MN__MM_COLS) {
         n = n_row < VF_ROWS_2COL ? n_row : VF_ROWS_2COL;
         for (size_t i = 0; i < k; i += MM_CHUNK) {
@@ -36,31 +36,31 @@ void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, con
     }
 }
 
-/* VF_N outputs by as many pairs of channels at a time: round to pairs, transpose, store. */
+/* VF_N outputs by 2 VF_N inputs of a panel at a time: round to pairs, transpose, store. What w
+ * lacks is zero. */
 static void mm_pack_block(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row, size_t k)
 {
     vi r[VF_N];
-    for (size_t j = 0; j < VF_N; j++) {
-        float x[2 * VF_N] = {0};
-        if (j < n_row)
-            memcpy(x, w + j * ld_w, k * sizeof *x);
-        mn_bf16 h[2 * VF_N];
-        vf_store_bf16(h, vf_load(x));
-        vf_store_bf16(h + VF_N, vf_load(x + VF_N));
-        r[j] = vi_load(h);
-    }
+    if (n_row >= VF_N && k >= 2 * VF_N)
+        for (size_t j = 0; j < VF_N; j++)
+            r[j] = vi_round_row(vf_load(w + j * ld_w), vf_load(w + j * ld_w + VF_N));
+    else
+        for (size_t j = 0; j < VF_N; j++) {
+            float x[2 * VF_N] = {0};
+            if (j < n_row) memcpy(x, w + j * ld_w, (k < 2 * VF_N ? k : 2 * VF_N) * sizeof *x);
+            r[j] = vi_round_row(vf_load(x), vf_load(x + VF_N));
+        }
     vi_transpose(r);
-    for (size_t i = 0; i < VF_N; i++)
-        vi_store(b + i * 2 * MN__MM_COLS, r[i]);
+    for (size_t i = 0; i < VF_N; i++) vi_store(b + i * 2 * MN__MM_COLS, r[i]);
 }
 
-void MN__ISA(mm_pack_bf16)(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row, size_t k, size_t k_pad)
+void MN__ISA(mm_pack_bf16)(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row, size_t k,
+                           size_t k_pad)
 {
-    for (size_t j = 0; j < MN__MM_COLS; j += VF_N)
-        for (size_t i = 0; i < k_pad; i += 2 * VF_N) {
-            size_t rows = n_row > j ? n_row - j : 0;
-            size_t left = k > i ? k - i : 0;
-            mm_pack_block(b + i * MN__MM_COLS + j * 2, w + (rows ? j * ld_w : 0) + (left ? i : 0), ld_w, rows,
-                          left < 2 * VF_N ? left : 2 * VF_N);
+    for (size_t i = 0; i < k_pad; i += 2 * VF_N)
+        for (size_t j = 0; j < MN__MM_COLS; j += VF_N) {
+            size_t rows = n_row > j ? n_row - j : 0, left = k > i ? k - i : 0;
+            const float *at = rows && left ? w + j * ld_w + i : w; /* no address outside w */
+            mm_pack_block(b + i * MN__MM_COLS + j * 2, at, ld_w, rows, left);
         }
 }

@@ -1,5 +1,5 @@
-/* softmax_avx512bf16.c: the softmax of AVX-512 with the instruction that rounds two vectors to bf16. It drops denormals, which
- * no probability that counts is. */
+/* softmax_avx512bf16.c: the softmax of AVX-512 with the instruction that rounds two vectors to
+ * bf16. It drops denormals, which no probability that counts is. */
 #include "kern/x86/vec_avx512.h"
 #include "kern/x86/x86.h"
 

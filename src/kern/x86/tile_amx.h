@@ -1,5 +1,6 @@
-/* tile_amx.h: the steps that all AMX products share. Many rows: tiles 0-3 hold c as 2 x 2 blocks of 16 x 16, 4-5 rows of a, 6-7
- * columns of b. Few rows: tiles 0-3 hold 16 rows by four blocks, 4 rows of a, 5-6 columns of b. */
+/* tile_amx.h: the steps that all AMX products share. Many rows: tiles 0-3 hold c as 2 x 2 blocks of
+ * 16 x 16, 4-5 rows of a, 6-7 columns of b. Few rows: tiles 0-3 hold 16 rows by four blocks, 4 rows
+ * of a, 5-6 columns of b. */
 #ifndef MN_KERN_TILE_AMX_H
 #define MN_KERN_TILE_AMX_H
 
@@ -9,11 +10,12 @@
 
 #define MN__INLINE static inline __attribute__((always_inline, unused))
 
-/* Before tiles are loaded from memory that this file has written: GCC 12's _tile_loadd does not say that it reads memory, so the
- * stores could be moved behind it or dropped. */
+/* Before tiles are loaded from memory that this file has written: GCC 12's _tile_loadd does not say
+ * that it reads memory, so the stores could be moved behind it or dropped. */
 #define MN__TILES_WRITTEN() __asm__ volatile("" : : : "memory")
 
-/* Column blocks of b: block j starts at b[j], sixteen pairs further down lies its next tile; ld in bytes. */
+/* Column blocks of b: block j starts at b[j], sixteen pairs further down lies its next tile; ld in
+ * bytes. */
 struct tile_cols {
     const char *b[4];
     size_t ld;
@@ -44,21 +46,23 @@ MN__INLINE void c_store(float *c, size_t ld_c)
     _tile_stored(3, c + 16 * ld_c + 16, ld_c * 4);
 }
 
-/* Which operand passes by while the other one is used again: it comes by the streaming load and does not push the other out of
- * L1. With b in L1 and a in L2 that lifts a product from 58% of peak to 80%; with p in L1 and V in L2 from 55% to 67%. */
+/* Which operand passes by while the other one is used again: it comes by the streaming load and
+ * does not push the other out of L1. With b in L1 and a in L2 that lifts a product from 58% of peak
+ * to 80%; with p in L1 and V in L2 from 55% to 67%. */
 enum tile_stream { STREAM_NONE, STREAM_A, STREAM_B };
 
 /* _tile_loadd wants its tile as a literal */
-#define MN__TILE_LOAD(tile, base, stride, streams) \
-    do { \
-        if (streams) \
+#define MN__TILE_LOAD(tile, base, stride, streams)  \
+    do {                                            \
+        if (streams)                                \
             _tile_stream_loadd(tile, base, stride); \
-        else \
-            _tile_loadd(tile, base, stride); \
+        else                                        \
+            _tile_loadd(tile, base, stride);        \
     } while (0)
 
 /* c (32 x 32) += a (32 rows, n_step * 32 deep) * b */
-MN__INLINE void c_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step, enum tile_stream stream)
+MN__INLINE void c_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step,
+                      enum tile_stream stream)
 {
     const mn_bf16 *a1 = a + 16 * ld_a;
     const char *b0 = t->b[0], *b1 = t->b[1];
@@ -97,16 +101,18 @@ MN__INLINE void few_store(float *c, size_t ld_c)
     _tile_stored(3, c + 48, ld_c * 4);
 }
 
-/* The sixteen lines of the tile that lies ahead bytes from here: hardware does not follow from one page to another. */
+/* The sixteen lines of the tile that lies ahead bytes from here: hardware does not follow from one
+ * page to another. */
 MN__INLINE void tile_fetch(const char *b, size_t ld, ptrdiff_t ahead)
 {
     if (ahead)
-        for (size_t i = 0; i < 16; i++)
-            _mm_prefetch(b + i * ld + ahead, _MM_HINT_T0);
+        for (size_t i = 0; i < 16; i++) _mm_prefetch(b + i * ld + ahead, _MM_HINT_T0);
 }
 
-/* c (16 x 64) += a (16 rows, n_step * 32 deep) * b: bound by memory for any real cache, 64 bytes per cycle at best. */
-MN__INLINE void few_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step, ptrdiff_t ahead)
+/* c (16 x 64) += a (16 rows, n_step * 32 deep) * b: bound by memory for any real cache, 64 bytes
+ * per cycle at best. */
+MN__INLINE void few_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step,
+                        ptrdiff_t ahead)
 {
     MN__TILES_WRITTEN();
     for (size_t i = 0; i < n_step; i++) {

@@ -2,7 +2,8 @@
 #include <immintrin.h>
 #include "kern/x86/x86.h"
 
-/* Static and const because GCC 12 believes that _tile_loadconfig reads 8 bytes and drops stores to the other 56. */
+/* Static and const because GCC 12 believes that _tile_loadconfig reads 8 bytes and drops stores to
+ * the other 56. */
 static const struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t colsb[16];
@@ -13,12 +14,21 @@ static const struct {
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
+/* What the thread had before: other libraries on the same OpenMP threads (ggml) configure their
+ * tiles once and expect to find them. By assembly with the whole block as operand, for the reason
+ * above. */
+typedef struct tile_state {
+    uint8_t bytes[64];
+} tile_state;
+static _Thread_local tile_state found __attribute__((aligned(64)));
+
 void mn__tiles_load_amx(void)
 {
+    __asm__ volatile("sttilecfg %0" : "=m"(found));
     _tile_loadconfig(&tile_config);
 }
 
 void mn__tiles_release_amx(void)
 {
-    _tile_release();
+    __asm__ volatile("ldtilecfg %0" : : "m"(found)); /* all zero: released */
 }

@@ -1,4 +1,5 @@
-/* vec_avx512.h: a small vocabulary over 16 floats, so that the bodies (*_body.h) are written once for both widths. */
+/* vec_avx512.h: a small vocabulary over 16 floats, so that the bodies (*_body.h) are written once
+ * for both widths. */
 #ifndef MN_KERN_VEC_AVX512_H
 #define MN_KERN_VEC_AVX512_H
 
@@ -8,7 +9,7 @@
 #include "kern/kern.h"
 
 #define MN__ISA(name) mn__##name##_avx512
-#define MN__INLINE static inline __attribute__((always_inline, unused))
+#define MN__INLINE    static inline __attribute__((always_inline, unused))
 
 /* Lanes; rows of a register block by how many columns of vectors it has (tile_body.h). */
 enum { VF_N = 16, VF_ROWS_4COL = 6, VF_ROWS_2COL = 8 };
@@ -20,11 +21,23 @@ MN__INLINE __mmask16 vf_mask(size_t n)
 {
     return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
 }
-MN__INLINE vf vf_load(const float *x) { return _mm512_loadu_ps(x); }
-MN__INLINE void vf_store(float *x, vf a) { _mm512_storeu_ps(x, a); }
+MN__INLINE vf vf_load(const float *x)
+{
+    return _mm512_loadu_ps(x);
+}
+MN__INLINE void vf_store(float *x, vf a)
+{
+    _mm512_storeu_ps(x, a);
+}
 /* The first n lanes, the others zero (load) or left alone (store). */
-MN__INLINE vf vf_load_n(const float *x, size_t n) { return _mm512_maskz_loadu_ps(vf_mask(n), x); }
-MN__INLINE void vf_store_n(float *x, vf a, size_t n) { _mm512_mask_storeu_ps(x, vf_mask(n), a); }
+MN__INLINE vf vf_load_n(const float *x, size_t n)
+{
+    return _mm512_maskz_loadu_ps(vf_mask(n), x);
+}
+MN__INLINE void vf_store_n(float *x, vf a, size_t n)
+{
+    _mm512_mask_storeu_ps(x, vf_mask(n), a);
+}
 /* Lanes [lo, hi), the others zero. */
 MN__INLINE vf vf_keep(vf a, size_t lo, size_t hi)
 {
@@ -35,19 +48,55 @@ MN__INLINE vf vf_keep_inf(vf a, size_t lo, size_t hi)
 {
     return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), vf_mask(hi) & (__mmask16)~vf_mask(lo), a);
 }
-MN__INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
-MN__INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-MN__INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-MN__INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-MN__INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+MN__INLINE vf vf_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+MN__INLINE vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+MN__INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+MN__INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+MN__INLINE vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
 /* a where a > b, else b: a NaN in a is passed over */
-MN__INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-MN__INLINE vf vf_abs(vf a) { return _mm512_abs_ps(a); }
-MN__INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-MN__INLINE vf vf_fms(vf a, vf b, vf c) { return _mm512_fmsub_ps(a, b, c); }
-MN__INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
-MN__INLINE float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
-MN__INLINE float vf_top(vf a) { return _mm512_reduce_max_ps(a); }
+MN__INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+MN__INLINE vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+MN__INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+MN__INLINE vf vf_fms(vf a, vf b, vf c)
+{
+    return _mm512_fmsub_ps(a, b, c);
+}
+MN__INLINE vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+MN__INLINE float vf_sum(vf a)
+{
+    return _mm512_reduce_add_ps(a);
+}
+MN__INLINE float vf_top(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
 MN__INLINE vf vf_pick_negative(vf sign, vf neg, vf pos)
 {
     return _mm512_mask_mov_ps(pos, _mm512_movepi32_mask(_mm512_castps_si512(sign)), neg);
@@ -69,14 +118,24 @@ MN__INLINE void vf_zip(float *x, vf even, vf odd)
 }
 
 /* bf16 pairs in 32-bit lanes */
-MN__INLINE vi vi_load(const void *x) { return _mm512_loadu_si512(x); }
-MN__INLINE void vi_store(void *x, vi a) { _mm512_storeu_si512(x, a); }
-MN__INLINE vf vf_pair_even(vi a) { return _mm512_castsi512_ps(_mm512_slli_epi32(a, 16)); }
+MN__INLINE vi vi_load(const void *x)
+{
+    return _mm512_loadu_si512(x);
+}
+MN__INLINE void vi_store(void *x, vi a)
+{
+    _mm512_storeu_si512(x, a);
+}
+MN__INLINE vf vf_pair_even(vi a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(a, 16));
+}
 MN__INLINE vf vf_pair_odd(vi a)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(a, _mm512_set1_epi32((int)0xffff0000)));
 }
-/* The rounding of number_ref.h: the bf16 stands in the upper half of each lane, the lower half is not cleared. */
+/* The rounding of number_ref.h: the bf16 stands in the upper half of each lane, the lower half is
+ * not cleared. */
 MN__INLINE vi vi_round_high(vf x)
 {
     vi u = _mm512_castps_si512(x);
@@ -88,18 +147,41 @@ MN__INLINE vi vi_round_high(vf x)
 /* even in the low halves, odd in the high ones */
 MN__INLINE vi vi_round_pair(vf even, vf odd)
 {
-    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(even), 16), vi_round_high(odd));
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(even), 16),
+                                   vi_round_high(odd));
 }
 /* a with one half of each lane replaced by the bf16 of x */
-MN__INLINE vi vi_put_even(vi a, vf x) { return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(x), 16), a); }
-MN__INLINE vi vi_put_odd(vi a, vf x) { return _mm512_mask_blend_epi16(0xaaaaaaaa, a, vi_round_high(x)); }
+MN__INLINE vi vi_put_even(vi a, vf x)
+{
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(vi_round_high(x), 16), a);
+}
+MN__INLINE vi vi_put_odd(vi a, vf x)
+{
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, a, vi_round_high(x));
+}
 MN__INLINE void vf_store_bf16(mn_bf16 *out, vf x)
 {
-    _mm256_storeu_si256((void *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(vi_round_high(x), 16)));
+    _mm256_storeu_si256((void *)out,
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(vi_round_high(x), 16)));
+}
+/* 2 VF_N floats as bf16 in order, and back */
+MN__INLINE vi vi_round_row(vf a, vf b)
+{
+    __m256i lo = _mm512_cvtepi32_epi16(_mm512_srli_epi32(vi_round_high(a), 16));
+    __m256i hi = _mm512_cvtepi32_epi16(_mm512_srli_epi32(vi_round_high(b), 16));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);
+}
+MN__INLINE void vi_widen_row(vi x, vf *a, vf *b)
+{
+    *a = _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(x)), 16));
+    *b = _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(x, 1)), 16));
 }
 MN__INLINE vf vf_load_bf16(const mn_bf16 *x)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x)), 16));
 }
 MN__INLINE vf vf_load_i8(const int8_t *x)
 {
@@ -110,7 +192,8 @@ MN__INLINE void vf_store_i8(int8_t *out, vf x)
     _mm_storeu_si128((void *)out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
 }
 
-/* e^x for x <= 88, within 1 ulp of what rounding x itself costs; -inf gives 0. Degree 6 on half a binade, 2e-9. */
+/* e^x for x <= 88, within 1 ulp of what rounding x itself costs; -inf gives 0. Degree 6 on half a
+ * binade, 2e-9. */
 MN__INLINE vf vf_exp(vf x)
 {
     x = _mm512_max_ps(_mm512_set1_ps(-110.0f), x);
@@ -127,7 +210,8 @@ MN__INLINE vf vf_exp(vf x)
     return _mm512_scalef_ps(p, n);
 }
 
-/* 2^t within 3e-6, enough for a result that is rounded to bf16; -inf gives 0. scalef takes the floor of its exponent. */
+/* 2^t within 3e-6, enough for a result that is rounded to bf16; -inf gives 0. scalef takes the
+ * floor of its exponent. */
 MN__INLINE vf vf_exp2_coarse(vf t)
 {
     vf f = _mm512_reduce_ps(t, 9);

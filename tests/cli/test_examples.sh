@@ -1,0 +1,31 @@
+# Programs on the public API alone: built by the build, run here, and under 100 lines.
+. "$(dirname "$0")/lib.sh"
+tiny m.gguf llama ctx=4096 dim=32
+yes 'a line of a document' | head -c 2000 >doc
+example() {
+    said="$*"
+    "$MNEME_BUILD/examples/example_$1" "${@:2}" >out 2>err </dev/null
+    code=$?
+    out=$(tr -d '\0' <out) err=$(tr -d '\0' <err)
+}
+for source in "$MNEME_SOURCE"/examples/*.c; do
+    n_check=$((n_check + 1))
+    [ "$(wc -l <"$source")" -lt 100 ] || wrong "$source is longer than 100 lines"
+    name=$(basename "$source" .c)
+    n_check=$((n_check + 1))
+    [ -x "$MNEME_BUILD/examples/example_$name" ] || wrong "$name is not built"
+done
+example read_and_ask m.gguf doc "What is this?"
+want_code 0
+want_no_err
+want_out "[read 19" ", kept 2"
+example read_and_ask m.gguf nosuch "What is this?"
+want_code 3
+want_err "nosuch: no text"
+example read_and_ask nosuch.gguf doc "What is this?"
+want_code 1
+want_err "nosuch.gguf"
+example read_and_ask
+want_code 2
+want_err Usage
+finish 8

@@ -1,0 +1,90 @@
+# Saving, going on, and being interrupted.
+. "$(dirname "$0")/lib.sh"
+tiny m.gguf llama ctx=4096 dim=32
+ask=(run -m m.gguf -q --policy h2o --budget 40)
+
+run "${ask[@]}" -p "the first question" -n 6 --save s --json
+want_code 0
+run "${ask[@]}" -p "the second" -n 6 --load s --dump-kept once.json
+want_code 0
+cp out once
+run "${ask[@]}" -p "the second" -n 6 --load s --dump-kept twice.json
+want_code 0
+n_check=$((n_check + 1))
+cmp -s out once && cmp -s once.json twice.json && [ -s once ] || wrong "a loaded session goes on differently each time"
+printf 'the first question\nthe second\n' >talk
+RUN_IN=talk run chat -m m.gguf -q --policy h2o --budget 40 -n 6
+want_code 0
+n_check=$((n_check + 1))
+[ "$(tail -n +2 out)" = "$(cat once)" ] || [ "${out#*"$(cat once)"}" != "$out" ] ||
+    wrong "a saved and loaded session answers '$(cat once)', a chat '$out'"
+run inspect s
+want_code 0
+want_out "mneme session" "h2o"
+
+refused 3 run -m m.gguf -q -p x --load s -- "s: " "h2o"
+refused 3 "${ask[@]}" -p x --load s --kv-type f32 -- "cache type"
+tiny other.gguf llama ctx=4096 dim=32 seed=2
+refused 3 run -m other.gguf -q --policy h2o --budget 40 -p x --load s -- "s: "
+head -c 2000 s >short
+refused 3 "${ask[@]}" -p x --load short -- "short: "
+python3 - <<'PY'
+b = bytearray(open("s", "rb").read())
+b[len(b) // 2] ^= 1
+open("bent", "wb").write(b)
+PY
+refused 3 "${ask[@]}" -p x --load bent -- "bent: "
+refused 3 "${ask[@]}" -p x --load m.gguf -- "m.gguf: "
+
+# A failure leaves the old file as it was and nothing beside it.
+cp s before
+(trap '' XFSZ; ulimit -f 4; "$MNEME" "${ask[@]}" -p other -n 2 --save s >out 2>err)
+code=$? said="mneme run --save on a full disk"
+want_code 1
+n_check=$((n_check + 1))
+cmp -s s before || wrong "$said: the old session is gone"
+[ -z "$(find . -name 's.*')" ] || wrong "$said: left over: $(find . -name 's.*')"
+run "${ask[@]}" -p x -n 1 --save no/such/folder/s
+want_code 1
+want_err "no/such/folder"
+
+# Killed at any moment: the file holds a whole session, the old or the new one.
+for delay in 0.02 0.04 0.06 0.08 0.1 0.15 0.2; do
+    "$MNEME" "${ask[@]}" -p "more and more" -n 1 --load s --save s >out 2>err &
+    pid=$!
+    sleep $delay
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    run inspect s
+    want_code 0
+done
+
+# Ctrl-C.
+interrupt() { # arguments of mneme; the signal comes once it is caught
+    said="mneme $* (interrupted)"
+    "$MNEME" "$@" >out 2>err </dev/null &
+    local pid=$! mask=0 i
+    for i in {1..400}; do
+        mask=$(sed -n 's/^SigCgt:[[:space:]]*/0x/p' "/proc/$pid/status" 2>/dev/null)
+        if ((${mask:-0} & 2)); then break; fi
+        sleep 0.05
+    done
+    sleep 1
+    kill -INT $pid
+    wait $pid
+    code=$?
+}
+yes 'the quick brown fox jumps over the lazy dog' | head -c 3000000 >long
+interrupt run -m m.gguf -f long --policy streaming --budget 64 --save cut
+want_code 130
+want_err "interrupted while reading" "tokens in the cache"
+n_check=$((n_check + 1))
+[ -s cut ] || wrong "$said: what was read is not saved"
+run run -m m.gguf -p "go on" -n 2 -q --load cut --policy streaming --budget 64
+want_code 0
+echo 'root ::= [a-z] root' >endless.gbnf
+interrupt run -m m.gguf -p "tell me all" -n 10000000 --policy streaming --budget 64 --json --grammar-file endless.gbnf
+want_code 130
+want_err "interrupted while writing"
+want_json "d['generated_tokens'] > 0 and len(d['text']) > 0"
+finish 30

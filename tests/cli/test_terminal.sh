@@ -1,0 +1,64 @@
+# What a terminal sees: colours and progress there, none elsewhere, and NO_COLOR, --color, --quiet, --no-progress obeyed.
+. "$(dirname "$0")/lib.sh"
+unset NO_COLOR
+tiny m.gguf llama ctx=4096 dim=32
+yes 'a line of text' | head -c 3000 >text
+escape=$'\033'
+
+on_terminal() { # standard error is a terminal; what it showed goes to err
+    said="mneme $* (on a terminal)"
+    python3 - "$MNEME" "$@" >out 2>py.err <<'PY'
+import os, pty, sys
+master, slave = pty.openpty()
+pid = os.fork()
+if pid == 0:
+    os.close(master)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(slave, 2)
+    os.execv(sys.argv[1], ["mneme"] + sys.argv[2:])
+os.close(slave)
+shown = b""
+try:
+    while chunk := os.read(master, 4096):
+        shown += chunk
+except OSError:
+    pass
+open("err", "wb").write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+PY
+    code=$?
+}
+want_colour() { n_check=$((n_check + 1)); grep -qF "$escape[$1m" err || wrong "$said: colour $1 wanted, found: $(cat -v err)"; }
+want_plain() { n_check=$((n_check + 1)); ! grep -qE "$escape\[[0-9]+m" err || wrong "$said: no colour wanted, found: $(cat -v err)"; }
+want_progress() { n_check=$((n_check + 1)); grep -qE "reading [0-9]+ of [0-9]+ tokens, .* s left" err || wrong "$said: progress wanted, found: $(cat -v err)"; }
+want_no_progress() { n_check=$((n_check + 1)); ! grep -q "s left" err || wrong "$said: no progress wanted, found: $(cat -v err)"; }
+
+quick=(run -m m.gguf -f text -n 1)
+on_terminal "${quick[@]}"
+want_code 0
+want_colour 2
+want_progress
+on_terminal run -m nosuch.gguf -p x
+want_code 3
+want_colour 31
+NO_COLOR=1 on_terminal "${quick[@]}"
+want_plain
+want_progress
+NO_COLOR=1 on_terminal "${quick[@]}" --color always
+want_colour 2
+on_terminal "${quick[@]}" --color never --no-progress
+want_plain
+want_no_progress
+on_terminal "${quick[@]}" --quiet
+want_code 0
+n_check=$((n_check + 1))
+[ ! -s err ] || wrong "$said: $(cat -v err)"
+
+run "${quick[@]}"
+want_code 0
+want_plain
+want_no_progress
+run "${quick[@]}" --color always
+want_colour 2
+want_no_progress
+finish 12

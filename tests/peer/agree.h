@@ -1,0 +1,11 @@
+/* agree.h: a real model held against llama_decode on its own weights widened to F32, over 2,000
+ * tokens of a book. */
+#ifndef AGREE_H
+#define AGREE_H
+
+/* Run the comparison for NAME.gguf, as `mneme pull NAME` keeps it (or in the folder MNEME_MODELS).
+ * Returns the program's exit code: 77 when the model is not there, or in a build with sanitizers,
+ * where it would take too long. One line on stdout per way of computing. */
+int agree_main(const char *name);
+
+#endif

@@ -1,0 +1,77 @@
+/* test_describe.c: what is told of models and session files, and what is neither. */
+#include "mneme/inspect.h"
+#include "state_fixture.h"
+
+typedef struct facts {
+    size_t n_lane, n_key, n_tensor;
+    char policy[512], format[64], lane[64];
+} facts;
+
+static void collect(const char *section, const char *name, const char *value, void *ctx)
+{
+    facts *f = ctx;
+    if (strcmp(section, "key") == 0) f->n_key++;
+    if (strcmp(section, "tensor") == 0) f->n_tensor++;
+    if (strcmp(section, "lane") == 0 && f->n_lane++ == 11)
+        snprintf(f->lane, sizeof f->lane, "%s: %s", name, value);
+    if (strcmp(name, "policy") == 0) snprintf(f->policy, sizeof f->policy, "%s", value);
+    if (strcmp(name, "format") == 0) snprintf(f->format, sizeof f->format, "%s", value);
+}
+
+static void refuse_describe(const char *path, const char *say)
+{
+    facts f = {0};
+    mn_diag diag = {""};
+    size_t before = fix_total();
+    assert_int_equal(mn_file_describe(path, collect, &f, &diag), MN_EINPUT);
+    assert_int_equal(fix_total(), before);
+    if (!strstr(diag.text, say)) fail_msg("'%s' wanted in: %s", say, diag.text);
+}
+
+static void test_describe(void **state)
+{
+    (void)state;
+    facts f = {0};
+    mn_diag diag = {""};
+    const char *path = file_path();
+    mn_model *m = fix_model("gemma3");
+    mn_session_params p = fix_params("h2o", "80");
+    bytes b = make_saved(m, &p, path);
+    if (mn_file_describe(path, collect, &f, &diag) != MN_OK) fail_msg("%s", diag.text);
+    assert_string_equal(f.format, "mneme session, version 1");
+    assert_non_null(strstr(f.policy, "h2o:"));
+    assert_int_equal(f.n_lane, 14);
+    assert_non_null(strstr(f.lane, "layer 5 head 1: 80 tokens, "));
+    b.data[b.size / 2] ^= 1;
+    write_all(path, b.data, b.size);
+    refuse_describe(path, "damaged");
+    write_all(path, b.data, b.size / 2);
+    refuse_describe(path, "cut short");
+    write_all(path, (const uint8_t *)"a letter to grandmother", 23);
+    refuse_describe(path, "neither");
+    write_all(path, (const uint8_t *)"", 0);
+    refuse_describe(path, "neither");
+    refuse_describe("/", "irectory");
+    write_all(path, (const uint8_t *)"GGUF with nothing behind", 24);
+    refuse_describe(path, path);
+    tiny_model_params tp;
+    tiny_model_default(&tp, "llama");
+    f = (facts){0};
+    assert_true(tiny_model_write(path, &tp));
+    assert_int_equal(mn_file_describe(path, collect, &f, NULL), MN_OK);
+    assert_string_equal(f.format, "GGUF");
+    assert_true(f.n_tensor == 3 + 9 * 2 && f.n_key > 15 && f.n_lane == 0);
+    free(b.data);
+    mn_model_free(m);
+    remove(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
