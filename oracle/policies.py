@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Golden files of the eviction policies: scores, kept sets, pyramid budgets and rotations, in double
-precision and plain Python, straight from the formulas. Nothing of the library is used.
+"""Golden files of the eviction policies: scores, kept sets, pyramid budgets and rotations, in
+double precision and plain Python, straight from the formulas. Nothing of the library is used.
   policies.py DIR           write the files
   policies.py --check SPEC  compare with the table of golden vectors printed in a specification
 """
@@ -446,7 +446,8 @@ def pyramid(layers, n, w, beta, kept_share, rule):
 def budgets():
     out = [pyramid(32, 4096, 64, 20, share, "kvpress") for share in (0.5, 0.75, 0.25, 0.35)]
     out += [pyramid(layers, n, 32, beta, share, "paper")
-            for layers, n, beta, share in ((30, 8000, 20, 0.25), (32, 4096, 20, 0.1), (7, 500, 5, 0.6))]
+            for layers, n, beta, share in ((30, 8000, 20, 0.25), (32, 4096, 20, 0.1),
+                                           (7, 500, 5, 0.6))]
     return out
 
 
@@ -503,7 +504,8 @@ def shape_of(r):
 def write_all(folder):
     r, cases = section11()
     head = {"tolerance": 1e-5, "shape": shape_of(r), "pairs": "half", "freq": r.freq}
-    write(folder, "closed_form", "policy_scores", None, {**head, "formula": FORMULA, "cases": cases})
+    write(folder, "closed_form", "policy_scores", None,
+          {**head, "formula": FORMULA, "cases": cases})
     shapes = {"drawn_half": (40, 8, 2, 8, 12, False), "drawn_adjacent": (33, 6, 3, 6, 10, True)}
     for i, (name, (n, n_head, n_kv, d, width, adjacent)) in enumerate(shapes.items()):
         rng = random.Random(SEED + i)

@@ -1,12 +1,14 @@
-/* dots.h: a weight packed for decode: groups of 16 rows, so that one wide multiply meets four inputs of 16 rows. Values are the
- * file's own numbers. A group of k inputs (multiple of 32; of 256 where scales are per 256) is a row of planes:
- *   q      bits 4, 5, 6: [k/32][4][16][4]: byte [b][j][r][i] holds the low 4 bits of input 32b + 4j + i (low nibble) and of
- *          32b + 16 + 4j + i (high nibble) of row r.  bits 8: [k/32][8][16][4], input 32b + 4j + i, value + 128
- *   high   bits 5: [k/32][16][4], bit j of byte [b][r][i] for input 32b + 4j + i.  bits 6: [k/32][2][16][4], bits 2j, 2j+1 of byte
- *          [b][h][r][i] for input 32b + 16h + 4j + i
- *   part   whole numbers that refine d: K: [k/32][16] uint8 scale; S: [k/32][2][16] int8 scale, per 16 inputs
- *   part_m K: [k/32][16] uint8 of the minimum
- *   d, m   f16: [k/32][16] scale and minimum; K: [k/256][16] scale and minimum (subtracted); S: [k/256][16] scale */
+/* dots.h: a weight packed for decode: groups of 16 rows, so that one wide multiply meets four
+ * inputs of 16 rows. Values are the file's own numbers. A group of k inputs (multiple of 32; of 256
+ * where scales are per 256) is a row of planes:
+ * - q, bits 4, 5, 6: [k/32][4][16][4]; byte [b][j][r][i] holds the low 4 bits of input 32b + 4j + i
+ *   (low nibble) and of 32b + 16 + 4j + i (high nibble) of row r
+ * - q, bits 8: [k/32][8][16][4]; byte [b][j][r][i] is input 32b + 4j + i of row r, plus 128
+ * - high, bits 5: [k/32][16][4]; bit j of byte [b][r][i] belongs to input 32b + 4j + i
+ * - high, bits 6: [k/32][2][16][4]; bits 2j, 2j+1 of byte [b][h][r][i]: input 32b + 16h + 4j + i
+ * - part, whole numbers that refine d. K: [k/32][16] uint8; S: [k/32][2][16] int8, per 16 inputs
+ * - part_m, K: [k/32][16] uint8 that refine m
+ * - d, m as f16: [k/32][16]; K and S: [k/256][16]; m is added, in K subtracted, in S absent */
 #ifndef MN_KERN_DOTS_H
 #define MN_KERN_DOTS_H
 
@@ -15,11 +17,11 @@
 
 enum { MN__DOTS_ROWS = 16, MN__DOTS_BLOCK = 32, MN__DOTS_SUPER = 256 };
 
-/* How scales are kept: one d per 32; d and m per 32 (q d + m); K (q part d - part_m m); S (q part d). */
+/* A value from its whole number q: D: q d. DM: q d + m. K: q part d - part_m m. S: q part d. */
 typedef enum mn__dots_scale { MN__DOTS_D, MN__DOTS_DM, MN__DOTS_K, MN__DOTS_S } mn__dots_scale;
 
 /* name, ggml's type of the same name in capitals, bits, value subtracted from q, scales */
-#define MN__DOTS_MAP(X)          \
+#define MN__DOTS_MAP(X)               \
     X(q4_0, Q4_0, 4, 8, MN__DOTS_D)   \
     X(q4_1, Q4_1, 4, 0, MN__DOTS_DM)  \
     X(q5_0, Q5_0, 5, 16, MN__DOTS_D)  \

@@ -1,8 +1,9 @@
-/* linear.c: the grid of a product, split over the threads in fixed contiguous runs, so that their number changes no bit. */
+/* linear.c: the grid of a product, split over the threads in fixed contiguous runs, so that their
+ * number changes no bit. */
 #include <string.h>
 #include "tensor/linear_internal.h"
 
-/* Where results go: into y side by side, or, for a pair (gate, up), through the activation into h. */
+/* Where results go: into y side by side, or those of (gate, up) through the activation into h. */
 typedef struct target {
     const mn__weight *const *w;
     size_t n_w;
@@ -25,7 +26,8 @@ static size_t min_size(size_t a, size_t b)
 }
 
 /* One row of a block, with its bias, to its place in y. c is spent. */
-static void write_sums(const mn__work *work, const target *t, const place *at, size_t n_col, float *y, float *c)
+static void write_sums(const mn__work *work, const target *t, const place *at, size_t n_col,
+                       float *y, float *c)
 {
     if (at->w->bias) work->kern->add(c, c, at->w->bias + at->col, n_col);
     if (t->add)
@@ -34,7 +36,8 @@ static void write_sums(const mn__work *work, const target *t, const place *at, s
         memcpy(y, c, n_col * sizeof *y);
 }
 
-static void write_gated(const mn__work *work, const target *t, size_t row, size_t n_row, size_t col, size_t n_col, size_t ld_c)
+static void write_gated(const mn__work *work, const target *t, size_t row, size_t n_row, size_t col,
+                        size_t n_col, size_t ld_c)
 {
     float *g = work->space.block[0], *u = work->space.block[1];
     mn__rows *h = t->h;
@@ -76,12 +79,12 @@ static place find_panel(const target *t, size_t n_col, size_t panel)
 static size_t count_panels(const target *t, size_t n_col)
 {
     size_t n = 0;
-    for (size_t i = 0; i < (t->h ? 1 : t->n_w); i++)
-        n += (t->w[i]->n_out + n_col - 1) / n_col;
+    for (size_t i = 0; i < (t->h ? 1 : t->n_w); i++) n += (t->w[i]->n_out + n_col - 1) / n_col;
     return n;
 }
 
-/* The rows of y that a block will write are mostly in L2 or further: let them come while the product is computed. */
+/* The rows of y that a block will write are mostly in L2 or further: let them come while the
+ * product is computed. */
 static void call_rows(const target *t, const place *at, size_t row, size_t n_row, size_t n_col)
 {
     for (size_t r = row; r < row + n_row; r++)
@@ -89,7 +92,8 @@ static void call_rows(const target *t, const place *at, size_t row, size_t n_row
             __builtin_prefetch(t->y + r * t->ld_y + at->col_y + j, 1);
 }
 
-static void do_block(mn__work *work, const mn__backend *b, const target *t, const place *at, size_t row)
+static void do_block(mn__work *work, const mn__backend *b, const target *t, const place *at,
+                     size_t row)
 {
     size_t n_row = min_size(b->n_row, work->pass_row + work->pass_n - row);
     size_t n_col = min_size(b->n_col, at->w->n_out - at->col);
@@ -124,37 +128,40 @@ static void do_pass(const mn__crew *crew, mn__work *work, const mn__backend *b, 
 
 static void run(const mn__crew *crew, mn__product *p, const target *t, const mn__rows *x)
 {
-    const mn__backend *b = x->decode                     ? &mn__backend_dots
+    const mn__backend *b = x->decode                      ? &mn__backend_dots
                            : mn__product_is_bf16(p->kern) ? &mn__backend_panels
                                                           : &mn__backend_wide;
     mn__work work = {.kern = p->kern, .x = x};
     mn__product_space(p, crew->thread, &work.space);
-    size_t most = min_size(b->pass_rows(t->w[0]), x->n_row), n_pass = most ? (x->n_row + most - 1) / most : 0;
+    size_t most = min_size(b->pass_rows(t->w[0]), x->n_row);
+    size_t n_pass = most ? (x->n_row + most - 1) / most : 0;
     b->begin(&work);
     for (size_t row = 0; row < x->n_row; row += work.pass_n) {
         work.pass_row = row;
-        work.pass_n = min_size(mn__round_up((x->n_row + n_pass - 1) / n_pass, MN__MM_ROWS), x->n_row - row);
+        work.pass_n =
+            min_size(mn__round_up((x->n_row + n_pass - 1) / n_pass, MN__MM_ROWS), x->n_row - row);
         work.quant_kind = MN__DOTS_NONE;
         do_pass(crew, &work, b, t);
     }
     b->end(&work);
 }
 
-void mn__linear(const mn__crew *crew, mn__product *p, const mn__weight *w, const mn__rows *x, float *y, size_t ld_y, bool add)
+void mn__linear(const mn__crew *crew, mn__product *p, const mn__weight *w, const mn__rows *x,
+                float *y, size_t ld_y, bool add)
 {
     const target t = {.w = &w, .n_w = 1, .y = y, .ld_y = ld_y, .add = add};
     run(crew, p, &t, x);
 }
 
-void mn__linear_side_by_side(const mn__crew *crew, mn__product *p, const mn__weight *const *w, size_t n_w, const mn__rows *x, float *y,
-                             size_t ld_y)
+void mn__linear_side_by_side(const mn__crew *crew, mn__product *p, const mn__weight *const *w,
+                             size_t n_w, const mn__rows *x, float *y, size_t ld_y)
 {
     const target t = {.w = w, .n_w = n_w, .y = y, .ld_y = ld_y};
     run(crew, p, &t, x);
 }
 
-void mn__linear_glu(const mn__crew *crew, mn__product *p, const mn__weight *gate, const mn__weight *up, const mn__rows *x, mn__act act,
-                    mn__rows *h)
+void mn__linear_glu(const mn__crew *crew, mn__product *p, const mn__weight *gate,
+                    const mn__weight *up, const mn__rows *x, mn__act act, mn__rows *h)
 {
     const mn__weight *const w[2] = {gate, up};
     const target t = {.w = w, .n_w = 2, .h = h, .act = act};

@@ -1,4 +1,5 @@
-/* linear_dots.c: decode. Rows are quantised once per thread, then every weight row is read once and meets all of them. */
+/* linear_dots.c: decode. Rows are quantised once per thread, then every weight row is read once and
+ * meets all of them. */
 #include <ggml-cpu.h>
 #include <string.h>
 #include "tensor/linear_internal.h"
@@ -27,8 +28,8 @@ static void quantise_for(mn__work *work, enum ggml_type partner)
 {
     ggml_from_float_t from_float = ggml_get_type_traits_cpu(partner)->from_float;
     for (size_t i = 0; partner != GGML_TYPE_F32 && i < work->pass_n; i++)
-        from_float(work->x->f32 + (work->pass_row + i) * work->x->ld, work->space.quant + i * work->space.quant_row_bytes,
-                   (int64_t)work->x->n_in);
+        from_float(work->x->f32 + (work->pass_row + i) * work->x->ld,
+                   work->space.quant + i * work->space.quant_row_bytes, (int64_t)work->x->n_in);
     work->quant_kind = partner;
 }
 
@@ -42,7 +43,8 @@ typedef struct own_row {
 static own_row own_row_at(const mn__work *work, size_t i)
 {
     size_t k = work->x->n_in, words = mn__round_up(k / MN__DOTS_BLOCK * 4, 64);
-    uint8_t *data = work->space.quant + i * work->space.quant_row_bytes, *scale = data + mn__round_up(k, 64);
+    uint8_t *data = work->space.quant + i * work->space.quant_row_bytes;
+    uint8_t *scale = data + mn__round_up(k, 64);
     return (own_row){(int8_t *)data, (float *)(void *)scale, (int32_t *)(void *)(scale + words)};
 }
 
@@ -50,12 +52,13 @@ static void quantise_own(mn__work *work)
 {
     for (size_t i = 0; i < work->pass_n; i++) {
         own_row to = own_row_at(work, i);
-        work->kern->quant_q8(to.q, to.scale, to.sum, work->x->f32 + (work->pass_row + i) * work->x->ld, work->x->n_in);
+        work->kern->quant_q8(to.q, to.scale, to.sum,
+                             work->x->f32 + (work->pass_row + i) * work->x->ld, work->x->n_in);
     }
     work->quant_kind = MN__DOTS_OWN;
 }
 
-/* Nothing ahead of time: the two weights of a pair may want the rows quantised in different ways. */
+/* Nothing ahead of time: the weights of a pair may want the rows quantised in two ways. */
 static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
 {
     (void)work;
@@ -65,7 +68,8 @@ static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
 }
 
 /* All rows meet a group while it is near. */
-static void fill_own(mn__work *work, const mn__weight *w, size_t col, size_t row, size_t n_row, float *c)
+static void fill_own(mn__work *work, const mn__weight *w, size_t col, size_t row, size_t n_row,
+                     float *c)
 {
     if (work->quant_kind != MN__DOTS_OWN) quantise_own(work);
     const mn__dots_format *f = mn__dots_format_of(w);
@@ -75,11 +79,13 @@ static void fill_own(mn__work *work, const mn__weight *w, size_t col, size_t row
     for (size_t j = 0; j < N_COL && col + j < w->n_out; j += MN__DOTS_ROWS)
         for (size_t r = 0; r < n_row; r++) {
             own_row x = own_row_at(work, row - work->pass_row + r);
-            dot(c + r * N_COL + j, w->packed->dots + (col + j) / MN__DOTS_ROWS * group_bytes, x.q, x.scale, x.sum, w->n_in);
+            dot(c + r * N_COL + j, w->packed->dots + (col + j) / MN__DOTS_ROWS * group_bytes, x.q,
+                x.scale, x.sum, w->n_in);
         }
 }
 
-static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c)
+static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,
+                 size_t n_row, float *c)
 {
     (void)slot;
     if (w->packed && w->packed->dots) {
@@ -90,8 +96,9 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
     if (work->quant_kind != (int)traits->vec_dot_type) quantise_for(work, traits->vec_dot_type);
     for (size_t j = 0; j < N_COL && col + j < w->n_out; j++)
         for (size_t r = 0; r < n_row; r++)
-            traits->vec_dot((int)w->n_in, c + r * N_COL + j, 0, w->data + (col + j) * w->row_bytes, 0,
-                            partner_row(work, traits->vec_dot_type, row - work->pass_row + r), 0, 1);
+            traits->vec_dot((int)w->n_in, c + r * N_COL + j, 0, w->data + (col + j) * w->row_bytes,
+                            0, partner_row(work, traits->vec_dot_type, row - work->pass_row + r), 0,
+                            1);
 }
 
 const mn__backend mn__backend_dots = {

@@ -1,5 +1,6 @@
-/* linear_internal.h: what the files of the product share. A product is a grid of blocks: a panel of outputs by some rows.
- * A back end knows how to make a panel ready and how to fill one block; linear.c splits the grid and writes the results. */
+/* linear_internal.h: what the files of the product share. A product is a grid of blocks: a panel of
+ * outputs by some rows. A back end knows how to make a panel ready and how to fill one block;
+ * linear.c splits the grid and writes the results. */
 #ifndef MN_TENSOR_LINEAR_INTERNAL_H
 #define MN_TENSOR_LINEAR_INTERNAL_H
 
@@ -7,7 +8,7 @@
 #include "tensor/linear.h"
 
 enum {
-    MN__DOT_ROWS = 32,          /* decode rows quantised at a time */
+    MN__DOT_ROWS = 32,           /* decode rows quantised at a time */
     MN__BLOCK_FLOATS = 256 * 32, /* the largest block of any back end */
 };
 
@@ -16,10 +17,10 @@ enum { MN__DOTS_NONE = -1, MN__DOTS_OWN = -2 };
 
 /* One thread's workspace; every pointer 64-byte aligned. */
 typedef struct mn__space {
-    uint8_t *quant;     /* [MN__DOT_ROWS][quant_row_bytes] */
-    float *wide;        /* [2][32][max_in] at f32 levels, [32][max_in] at bf16 levels: rows of a weight */
-    mn_bf16 *panel[2];  /* [32 * k_pad] each, at bf16 levels */
-    float *block[2];    /* [MN__BLOCK_FLOATS] each */
+    uint8_t *quant; /* [MN__DOT_ROWS][quant_row_bytes] */
+    float *wide; /* [2][32][max_in] at f32 levels, [32][max_in] at bf16 levels: rows of a weight */
+    mn_bf16 *panel[2]; /* [32 * k_pad] each, at bf16 levels */
+    float *block[2];   /* [MN__BLOCK_FLOATS] each */
     size_t quant_row_bytes;
 } mn__space;
 
@@ -32,8 +33,8 @@ struct mn__product {
 void mn__product_space(const mn__product *p, int thread, mn__space *out);
 
 struct mn__packed {
-    mn_bf16 *panels;    /* [ceil(n_out/32)] panels, or NULL */
-    uint8_t *dots;      /* [ceil(n_out/16)] groups (kern/dots.h), or NULL */
+    mn_bf16 *panels; /* [ceil(n_out/32)] panels, or NULL */
+    uint8_t *dots;   /* [ceil(n_out/16)] groups (kern/dots.h), or NULL */
 };
 
 /* A type that we have packed dots for; kernel: its place in struct mn__kern. */
@@ -68,16 +69,18 @@ typedef struct mn__work {
 } mn__work;
 
 typedef struct mn__backend {
-    size_t n_col;     /* outputs of a panel */
-    size_t n_row;     /* rows of a block, at most */
+    size_t n_col; /* outputs of a panel */
+    size_t n_row; /* rows of a block, at most */
     /* Rows that all panels meet before the next rows come, for products with w. */
     size_t (*pass_rows)(const mn__weight *w);
     void (*begin)(mn__work *work);
     void (*end)(mn__work *work);
     /* Outputs [col, col + n_col) of w into slot 0 or 1. */
     void (*prepare)(mn__work *work, const mn__weight *w, size_t col, int slot);
-    /* c [n_row][n_col of the back end] = rows [row, row + n_row) times the slot's panel; columns from w->n_out on: anything. */
-    void (*fill)(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c);
+    /* c [n_row][n_col of the back end] = rows [row, row + n_row) times the slot's panel; columns
+     * from w->n_out on: anything. */
+    void (*fill)(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,
+                 size_t n_row, float *c);
 } mn__backend;
 
 extern const mn__backend mn__backend_dots, mn__backend_panels, mn__backend_wide;

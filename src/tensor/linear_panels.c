@@ -1,8 +1,8 @@
 /* linear_panels.c: prefill in bf16. A panel of 32 outputs stays near while the rows pass by. */
 #include "tensor/linear_internal.h"
 
-/* Rows that pass by a panel before the results are written: enough that the panel's way into L1 is paid, few enough that the
- * sums stay in L2 with the rows. */
+/* Rows that pass by a panel before the results are written: enough that the panel's way into L1 is
+ * paid, few enough that the sums stay in L2 with the rows. */
 enum { N_ROW = 256 };
 
 static void begin(mn__work *work)
@@ -15,7 +15,8 @@ static void end(mn__work *work)
     mn__tiles_end(work->kern);
 }
 
-/* Packed panels cost nothing to come back to: then as many rows as half of L2 holds, or deep products would wait for L3. */
+/* Packed panels cost nothing to come back to: then as many rows as half of L2 holds, or deep
+ * products would wait for L3. */
 static size_t pass_rows(const mn__weight *w)
 {
     if (!w->packed || !w->packed->panels) return SIZE_MAX;
@@ -36,11 +37,13 @@ static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
     work->panel[slot] = work->space.panel[slot];
 }
 
-static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c)
+static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,
+                 size_t n_row, float *c)
 {
     (void)col;
     const mn__rows *x = work->x;
-    work->kern->mm_bf16(c, x->bf16 + row * x->ld, x->ld, n_row, work->panel[slot], mn__round_up(w->n_in, 32));
+    work->kern->mm_bf16(c, x->bf16 + row * x->ld, x->ld, n_row, work->panel[slot],
+                        mn__round_up(w->n_in, 32));
 }
 
 const mn__backend mn__backend_panels = {

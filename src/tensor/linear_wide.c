@@ -1,4 +1,5 @@
-/* linear_wide.c: prefill in f32, for levels without bf16. Blocks are of one shape whatever the number of threads. */
+/* linear_wide.c: prefill in f32, for levels without bf16. Blocks are of one shape whatever the
+ * number of threads. */
 #include <omp.h>
 #ifndef MN_REF_PRODUCT
 #include <oneapi/dnnl/dnnl.h>
@@ -24,7 +25,8 @@ static void limit_to_avx512(void)
 static void limit_isa(int level)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (level > MN__CPU_REF) pthread_once(&once, level == MN__CPU_AVX2 ? limit_to_avx2 : limit_to_avx512);
+    if (level > MN__CPU_REF)
+        pthread_once(&once, level == MN__CPU_AVX2 ? limit_to_avx2 : limit_to_avx512);
 }
 #endif
 
@@ -53,28 +55,31 @@ static size_t pass_rows(const mn__weight *w)
 static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
 {
     size_t rest = w->n_out - col;
-    mn__weight_widen(w, col, rest < N_COL ? rest : N_COL, work->space.wide + (size_t)slot * N_COL * w->n_in, w->n_in);
+    mn__weight_widen(w, col, rest < N_COL ? rest : N_COL,
+                     work->space.wide + (size_t)slot * N_COL * w->n_in, w->n_in);
 }
 
-static void multiply_plainly(const float *a, size_t ld_a, size_t n_row, const float *b, size_t n_col, size_t k, float *c)
+static void multiply_plainly(const float *a, size_t ld_a, size_t n_row, const float *b,
+                             size_t n_col, size_t k, float *c)
 {
     for (size_t r = 0; r < n_row; r++)
         for (size_t j = 0; j < n_col; j++) {
             double sum = 0;
-            for (size_t i = 0; i < k; i++)
-                sum += (double)a[r * ld_a + i] * b[j * k + i];
+            for (size_t i = 0; i < k; i++) sum += (double)a[r * ld_a + i] * b[j * k + i];
             c[r * N_COL + j] = (float)sum;
         }
 }
 
-static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row, size_t n_row, float *c)
+static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,
+                 size_t n_row, float *c)
 {
-    const float *a = work->x->f32 + row * work->x->ld, *b = work->space.wide + (size_t)slot * N_COL * w->n_in;
+    const float *a = work->x->f32 + row * work->x->ld,
+                *b = work->space.wide + (size_t)slot * N_COL * w->n_in;
     size_t rest = w->n_out - col, n_col = rest < N_COL ? rest : N_COL;
 #ifndef MN_REF_PRODUCT
     if (work->kern->level > MN__CPU_REF &&
-        dnnl_sgemm('N', 'T', (dnnl_dim_t)n_row, (dnnl_dim_t)n_col, (dnnl_dim_t)w->n_in, 1.0f, a, (dnnl_dim_t)work->x->ld, b,
-                   (dnnl_dim_t)w->n_in, 0.0f, c, N_COL) == dnnl_success)
+        dnnl_sgemm('N', 'T', (dnnl_dim_t)n_row, (dnnl_dim_t)n_col, (dnnl_dim_t)w->n_in, 1.0f, a,
+                   (dnnl_dim_t)work->x->ld, b, (dnnl_dim_t)w->n_in, 0.0f, c, N_COL) == dnnl_success)
         return;
 #endif
     multiply_plainly(a, work->x->ld, n_row, b, n_col, w->n_in, c);

@@ -1,17 +1,43 @@
-/* pack_dots.c: blocks of ggml's common types, 16 rows interleaved as kern/dots.h says. Every number stays what the file holds. */
+/* pack_dots.c: blocks of ggml's common types, 16 rows interleaved as kern/dots.h says. Every number
+ * stays what the file holds. */
 #include <ggml.h>
 #include <string.h>
 #include "tensor/linear_internal.h"
 
-/* The file's blocks: 32 inputs with their own scales, or 256 with scales of 6 or 8 bits. f16 as raw words. */
-typedef struct block_q4_0 { uint16_t d; uint8_t q[16]; } block_q4_0;
-typedef struct block_q4_1 { uint16_t d, m; uint8_t q[16]; } block_q4_1;
-typedef struct block_q5_0 { uint16_t d; uint8_t high[4], q[16]; } block_q5_0;
-typedef struct block_q5_1 { uint16_t d, m; uint8_t high[4], q[16]; } block_q5_1;
-typedef struct block_q8_0 { uint16_t d; uint8_t q[32]; } block_q8_0;
-typedef struct block_q4_k { uint16_t d, m; uint8_t part[12], q[128]; } block_q4_k;
-typedef struct block_q5_k { uint16_t d, m; uint8_t part[12], high[32], q[128]; } block_q5_k;
-typedef struct block_q6_k { uint8_t q[128], high[64], part[16]; uint16_t d; } block_q6_k;
+/* The file's blocks: 32 inputs with their own scales, or 256 with scales of 6 or 8 bits. f16 as raw
+ * words. */
+typedef struct block_q4_0 {
+    uint16_t d;
+    uint8_t q[16];
+} block_q4_0;
+typedef struct block_q4_1 {
+    uint16_t d, m;
+    uint8_t q[16];
+} block_q4_1;
+typedef struct block_q5_0 {
+    uint16_t d;
+    uint8_t high[4], q[16];
+} block_q5_0;
+typedef struct block_q5_1 {
+    uint16_t d, m;
+    uint8_t high[4], q[16];
+} block_q5_1;
+typedef struct block_q8_0 {
+    uint16_t d;
+    uint8_t q[32];
+} block_q8_0;
+typedef struct block_q4_k {
+    uint16_t d, m;
+    uint8_t part[12], q[128];
+} block_q4_k;
+typedef struct block_q5_k {
+    uint16_t d, m;
+    uint8_t part[12], high[32], q[128];
+} block_q5_k;
+typedef struct block_q6_k {
+    uint8_t q[128], high[64], part[16];
+    uint16_t d;
+} block_q6_k;
 
 /* 32 inputs of one row: whole numbers, and the scales that hold for them. */
 typedef struct piece {
@@ -29,11 +55,11 @@ static void split_nibbles(const uint8_t *q, uint8_t *whole)
 
 static void add_fifth_bit(const uint8_t *high, uint8_t *whole)
 {
-    for (size_t i = 0; i < 32; i++)
-        whole[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
+    for (size_t i = 0; i < 32; i++) whole[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
 }
 
-/* Scale and minimum of 32 inputs i of 8: six bits each; those of the last four are spread over two places. */
+/* Scale and minimum of 32 inputs i of 8: six bits each; those of the last four are spread over two
+ * places. */
 static void read_six_bits(const uint8_t *part, size_t i, piece *out)
 {
     if (i < 4) {
@@ -50,13 +76,13 @@ static void read_half_of_64(const uint8_t *q, size_t i, uint8_t *whole)
 {
     const uint8_t *from = q + i / 2 * 32;
     const int shift = i % 2 ? 4 : 0;
-    for (size_t c = 0; c < 32; c++)
-        whole[c] = from[c] >> shift & 15;
+    for (size_t c = 0; c < 32; c++) whole[c] = from[c] >> shift & 15;
 }
 
 static void read_q6_k(const block_q6_k *x, size_t i, piece *out)
 {
-    /* 128 inputs: four runs of 32; runs 0, 1 in low nibbles of bytes 0-31 and 32-63, runs 2, 3 in the high ones */
+    /* 128 inputs: four runs of 32; runs 0, 1 in low nibbles of bytes 0-31 and 32-63, runs 2, 3 in
+     * the high ones */
     const uint8_t *q = x->q + i / 4 * 64 + i % 2 * 32, *high = x->high + i / 4 * 32;
     const int shift = i % 4 / 2 * 4, shift_high = (int)(i % 4) * 2;
     for (size_t c = 0; c < 32; c++)
@@ -92,8 +118,7 @@ static void read_piece(int type, const uint8_t *row, size_t b, piece *out)
         out->m = MN__BLOCK(q5_1, row, b)->m;
         break;
     case GGML_TYPE_Q8_0:
-        for (size_t i = 0; i < 32; i++)
-            out->whole[i] = MN__BLOCK(q8_0, row, b)->q[i] ^ 0x80;
+        for (size_t i = 0; i < 32; i++) out->whole[i] = MN__BLOCK(q8_0, row, b)->q[i] ^ 0x80;
         out->d = MN__BLOCK(q8_0, row, b)->d;
         break;
     case GGML_TYPE_Q4_K:
@@ -109,8 +134,7 @@ static void read_piece(int type, const uint8_t *row, size_t b, piece *out)
         out->m = x ? x->m : y->m;
         break;
     }
-    default:
-        read_q6_k(MN__BLOCK(q6_k, row, b / 8), b % 8, out);
+    default: read_q6_k(MN__BLOCK(q6_k, row, b / 8), b % 8, out);
     }
 }
 
@@ -135,7 +159,8 @@ static void write_high(uint8_t *high, int bits, size_t b, size_t r, const uint8_
     }
 }
 
-static void write_piece(uint8_t *group, const mn__dots_format *f, const mn__dots_planes *p, size_t b, size_t r, const piece *in)
+static void write_piece(uint8_t *group, const mn__dots_format *f, const mn__dots_planes *p,
+                        size_t b, size_t r, const piece *in)
 {
     uint8_t pair[16];
     if (f->bits == 8) {
@@ -151,7 +176,8 @@ static void write_piece(uint8_t *group, const mn__dots_format *f, const mn__dots
     bool is_super = f->scale == MN__DOTS_K || f->scale == MN__DOTS_S;
     size_t at = ((is_super ? b / 8 : b) * 16 + r) * sizeof in->d;
     memcpy(group + p->d + at, &in->d, sizeof in->d);
-    if (f->scale == MN__DOTS_DM || f->scale == MN__DOTS_K) memcpy(group + p->m + at, &in->m, sizeof in->m);
+    if (f->scale == MN__DOTS_DM || f->scale == MN__DOTS_K)
+        memcpy(group + p->m + at, &in->m, sizeof in->m);
     if (f->scale == MN__DOTS_K) {
         group[p->part + b * 16 + r] = in->part[0];
         group[p->part_m + b * 16 + r] = in->part_m;
@@ -163,7 +189,8 @@ static void write_piece(uint8_t *group, const mn__dots_format *f, const mn__dots
 
 const mn__dots_format *mn__dots_format_of(const mn__weight *w)
 {
-#define X(name, upper, bits, zero, scale) {GGML_TYPE_##upper, bits, scale, offsetof(struct mn__kern, dot16_##name)},
+#define X(name, upper, bits, zero, scale) \
+    {GGML_TYPE_##upper, bits, scale, offsetof(struct mn__kern, dot16_##name)},
     static const mn__dots_format format[] = {MN__DOTS_MAP(X)};
 #undef X
     for (size_t i = 0; i < sizeof format / sizeof *format; i++)
@@ -175,7 +202,8 @@ size_t mn__dots_bytes(const mn__weight *w)
 {
     const mn__dots_format *f = mn__dots_format_of(w);
     if (!f) return 0;
-    return (w->n_out + MN__DOTS_ROWS - 1) / MN__DOTS_ROWS * mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
+    return (w->n_out + MN__DOTS_ROWS - 1) / MN__DOTS_ROWS *
+           mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
 }
 
 void mn__dots_pack(const mn__weight *w, uint8_t *out)

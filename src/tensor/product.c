@@ -27,7 +27,8 @@ static layout plan(bool is_bf16, size_t max_row, size_t max_in)
     size_t n_row = max_row < MN__DOT_ROWS ? max_row : MN__DOT_ROWS;
     size_t wide_rows = is_bf16 ? MN__MM_COLS : 2 * MN__MM_COLS;
     size_t panel = is_bf16 ? MN__MM_COLS * mn__round_up(max_in, 32) * sizeof(mn_bf16) : 0;
-    /* ggml's partners take at most two bytes a value (f32 rows are used where they are); ours one, and two words per 32 */
+    /* ggml's partners take at most two bytes a value (f32 rows are used where they are); ours one,
+     * and two words per 32 */
     size_t own = mn__round_up(max_in, 64) + 2 * mn__round_up(max_in / 8 + 4, 64);
     size_t partner = mn__round_up(2 * max_in, 64);
     l.quant_row = own > partner ? own : partner;
@@ -55,10 +56,12 @@ void mn__product_space(const mn__product *p, int thread, mn__space *out)
 
 size_t mn__product_bytes(const struct mn__kern *kern, int n_thread, size_t max_row, size_t max_in)
 {
-    return sizeof(mn__product) + (size_t)n_thread * plan(mn__product_is_bf16(kern), max_row, max_in).total;
+    return sizeof(mn__product) +
+           (size_t)n_thread * plan(mn__product_is_bf16(kern), max_row, max_in).total;
 }
 
-mn_status mn__product_new(mn__product **out, const struct mn__kern *kern, int n_thread, size_t max_row, size_t max_in, mn_diag *diag)
+mn_status mn__product_new(mn__product **out, const struct mn__kern *kern, int n_thread,
+                          size_t max_row, size_t max_in, mn_diag *diag)
 {
     *out = NULL;
     mn__ggml_init();

@@ -1,4 +1,5 @@
-/* rope.c: angles in double, because position times frequency of a long text leaves nothing of a float's fraction. */
+/* rope.c: angles in double, because position times frequency of a long text leaves nothing of a
+ * float's fraction. */
 #include <math.h>
 #include "tensor/rope.h"
 
@@ -14,8 +15,7 @@ static void fill_row(const mn__rope *r, int64_t pos, double magnitude, float *ou
 
 void mn__rope_table(const mn__rope *r, int64_t pos0, size_t n, float *out)
 {
-    for (size_t i = 0; i < n; i++)
-        fill_row(r, pos0 + (int64_t)i, r->magnitude, out + i * r->n_rot);
+    for (size_t i = 0; i < n; i++) fill_row(r, pos0 + (int64_t)i, r->magnitude, out + i * r->n_rot);
 }
 
 void mn__rope_delta(const mn__rope *r, int64_t delta, float *out)

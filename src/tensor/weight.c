@@ -41,7 +41,8 @@ static mn_status pack_panels(const mn__weight *w, mn__packed *packed, const stru
     packed->panels = mn__alloc_array(MN_MEM_WEIGHTS, n_panel, panel_bytes(w));
     bool is_held = wide && packed->panels;
     for (size_t i = 0; is_held && i < n_panel; i++) {
-        size_t row = i * MN__MM_COLS, rest = w->n_out - row, n = rest < MN__MM_COLS ? rest : MN__MM_COLS;
+        size_t row = i * MN__MM_COLS, rest = w->n_out - row,
+               n = rest < MN__MM_COLS ? rest : MN__MM_COLS;
         mn__weight_widen(w, row, n, wide, w->n_in);
         kern->mm_pack_bf16(packed->panels + row * k_pad, wide, w->n_in, n, w->n_in, k_pad);
     }
@@ -67,10 +68,12 @@ mn_status mn__weight_pack(mn__weight *w, const struct mn__kern *kern, unsigned w
     st = packed ? MN_OK : MN_ENOMEM;
     w->packed = packed;
     if (st == MN_OK && what & MN__PACK_DOTS && mn__dots_bytes(w)) st = pack_dots(w, packed);
-    if (st == MN_OK && what & MN__PACK_PANELS && mn__product_is_bf16(kern)) st = pack_panels(w, packed, kern);
+    if (st == MN_OK && what & MN__PACK_PANELS && mn__product_is_bf16(kern))
+        st = pack_panels(w, packed, kern);
     if (st != MN_OK) {
         mn__weight_unpack(w);
-        return mn__fail(diag, st, "%s: %zu bytes wanted for a faster copy, refused", w->name, bytes);
+        return mn__fail(diag, st, "%s: %zu bytes wanted for a faster copy, refused", w->name,
+                        bytes);
     }
     return MN_OK;
 }

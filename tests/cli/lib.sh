@@ -1,12 +1,17 @@
-# lib.sh: what the command's tests share. A test calls `run` and then says what it wants of the exit code, of standard output
-# ($out) and of standard error ($err); `finish` ends it. MNEME, MNEME_BUILD and MNEME_SOURCE come from ctest.
+# lib.sh: what the command's tests share. A test calls `run` and then says what it wants of the exit
+# code, of standard output ($out) and of standard error ($err); `finish` ends it. MNEME, MNEME_BUILD
+# and MNEME_SOURCE come from ctest.
 set -u
 export LC_ALL=C NO_COLOR=1 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 : "${MNEME:?}" "${MNEME_BUILD:?}" "${MNEME_SOURCE:?}"
 cd "$(mktemp -d)" || exit 1
 trap 'rm -rf "$PWD"' EXIT
-n_wrong=0 n_check=0
+n_wrong=0 n_check=0 said=""
 
+check() { # a sentence, then a command that must succeed
+    n_check=$((n_check + 1))
+    "${@:2}" || wrong "$said: $1"
+}
 wrong() { n_wrong=$((n_wrong + 1)); printf 'WRONG: %s\n' "$*"; }
 
 run() { # arguments of mneme, run without standard input unless RUN_IN names a file
@@ -17,38 +22,35 @@ run() { # arguments of mneme, run without standard input unless RUN_IN names a f
 }
 
 want_code() {
-    n_check=$((n_check + 1))
-    [ "$code" = "$1" ] || wrong "$said: exit $code, $1 wanted; it said: $err"
+    check "exit $code, $1 wanted; it said: $err" [ "$code" = "$1" ]
 }
 
 want_err() { # fixed texts, each of which standard error holds
     local text
     for text; do
-        n_check=$((n_check + 1))
-        grep -qF -- "$text" err || wrong "$said: '$text' wanted on standard error, found: $err"
+        check "'$text' wanted on standard error, found: $err" grep -qF -- "$text" err
     done
 }
 
 want_out() {
     local text
     for text; do
-        n_check=$((n_check + 1))
-        grep -qF -- "$text" out || wrong "$said: '$text' wanted on standard output, found: ${out:0:2000}"
+        check "'$text' wanted on standard output, found: ${out:0:2000}" grep -qF -- "$text" out
     done
 }
 
-want_no_out() { n_check=$((n_check + 1)); [ ! -s out ] || wrong "$said: nothing wanted on standard output, found: ${out:0:500}"; }
-want_no_err() { n_check=$((n_check + 1)); [ ! -s err ] || wrong "$said: nothing wanted on standard error, found: ${err:0:500}"; }
+want_no_out() { check "nothing wanted on standard output, found: ${out:0:500}" [ ! -s out ]; }
+want_no_err() { check "nothing wanted on standard error, found: ${err:0:500}" [ ! -s err ]; }
 
-want_json() { # a Python expression over the document `d` of standard output (file: $2) that must be true
+want_json() { # a Python expression over the document `d` of standard output (or $2): true
     n_check=$((n_check + 1))
     python3 -c 'import json, sys
 d = json.load(open(sys.argv[2]))
-sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" "${2:-out}" 2>json.err ||
-        wrong "$said: not so: $1 ($(tail -n 1 json.err)): $(head -c 1500 "${2:-out}")"
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else 1)' "$1" "${2:-out}" 2>json.err ||
+        wrong "$said: not so: $1 ($(tail -n 1 json.err)): $(head -c 800 "${2:-out}")"
 }
 
-# refused CODE ARGS... -- TEXT...: exit code, the sentence on standard error, nothing on standard output
+# refused CODE ARGS... -- TEXT...: this exit code, one sentence on standard error, nothing else
 refused() {
     local code_wanted=$1 args=()
     shift
@@ -58,8 +60,13 @@ refused() {
     want_code "$code_wanted"
     want_err "$@"
     want_no_out
-    n_check=$((n_check + 1))
-    [ "$(wc -l <err)" = 1 ] || wrong "$said: one sentence wanted, found: $err"
+    check "one sentence wanted, found: $err" [ "$(wc -l <err)" = 1 ]
+}
+
+smollm2_or_skip() {
+    [ -s "${XDG_CACHE_HOME:-$HOME/.cache}/mneme/models/smollm2.gguf" ] && return
+    echo "smollm2 is not in the cache"
+    exit 77
 }
 
 tiny() { "$MNEME_BUILD/tests/mneme-tiny" "$@" || exit 1; }

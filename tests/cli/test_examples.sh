@@ -9,11 +9,9 @@ example() {
     out=$(tr -d '\0' <out) err=$(tr -d '\0' <err)
 }
 for source in "$MNEME_SOURCE"/examples/*.c; do
-    n_check=$((n_check + 1))
-    [ "$(wc -l <"$source")" -lt 100 ] || wrong "$source is longer than 100 lines"
+    check "$source is longer than 100 lines" [ "$(wc -l <"$source")" -lt 100 ]
     name=$(basename "$source" .c)
-    n_check=$((n_check + 1))
-    [ -x "$MNEME_BUILD/examples/example_$name" ] || wrong "$name is not built"
+    check "$name is not built" [ -x "$MNEME_BUILD/examples/example_$name" ]
 done
 example read_and_ask m.gguf doc "What is this?"
 want_code 0

@@ -1,4 +1,5 @@
-# mneme-golden says what is wrong with a file, and the files at hand are those of the oracle that stands beside them.
+# mneme-golden says what is wrong with a file, and the files at hand are those of the oracle that
+# stands beside them.
 . "$(dirname "$0")/lib.sh"
 golden=$MNEME_BUILD/mneme-golden files=$MNEME_SOURCE/tests/golden/policies
 replay() {
@@ -7,19 +8,21 @@ replay() {
     code=$?
     out=$(cat out) err=$(cat err)
 }
+differ() { ! cmp -s "$1" "$2"; }
 wants() { # sed expression on a good file, sentence
     sed "$2" "$files/$1" >bad/x.json
-    n_check=$((n_check + 1))
-    ! cmp -s "$files/$1" bad/x.json || wrong "$2 changes nothing in $1"
+    check "$2 changes nothing in $1" differ "$files/$1" bad/x.json
     replay bad
     want_code 1
     want_out "bad/x.json: " "$3" "0 passed, 1 failed"
 }
 mkdir -p bad two/deep
 wants closed_form.json 's/-1.5869/-1.5879/' "score of head 0, token 0"
-wants closed_form.json 's/\[2, 3, 4, 7, 8, 9\]/[2, 3, 4, 7, 8, 10]/' "head 0 keeps token 9 in place 5, 10 wanted"
+wants closed_form.json 's/\[2, 3, 4, 7, 8, 9\]/[2, 3, 4, 7, 8, 10]/' \
+    "head 0 keeps token 9 in place 5, 10 wanted"
 wants closed_form.json 's/"seed"/"sede"/' "unknown field \`sede\`"
-wants closed_form.json 's/"policy": "tova/"note": "", "policy": "tova/' "unknown field \`note\` of a case"
+wants closed_form.json 's/"policy": "tova/"note": "", "policy": "tova/' \
+    "unknown field \`note\` of a case"
 wants closed_form.json 's/"kv_heads": 2/"kv_heads": 3/' "cannot be"
 wants drawn_half.json 's/"tokens": 40/"tokens": 41/' "a list of 41 wanted, 40 found"
 wants closed_form.json 's/tova:sinks/tovu:sinks/' "unknown policy"
@@ -37,8 +40,7 @@ rm two/x.json
 replay two/deep two
 want_code 0
 want_out "2 passed, 0 failed"
-n_check=$((n_check + 1))
-[ "$(tail -n 1 out)" = "$out" ] || wrong "$said: more than the last line: $out"
+check "more than the last line: $out" [ "$(tail -n 1 out)" = "$out" ]
 replay nowhere
 want_code 1
 want_err nowhere
@@ -49,7 +51,6 @@ want_err "no golden file"
 
 hash=$(sha256sum "$MNEME_SOURCE/oracle/policies.py" | cut -d' ' -f1)
 for file in "$files"/*.json; do
-    n_check=$((n_check + 1))
-    grep -q "$hash" "$file" || wrong "$file was not written by oracle/policies.py as it is: run it again"
+    check "$file is not of oracle/policies.py as it is: run it again" grep -q "$hash" "$file"
 done
 finish 50

@@ -29,7 +29,7 @@ cmp -s out twice || wrong "$said: standard input is not read like a file"
 
 # Lengths.
 text=$(printf 'word %.0s' {1..400})
-refused 4 run -m m.gguf -p "$text" -- "does not fit" "the context holds 1024 tokens" "--ctx" "--budget"
+refused 4 run -m m.gguf -p "$text" -- "does not fit" "the context holds 1024 tokens" "--ctx"
 run run -m m.gguf -p "$text" -n 2 --policy streaming --budget 64 --json
 want_code 0
 want_json "d['prompt_tokens'] > 1025 and d['kv']['layers'][0]['kept'] == [64, 64]"
@@ -44,8 +44,10 @@ done
 refused 2 run -m m.gguf -p x --policy snapkv -- "needs a budget"
 refused 4 run -m m.gguf -p x --policy snapkv --budget 10 -- "leaves 10 tokens" "36 are protected"
 refused 4 run -m m.gguf -p "$text" -c 4096 --policy tova --budget 60 --pin 100:200 -- "must stay"
-refused 2 run -m m.gguf -p x --policy snpkv --budget 9 -- "unknown policy \`snpkv\`" "did you mean \`snapkv\`?"
-refused 2 run -m m.gguf -p x --policy snapkv:windw=3 --budget 9 -- "windw" "did you mean \`window\`?"
+refused 2 run -m m.gguf -p x --policy snpkv --budget 9 -- "unknown policy \`snpkv\`" \
+    "did you mean \`snapkv\`?"
+refused 2 run -m m.gguf -p x --policy snapkv:windw=3 --budget 9 -- windw \
+    "did you mean \`window\`?"
 refused 2 plan -m m.gguf -p x --policy nothing-like-it --budget 9 -- "unknown policy"
 run run -m m.gguf -p x -n 1 --budget 25%
 want_code 0
@@ -54,7 +56,8 @@ want_err "policy full keeps everything: --budget 25% has no effect"
 # Models.
 refused 3 run -m nosuch.gguf -p x -- "nosuch.gguf is neither a file nor a known model"
 refused 3 run -m smolm2 -p x -- "did you mean smollm2?"
-XDG_CACHE_HOME=$PWD/none refused 1 run -m smollm2 -p x --offline -- "smollm2 is not in" "--offline forbids"
+XDG_CACHE_HOME=$PWD/none refused 1 run -m smollm2 -p x --offline -- \
+    "smollm2 is not in" "--offline forbids"
 XDG_CACHE_HOME=$PWD/none refused 1 pull smollm2 --offline -- "--offline forbids"
 XDG_CACHE_HOME=$PWD/none refused 3 inspect nosuch.gguf -- "neither a file nor a known model"
 refused 3 run -m . -p x -- ".: a file wanted, a directory found"

@@ -10,14 +10,13 @@ want_code 0
 cp out once
 run "${ask[@]}" -p "the second" -n 6 --load s --dump-kept twice.json
 want_code 0
-n_check=$((n_check + 1))
-cmp -s out once && cmp -s once.json twice.json && [ -s once ] || wrong "a loaded session goes on differently each time"
+check "it goes on differently each time" cmp -s out once
+check "it goes on differently each time" cmp -s once.json twice.json
 printf 'the first question\nthe second\n' >talk
 RUN_IN=talk run chat -m m.gguf -q --policy h2o --budget 40 -n 6
 want_code 0
-n_check=$((n_check + 1))
-[ "$(tail -n +2 out)" = "$(cat once)" ] || [ "${out#*"$(cat once)"}" != "$out" ] ||
-    wrong "a saved and loaded session answers '$(cat once)', a chat '$out'"
+loaded=$(cat once)
+check "loaded, it answers '$loaded'; in a chat '$out'" [ "${out%"$loaded"}" != "$out" ]
 run inspect s
 want_code 0
 want_out "mneme session" "h2o"
@@ -41,9 +40,8 @@ cp s before
 (trap '' XFSZ; ulimit -f 4; "$MNEME" "${ask[@]}" -p other -n 2 --save s >out 2>err)
 code=$? said="mneme run --save on a full disk"
 want_code 1
-n_check=$((n_check + 1))
-cmp -s s before || wrong "$said: the old session is gone"
-[ -z "$(find . -name 's.*')" ] || wrong "$said: left over: $(find . -name 's.*')"
+check "the old session is gone" cmp -s s before
+check "left over: $(find . -name 's.*')" [ -z "$(find . -name 's.*')" ]
 run "${ask[@]}" -p x -n 1 --save no/such/folder/s
 want_code 1
 want_err "no/such/folder"
@@ -78,12 +76,12 @@ yes 'the quick brown fox jumps over the lazy dog' | head -c 3000000 >long
 interrupt run -m m.gguf -f long --policy streaming --budget 64 --save cut
 want_code 130
 want_err "interrupted while reading" "tokens in the cache"
-n_check=$((n_check + 1))
-[ -s cut ] || wrong "$said: what was read is not saved"
+check "what was read is not saved" [ -s cut ]
 run run -m m.gguf -p "go on" -n 2 -q --load cut --policy streaming --budget 64
 want_code 0
 echo 'root ::= [a-z] root' >endless.gbnf
-interrupt run -m m.gguf -p "tell me all" -n 10000000 --policy streaming --budget 64 --json --grammar-file endless.gbnf
+interrupt run -m m.gguf -p "tell me all" -n 10000000 --policy streaming --budget 64 --json \
+    --grammar-file endless.gbnf
 want_code 130
 want_err "interrupted while writing"
 want_json "d['generated_tokens'] > 0 and len(d['text']) > 0"

@@ -1,6 +1,6 @@
-# A real model, when it is in the cache: it answers the same under every kind of cache and at a lower level.
+# A real model, when it is in the cache: it answers under every kind of cache and at a lower level.
 . "$(dirname "$0")/lib.sh"
-[ -s "${XDG_CACHE_HOME:-$HOME/.cache}/mneme/models/smollm2.gguf" ] || { echo "smollm2 is not in the cache"; exit 77; }
+smollm2_or_skip
 ask=(run --offline -n 12 -p "What is the capital of France?")
 for options in "" "--kv-type q8" "--policy tova --budget 90%" "--cpu avx2"; do
     run "${ask[@]}" $options
@@ -10,5 +10,6 @@ for options in "" "--kv-type q8" "--policy tova --budget 90%" "--cpu avx2"; do
     want_err "wrote "
 done
 run "${ask[@]}" --json
-want_json "'Paris' in d['text'] and len(d['kv']['layers']) == 30 and d['cpu'] and 1e8 < d['peak_rss_bytes'] < 1e9"
+want_json "'Paris' in d['text'] and len(d['kv']['layers']) == 30 and d['cpu']"
+want_json "1e8 < d['peak_rss_bytes'] < 1e9"
 finish 12

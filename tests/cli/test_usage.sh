@@ -1,4 +1,5 @@
-# Verbs, options, help, documents: what is asked for goes to standard output with 0, misuse to standard error with 2.
+# Verbs, options, help, documents: what is asked for goes to standard output with 0, misuse to
+# standard error with 2.
 . "$(dirname "$0")/lib.sh"
 tiny m.gguf llama
 
@@ -24,7 +25,8 @@ refused 2 run -m m.gguf -p x --mem-limit much -- "--mem-limit: bytes wanted" "'m
 refused 2 run -m m.gguf -p x --raw --system y -- "--system is written by a chat template"
 refused 2 inspect -- "one file or known model is wanted"
 refused 2 pull -- "mneme pull --list"
-refused 2 run -m m.gguf -p x --rope-scaling cubic -- "--rope-scaling: one of model, none, linear, ntk, yarn wanted"
+refused 2 run -m m.gguf -p x --rope-scaling cubic -- \
+    "--rope-scaling: one of model, none, linear, ntk, yarn wanted"
 
 run --help
 want_code 0
@@ -41,8 +43,7 @@ for verb in pull run chat inspect plan bench; do
 done
 run run -h
 want_out --policy --budget --dump-kept --save
-n_check=$((n_check + 1))
-[ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ] || wrong "help is wider than 80 columns"
+check "wider than 80 columns" awk 'length > 80 { exit 1 }' out
 
 version=$(cat "$MNEME_SOURCE/VERSION")
 for word in --version -V; do
@@ -64,9 +65,9 @@ for kind in man markdown completion; do
     run --document $kind
     want_code 0
     want_no_err
-    options=$(sed -n 's/^MN_OPTION([A-Z_0-9]*, "\([a-z-]*\)".*/\1/p' "$MNEME_SOURCE/tools/mneme/options.def")
-    n_check=$((n_check + 1))
-    [ "$(wc -w <<<"$options")" -gt 40 ] || wrong "options.def was not understood"
+    options=$(sed -n 's/^MN_OPTION([A-Z_0-9]*, "\([a-z-]*\)".*/\1/p' \
+        "$MNEME_SOURCE/tools/mneme/options.def")
+    check "options.def was not understood" [ "$(wc -w <<<"$options")" -gt 40 ]
     for option in $options; do
         [ $kind != man ] || option=${option//-/\\-}
         grep -qF -- "$option" out || wrong "--document $kind does not name $option"
@@ -75,7 +76,11 @@ done
 refused 2 --document poem -- "'--document'"
 run --document completion
 bash -n out || wrong "the completion is not bash"
-printf 'source ./out\nCOMP_WORDS=(mneme run --dump) COMP_CWORD=2; _mneme; echo "${COMPREPLY[@]}"\n' >use
-n_check=$((n_check + 1))
-[ "$(bash use)" = --dump-kept ] || wrong "completion of --dump: $(bash use)"
+cat >use <<'BASH'
+source ./out
+COMP_WORDS=(mneme run --dump) COMP_CWORD=2
+_mneme
+echo "${COMPREPLY[@]}"
+BASH
+check "--dump is completed to $(bash use)" [ "$(bash use)" = --dump-kept ]
 finish 150

@@ -137,10 +137,7 @@ static void prove_level(const char *filter, int level, int only, uint64_t seed)
 
 static int usage(const char *wrong)
 {
-    fprintf(
-        stderr,
-        "mneme-kern: %s\nusage: mneme-kern [--cpu LEVEL] [--bench] [--seconds S] [--seed N] [FILTER]\n",
-        wrong);
+    fprintf(stderr, "mneme-kern: %s\nusage: " USAGE "\n", wrong);
     return 2;
 }
 

@@ -1,4 +1,5 @@
-/* state_fixture.h: sessions to files and back, and files as bytes, for the tests of session files. */
+/* state_fixture.h: sessions to files and back, and files as bytes, for the tests of session files.
+ */
 #ifndef STATE_FIXTURE_H
 #define STATE_FIXTURE_H
 

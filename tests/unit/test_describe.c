@@ -4,7 +4,7 @@
 
 typedef struct facts {
     size_t n_lane, n_key, n_tensor;
-    char policy[512], format[64], lane[64];
+    char policy[512], format[64], lane[64], embd[64];
 } facts;
 
 static void collect(const char *section, const char *name, const char *value, void *ctx)
@@ -15,6 +15,7 @@ static void collect(const char *section, const char *name, const char *value, vo
     if (strcmp(section, "lane") == 0 && f->n_lane++ == 11)
         snprintf(f->lane, sizeof f->lane, "%s: %s", name, value);
     if (strcmp(name, "policy") == 0) snprintf(f->policy, sizeof f->policy, "%s", value);
+    if (strcmp(name, "token_embd.weight") == 0) snprintf(f->embd, sizeof f->embd, "%s", value);
     if (strcmp(name, "format") == 0) snprintf(f->format, sizeof f->format, "%s", value);
 }
 
@@ -28,20 +29,59 @@ static void refuse_describe(const char *path, const char *say)
     if (!strstr(diag.text, say)) fail_msg("'%s' wanted in: %s", say, diag.text);
 }
 
-static void test_describe(void **state)
+/* A tiny session in a file. */
+static bytes make_saved(const char *path)
+{
+    mn_model *m = fix_model("gemma3");
+    mn_session_params p = fix_params("h2o", "80");
+    mn_session *s = fix_session(m, &p);
+    fix_read(s, 0, 200, true);
+    fix_write(s, 200, 10);
+    save(s, path);
+    mn_session_free(s);
+    mn_model_free(m);
+    return read_all(path);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    facts f = {0};
+    char embd[64];
+    const char *path = file_path();
+    tiny_model_params tp;
+    tiny_model_default(&tp, "llama");
+    assert_true(tiny_model_write(path, &tp));
+    assert_int_equal(mn_file_describe(path, collect, &f, NULL), MN_OK);
+    assert_string_equal(f.format, "GGUF");
+    assert_true(f.n_tensor == 3 + 9 * 2 && f.n_key > 15 && f.n_lane == 0);
+    snprintf(embd, sizeof embd, "f32 [64, %u], %u bytes", tiny_model_n_vocab(&tp),
+             64 * 4 * tiny_model_n_vocab(&tp));
+    assert_string_equal(f.embd, embd);
+    remove(path);
+}
+
+static void test_sessions(void **state)
 {
     (void)state;
     facts f = {0};
     mn_diag diag = {""};
     const char *path = file_path();
-    mn_model *m = fix_model("gemma3");
-    mn_session_params p = fix_params("h2o", "80");
-    bytes b = make_saved(m, &p, path);
+    free(make_saved(path).data);
     if (mn_file_describe(path, collect, &f, &diag) != MN_OK) fail_msg("%s", diag.text);
     assert_string_equal(f.format, "mneme session, version 1");
     assert_non_null(strstr(f.policy, "h2o:"));
     assert_int_equal(f.n_lane, 14);
     assert_non_null(strstr(f.lane, "layer 5 head 1: 80 tokens, "));
+    assert_true(f.n_key == 0 && f.n_tensor == 0);
+    remove(path);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    const char *path = file_path();
+    bytes b = make_saved(path);
     b.data[b.size / 2] ^= 1;
     write_all(path, b.data, b.size);
     refuse_describe(path, "damaged");
@@ -54,16 +94,9 @@ static void test_describe(void **state)
     refuse_describe("/", "irectory");
     write_all(path, (const uint8_t *)"GGUF with nothing behind", 24);
     refuse_describe(path, path);
-    tiny_model_params tp;
-    tiny_model_default(&tp, "llama");
-    f = (facts){0};
-    assert_true(tiny_model_write(path, &tp));
-    assert_int_equal(mn_file_describe(path, collect, &f, NULL), MN_OK);
-    assert_string_equal(f.format, "GGUF");
-    assert_true(f.n_tensor == 3 + 9 * 2 && f.n_key > 15 && f.n_lane == 0);
     free(b.data);
-    mn_model_free(m);
     remove(path);
+    assert_int_equal(mn_file_describe(path, collect, NULL, NULL), MN_EIO);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* test_linear.c: products of every weight type that ggml can multiply, against sums in double over the dequantised weight. */
+/* test_linear.c: products of every weight type that ggml can multiply, against sums in double over
+ * the dequantised weight. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,8 +25,7 @@ static uint32_t next_purpose;
 static void fill_normal(float *x, size_t n)
 {
     next_purpose++;
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)mn__rng_normal(7, next_purpose, i, 0);
+    for (size_t i = 0; i < n; i++) x[i] = (float)mn__rng_normal(7, next_purpose, i, 0);
 }
 
 static void *claim(size_t bytes)
@@ -35,7 +35,8 @@ static void *claim(size_t bytes)
     return p;
 }
 
-/* The smallest types take seconds to quantise to; any bits are a weight of theirs, once the scale of each block is sound. */
+/* The smallest types take seconds to quantise to; any bits are a weight of theirs, once the scale
+ * of each block is sound. */
 static bool fill_blocks(enum ggml_type type, uint8_t *data, size_t bytes)
 {
     const char *name = ggml_type_name(type);
@@ -46,7 +47,8 @@ static bool fill_blocks(enum ggml_type type, uint8_t *data, size_t bytes)
         data[i] = (uint8_t)(256 * mn__rng_uniform(7, next_purpose, i, 0));
     for (uint8_t *block = data; block < data + bytes; block += ggml_type_size(type)) {
         memcpy(block, &scale, sizeof scale);
-        for (int i = 0; type == GGML_TYPE_IQ1_M && i < 4; i++) { /* four bits in each word of scales */
+        for (int i = 0; type == GGML_TYPE_IQ1_M && i < 4;
+             i++) { /* four bits in each word of scales */
             uint8_t *top = block + ggml_type_size(type) - 7 + 2 * i;
             *top = (uint8_t)((*top & 15) | (scale >> 4 * i & 15) << 4);
         }
@@ -90,8 +92,7 @@ static mn__rows make_rows(const float *x, size_t n_row, size_t n_in, bool decode
     mn__rows rows = {.decode = decode, .n_row = n_row, .n_in = n_in, .ld = ld};
     rows.f32 = claim(n_row * ld * sizeof *rows.f32);
     rows.bf16 = claim(n_row * ld * sizeof *rows.bf16);
-    for (size_t i = 0; x && i < n_row; i++)
-        mn__rows_set(&kern, &rows, i, x + i * n_in);
+    for (size_t i = 0; x && i < n_row; i++) mn__rows_set(&kern, &rows, i, x + i * n_in);
     return rows;
 }
 
@@ -156,7 +157,8 @@ static double tolerance(enum ggml_type type, bool decode, double sum, double ste
 }
 
 /* y [n_row][ld_y] from column col_y on against w; also: off by little on the whole. */
-static void check(const mn__weight *w, const float *x, size_t n_row, const float *y, size_t ld_y, bool decode)
+static void check(const mn__weight *w, const float *x, size_t n_row, const float *y, size_t ld_y,
+                  bool decode)
 {
     float *row = claim(w->n_in * sizeof *row);
     double error = 0, power = 0;
@@ -174,7 +176,8 @@ static void check(const mn__weight *w, const float *x, size_t n_row, const float
             want += w->bias ? w->bias[j] : 0;
             double off = fabs(y[r * ld_y + j] - want);
             if (!(off <= tolerance(w->type, decode, sum, all * max)))
-                fail_msg("%s [%zu][%zu]: %g wanted, %g found", w->name, r, j, want, y[r * ld_y + j]);
+                fail_msg("%s [%zu][%zu]: %g wanted, %g found", w->name, r, j, want,
+                         y[r * ld_y + j]);
             error += off * off;
             power += want * want;
         }
@@ -197,7 +200,9 @@ static void every_type_multiplies(void **state)
         for (int decode = 0; decode < 2; decode++)
             for (int pack = 0; pack < 2; pack++) {
                 mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
-                if (pack) assert_int_equal(mn__weight_pack(&w, &kern, MN__PACK_DOTS | MN__PACK_PANELS, NULL), MN_OK);
+                if (pack)
+                    assert_int_equal(
+                        mn__weight_pack(&w, &kern, MN__PACK_DOTS | MN__PACK_PANELS, NULL), MN_OK);
                 memset(y, 0, N_ROW * N_OUT * sizeof *y);
                 multiply((call){.w = {&w}, .n_w = 1, .x = &rows, .y = y, .ld_y = N_OUT}, 2);
                 check(&w, x, N_ROW, y, N_OUT, decode);
@@ -212,8 +217,9 @@ static void every_type_multiplies(void **state)
     mn__free(y);
 }
 
-static const enum ggml_type some_type[] = {GGML_TYPE_F32, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1,
-                                           GGML_TYPE_Q8_0, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K};
+static const enum ggml_type some_type[] = {GGML_TYPE_F32,  GGML_TYPE_Q4_0, GGML_TYPE_Q4_1,
+                                           GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q8_0,
+                                           GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K};
 enum { N_SOME = sizeof some_type / sizeof *some_type };
 
 /* Both phases, packed or not, for one weight of each common type. */
@@ -222,7 +228,9 @@ static void for_common(void (*fn)(const mn__weight *w, bool decode))
     for (size_t t = 0; t < N_SOME; t++)
         for (int mode = 0; mode < 4; mode++) {
             mn__weight w = make_weight(some_type[t], N_IN, N_OUT - 3);
-            if (mode & 2) assert_int_equal(mn__weight_pack(&w, &kern, MN__PACK_DOTS | MN__PACK_PANELS, NULL), MN_OK);
+            if (mode & 2)
+                assert_int_equal(mn__weight_pack(&w, &kern, MN__PACK_DOTS | MN__PACK_PANELS, NULL),
+                                 MN_OK);
             fn(&w, mode & 1);
             drop_weight(&w);
         }
@@ -240,7 +248,8 @@ static bool is_own(bool decode)
 static void compare_rows(const mn__weight *w, bool decode)
 {
     const size_t n_row = decode ? N_ROW_DECODE : N_ROW_PREFILL;
-    float *x = claim(n_row * N_IN * sizeof *x), *all = claim(n_row * N_OUT * sizeof *x), *one = claim(N_OUT * sizeof *x);
+    float *x = claim(n_row * N_IN * sizeof *x), *all = claim(n_row * N_OUT * sizeof *x),
+          *one = claim(N_OUT * sizeof *x);
     fill_normal(x, n_row * N_IN);
     mn__rows rows = make_rows(x, n_row, N_IN, decode);
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = all, .ld_y = N_OUT}, 1);
@@ -268,8 +277,7 @@ static void compare_threads(const mn__weight *w, bool decode)
 {
     const size_t n_row = decode ? N_ROW_DECODE : N_ROW_PREFILL;
     float *x = claim(n_row * N_IN * sizeof *x), *y[2];
-    for (int i = 0; i < 2; i++)
-        y[i] = claim(n_row * N_OUT * sizeof **y);
+    for (int i = 0; i < 2; i++) y[i] = claim(n_row * N_OUT * sizeof **y);
     fill_normal(x, n_row * N_IN);
     mn__rows rows = make_rows(x, n_row, N_IN, decode);
     for (int n = 1; n <= MAX_THREAD; n++) {
@@ -293,7 +301,8 @@ static void threads_change_no_bit(void **state)
 static void compare_bias_and_add(const mn__weight *w, bool decode)
 {
     enum { N_ROW = 5 };
-    float x[N_ROW * N_IN], plain[N_ROW * N_OUT] = {0}, y[N_ROW * N_OUT], before[N_ROW * N_OUT], bias[N_OUT];
+    float x[N_ROW * N_IN], plain[N_ROW * N_OUT] = {0}, y[N_ROW * N_OUT], before[N_ROW * N_OUT],
+                                         bias[N_OUT];
     fill_normal(x, N_ROW * N_IN);
     fill_normal(before, N_ROW * N_OUT);
     fill_normal(bias, N_OUT);
@@ -332,9 +341,10 @@ static void compare_slices(const mn__weight *w, bool decode)
     part[2].n_out = w->n_out - CUT - 1;
     part[2].data += (CUT + 1) * w->row_bytes;
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = whole, .ld_y = N_OUT}, 2);
-    multiply((call){.w = {&part[0], &part[1], &part[2]}, .n_w = 3, .x = &rows, .y = y, .ld_y = N_OUT}, 3);
-    for (size_t i = 0; i < N_ROW * N_OUT; i++)
-        assert_true(fabsf(y[i] - whole[i]) <= 1e-4f);
+    multiply(
+        (call){.w = {&part[0], &part[1], &part[2]}, .n_w = 3, .x = &rows, .y = y, .ld_y = N_OUT},
+        3);
+    for (size_t i = 0; i < N_ROW * N_OUT; i++) assert_true(fabsf(y[i] - whole[i]) <= 1e-4f);
     assert_true(whole[0] != 0);
     drop_rows(&rows);
 }
@@ -354,7 +364,8 @@ static double act(mn__act which, double g)
 static void compare_glu(const mn__weight *w, bool decode)
 {
     enum { N_ROW = 35 };
-    float *x = claim(N_ROW * N_IN * sizeof *x), *g = claim(N_ROW * N_OUT * sizeof *x), *u = claim(N_ROW * N_OUT * sizeof *x);
+    float *x = claim(N_ROW * N_IN * sizeof *x), *g = claim(N_ROW * N_OUT * sizeof *x),
+          *u = claim(N_ROW * N_OUT * sizeof *x);
     mn__weight up = make_weight(w->type, N_IN, w->n_out);
     fill_normal(x, N_ROW * N_IN);
     mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
@@ -363,12 +374,19 @@ static void compare_glu(const mn__weight *w, bool decode)
     for (int a = 0; a < 2; a++) {
         mn__rows h = make_rows(NULL, N_ROW, w->n_out, decode);
         memset(h.bf16, 0x7f, N_ROW * h.ld * sizeof *h.bf16);
-        multiply((call){.w = {w, &up}, .n_w = 2, .x = &rows, .h = &h, .act = a ? MN__ACT_GELU : MN__ACT_SILU}, 2);
+        multiply((call){.w = {w, &up},
+                        .n_w = 2,
+                        .x = &rows,
+                        .h = &h,
+                        .act = a ? MN__ACT_GELU : MN__ACT_SILU},
+                 2);
         bool is_bf16 = !decode && mn__product_is_bf16(&kern);
         for (size_t r = 0; r < N_ROW; r++) {
             for (size_t j = 0; j < w->n_out; j++) {
-                double want = act(a ? MN__ACT_GELU : MN__ACT_SILU, g[r * N_OUT + j]) * u[r * N_OUT + j];
-                assert_true(fabs(rows_at(&h, r, j) - want) <= fabs(want) * (is_bf16 ? 1.0 / 200 : 1e-4) + 1e-3);
+                double want =
+                    act(a ? MN__ACT_GELU : MN__ACT_SILU, g[r * N_OUT + j]) * u[r * N_OUT + j];
+                assert_true(fabs(rows_at(&h, r, j) - want) <=
+                            fabs(want) * (is_bf16 ? 1.0 / 200 : 1e-4) + 1e-3);
             }
             for (size_t j = w->n_out; is_bf16 && j < h.ld; j++)
                 assert_int_equal(h.bf16[r * h.ld + j], 0);
@@ -396,8 +414,10 @@ static void planned_bytes_are_the_bytes_held(void **state)
     mn_mem_get_stats(&before);
     assert_int_equal(mn__product_new(&p, &kern, 3, 100, 1000, NULL), MN_OK);
     mn_mem_get_stats(&after);
-    assert_true(after.now[MN_MEM_SCRATCH] - before.now[MN_MEM_SCRATCH] >= mn__product_bytes(&kern, 3, 100, 1000));
-    assert_true(after.now[MN_MEM_SCRATCH] - before.now[MN_MEM_SCRATCH] <= mn__product_bytes(&kern, 3, 100, 1000) + 4096);
+    assert_true(after.now[MN_MEM_SCRATCH] - before.now[MN_MEM_SCRATCH] >=
+                mn__product_bytes(&kern, 3, 100, 1000));
+    assert_true(after.now[MN_MEM_SCRATCH] - before.now[MN_MEM_SCRATCH] <=
+                mn__product_bytes(&kern, 3, 100, 1000) + 4096);
     mn__product_free(p);
     mn__weight w = make_weight(GGML_TYPE_Q4_1, N_IN, N_OUT);
     mn_mem_get_stats(&before);

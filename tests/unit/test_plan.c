@@ -88,15 +88,15 @@ static void hold(const shape *s, const job *j)
 }
 
 static const job jobs[] = {
-    {"full", "", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
-    {"full", "", 300, 0, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
-    {"streaming:chunk=128", "200", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
-    {"streaming", "100", 700, 200, MN_KV_F32, MN_POSITIONS_ABSOLUTE, 1},
-    {"h2o", "150", 700, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 3},
-    {"h2o:chunk=128", "25%", 700, 40, MN_KV_F32, MN_POSITIONS_AUTO, 1},
-    {"snapkv", "130", 700, 100, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
-    {"snapkv", "50%", 500, 100, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
-    {"pyramidkv", "200", 700, 20, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"full", "", 430, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"full", "", 200, 0, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
+    {"streaming:chunk=128", "200", 430, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"streaming", "100", 430, 90, MN_KV_F32, MN_POSITIONS_ABSOLUTE, 1},
+    {"h2o", "150", 430, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 3},
+    {"h2o:chunk=128", "25%", 430, 40, MN_KV_F32, MN_POSITIONS_AUTO, 1},
+    {"snapkv", "130", 430, 60, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"snapkv", "50%", 330, 60, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
+    {"pyramidkv", "200", 430, 20, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
 };
 enum { N_JOB = sizeof jobs / sizeof *jobs };
 

@@ -255,8 +255,8 @@ static void test_when(void **state)
         const char *spec;
         bool chunk, decode;
     } want[] = {{"snapkv:window=4", false, false}, {"snapkv:window=4,every=1", false, true},
-                {"keydiff", true, false},          {"tova", false, true},
-                {"streaming", true, true},         {"h2o:chunk=32,every=3", true, false}};
+                {"keydiff", true, false},          {"tova:every=1", false, true},
+                {"streaming:every=1", true, true}, {"h2o:chunk=32,every=3", true, false}};
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         struct pf f = pf_random(1);
         pf_open(&f, want[i].spec, "20");
@@ -279,7 +279,7 @@ static void test_h2o_steps(void **state)
     enum { B = 20, RECENT = 10, STEPS = 30 };
     struct pf f = pf_random(1);
     double sum[2][128] = {{0}};
-    pf_open(&f, "h2o:sinks=0", "20");
+    pf_open(&f, "h2o:sinks=0,every=1", "20");
     for (size_t s = 0; s < STEPS; s++) {
         size_t n_new = s ? 1 : 40;
         for (size_t g = 0; g < 2; g++) {

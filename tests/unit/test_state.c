@@ -2,7 +2,6 @@
  * or asks for another model or other options is refused with a sentence and nothing leaks. */
 #include "state_fixture.h"
 
-
 #include "infer/state_file.h"
 
 /* ---- what comes back ---- */
@@ -277,6 +276,13 @@ static void test_damaged(void **state)
         refuse(m, &p, path, n < sizeof(mn__state_head) + 8 ? "not a session file" : "bytes wanted",
                "");
     }
+    mn__state_head head;
+    memcpy(&head, b.data, sizeof head);
+    const uint64_t claim = FIX_TOKENS - 1;
+    size_t lane = sizeof head + head.name_bytes + head.policy_bytes + head.budget_bytes;
+    memcpy(b.data + lane, &claim, sizeof claim); /* fits the context, but not the file */
+    write_sealed(path, b);
+    refuse(m, &p, path, "layer 0 head 0: it claims more bytes than the file has", "");
     b.data[8] = 9;
     write_all(path, b.data, b.size);
     refuse(m, &p, path, "version 1 wanted", "version 9 found");

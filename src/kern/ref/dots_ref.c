@@ -7,13 +7,11 @@ void mn__quant_q8_ref(int8_t *q, float *scale, int32_t *sum, const float *x, siz
 {
     for (size_t b = 0; b < k / MN__DOTS_BLOCK; b++, x += MN__DOTS_BLOCK, q += MN__DOTS_BLOCK) {
         float max = 0;
-        for (size_t i = 0; i < MN__DOTS_BLOCK; i++)
-            max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+        for (size_t i = 0; i < MN__DOTS_BLOCK; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
         const float inverse = mn__q8_inverse(max);
         scale[b] = max / 127.0f;
         sum[b] = 0;
-        for (size_t i = 0; i < MN__DOTS_BLOCK; i++)
-            sum[b] += q[i] = mn__q8_round(x[i], inverse);
+        for (size_t i = 0; i < MN__DOTS_BLOCK; i++) sum[b] += q[i] = mn__q8_round(x[i], inverse);
     }
 }
 
@@ -28,27 +26,28 @@ static double half_at(const uint8_t *p)
 }
 
 /* The whole number of input 32b + i of row r. */
-static int whole_at(const uint8_t *w, const mn__dots_planes *p, int bits, size_t b, size_t i, size_t r)
+static int whole_at(const uint8_t *w, const mn__dots_planes *p, int bits, size_t b, size_t i,
+                    size_t r)
 {
     const size_t byte = r * 4 + i % 4, step = i / 4;
     if (bits == 8) return w[p->q + (b * 8 + step) * 64 + byte];
     const uint8_t pair = w[p->q + (b * 4 + step % 4) * 64 + byte];
     const int low = step < 4 ? pair & 15 : pair >> 4;
     if (bits == 5) return low | (w[p->high + b * 64 + byte] >> step & 1) << 4;
-    if (bits == 6) return low | (w[p->high + (b * 2 + step / 4) * 64 + byte] >> step % 4 * 2 & 3) << 4;
+    if (bits == 6)
+        return low | (w[p->high + (b * 2 + step / 4) * 64 + byte] >> step % 4 * 2 & 3) << 4;
     return low;
 }
 
 /* Scale and minimum of input 32b + i of row r. */
-static void scale_at(const uint8_t *w, const mn__dots_planes *p, mn__dots_scale kind, const size_t at[3], double out[2])
+static void scale_at(const uint8_t *w, const mn__dots_planes *p, mn__dots_scale kind,
+                     const size_t at[3], double out[2])
 {
     const size_t b = at[0], i = at[1], r = at[2], super = b / 8;
     const uint8_t *d = w + p->d, *m = w + p->m;
     out[1] = 0;
     switch (kind) {
-    case MN__DOTS_D:
-        out[0] = half_at(d + (b * 16 + r) * 2);
-        break;
+    case MN__DOTS_D: out[0] = half_at(d + (b * 16 + r) * 2); break;
     case MN__DOTS_DM:
         out[0] = half_at(d + (b * 16 + r) * 2);
         out[1] = half_at(m + (b * 16 + r) * 2);
@@ -63,7 +62,8 @@ static void scale_at(const uint8_t *w, const mn__dots_planes *p, mn__dots_scale 
     }
 }
 
-static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scale, size_t k, int bits, int zero, mn__dots_scale kind)
+static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scale, size_t k,
+                  int bits, int zero, mn__dots_scale kind)
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     for (size_t r = 0; r < MN__DOTS_ROWS; r++) {
@@ -72,18 +72,19 @@ static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scal
             const size_t at[3] = {c / 32, c % 32, r};
             double dm[2];
             scale_at(w, &p, kind, at, dm);
-            sum += (dm[0] * (whole_at(w, &p, bits, at[0], at[1], r) - zero) + dm[1]) * scale[at[0]] * q[c];
+            sum += (dm[0] * (whole_at(w, &p, bits, at[0], at[1], r) - zero) + dm[1]) *
+                   scale[at[0]] * q[c];
         }
         y[r] = (float)sum;
     }
 }
 
-#define X(name, type, bits, zero, kind)                                                                    \
-    void mn__dot16_##name##_ref(float *y, const void *w, const int8_t *q, const float *scale,              \
-                                const int32_t *sum, size_t k)                                              \
-    {                                                                                                      \
-        (void)sum;                                                                                         \
-        dot16(y, w, q, scale, k, bits, zero, kind);                                                        \
+#define X(name, type, bits, zero, kind)                                                       \
+    void mn__dot16_##name##_ref(float *y, const void *w, const int8_t *q, const float *scale, \
+                                const int32_t *sum, size_t k)                                 \
+    {                                                                                         \
+        (void)sum;                                                                            \
+        dot16(y, w, q, scale, k, bits, zero, kind);                                           \
     }
 MN__DOTS_MAP(X)
 #undef X

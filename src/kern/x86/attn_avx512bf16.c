@@ -37,8 +37,7 @@ void mn__qk_bf16_avx512bf16(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q
     }
 }
 
-/* The last token of an odd number: its partner's slot may hold anything, so it is blanked. Columns
- * [c, c+16*C). */
+/* The last token of an odd number: its partner's slot may hold anything, so it is blanked. */
 static void pv_odd_token(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, size_t n_row,
                          const mn_bf16 *v, size_t d)
 {

@@ -1,5 +1,5 @@
-/* dots_avx2.c: 8 rows a register, two registers a group. Products of bytes are summed in pairs in 16 bits, as many as cannot
- * overflow, then in 32. */
+/* dots_avx2.c: 8 rows a register, two registers a group. Products of bytes are summed in pairs in
+ * 16 bits, as many as cannot overflow, then in 32. */
 #include <immintrin.h>
 #include <string.h>
 #include "kern/dots.h"
@@ -16,7 +16,8 @@ MN__INLINE group open_group(const void *w, int bits, mn__dots_scale kind, size_t
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     const uint8_t *base = w;
-    return (group){base + p.q, base + p.high, base + p.part, base + p.part_m, base + p.d, base + p.m};
+    return (group){base + p.q,      base + p.high, base + p.part,
+                   base + p.part_m, base + p.d,    base + p.m};
 }
 
 MN__INLINE __m256i four_inputs(const int8_t *x)
@@ -36,14 +37,15 @@ MN__INLINE __m256i bytes_at(const group *g, int bits, size_t b, int t, int side)
     if (t >= 4) pair = _mm256_srli_epi16(pair, 4);
     pair = _mm256_and_si256(pair, low);
     if (bits == 4) return pair;
-    __m256i high = _mm256_load_si256((const void *)(at_high + (bits == 5 ? b : b * 2 + (size_t)t / 4) * 64));
+    __m256i high =
+        _mm256_load_si256((const void *)(at_high + (bits == 5 ? b : b * 2 + (size_t)t / 4) * 64));
     const int from = bits == 5 ? t : t % 4 * 2;
     high = from < 4 ? _mm256_slli_epi16(high, 4 - from) : _mm256_srli_epi16(high, from - 4);
     return _mm256_or_si256(pair, _mm256_and_si256(high, _mm256_set1_epi8(bits == 5 ? 16 : 48)));
 }
 
-/* Sums of two products each, in 16 bits. Bytes of 8 bits would overflow them: those go back to signed, and lend their sign to
- * the inputs. */
+/* Sums of two products each, in 16 bits. Bytes of 8 bits would overflow them: those go back to
+ * signed, and lend their sign to the inputs. */
 MN__INLINE __m256i pairs(__m256i w, __m256i x, int bits)
 {
     if (bits < 8) return _mm256_maddubs_epi16(w, x);
@@ -56,11 +58,15 @@ MN__INLINE __m256i sum_bytes(const group *g, int bits, size_t b, const int8_t *x
 {
     const __m256i ones = _mm256_set1_epi16(1);
     const int first = part[0], end = part[1], side = part[2];
-    const int run = bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1; /* 2 * 127 * (2^bits - 1) * run < 2^15 */
+    const int run = bits == 4   ? 8
+                    : bits == 5 ? 4
+                    : bits == 6 ? 2
+                                : 1; /* 2 * 127 * (2^bits - 1) * run < 2^15 */
     __m256i sum = _mm256_setzero_si256(), s16 = sum;
 #pragma GCC unroll 8
     for (int t = first; t < end; t++) {
-        s16 = _mm256_add_epi16(s16, pairs(bytes_at(g, bits, b, t, side), four_inputs(x + 4 * t), bits));
+        s16 = _mm256_add_epi16(s16,
+                               pairs(bytes_at(g, bits, b, t, side), four_inputs(x + 4 * t), bits));
         if ((t + 1) % run == 0 || t + 1 == end) {
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(s16, ones));
             s16 = _mm256_setzero_si256();
@@ -97,7 +103,8 @@ typedef struct row {
     size_t k;
 } row;
 
-MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero, mn__dots_scale kind)
+MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero,
+                           mn__dots_scale kind)
 {
     __m256 total[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, least[2] = {total[0], total[0]};
     for (size_t b = 0; b < x->k / 32; b++) {
@@ -105,11 +112,13 @@ MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int
         for (int side = 0; side < 2; side++) {
             __m256i s = sum_block(g, bits, b, x->q + b * 32, side);
             if (zero && bits < 8) s = _mm256_sub_epi32(s, _mm256_set1_epi32(zero * x->sum[b]));
-            const __m256 d = _mm256_mul_ps(halves(g->d + b * 32 + 16 * side), _mm256_set1_ps(x->scale[b]));
+            const __m256 d =
+                _mm256_mul_ps(halves(g->d + b * 32 + 16 * side), _mm256_set1_ps(x->scale[b]));
             total[side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), d, total[side]);
             if (kind == MN__DOTS_DM)
-                least[side] = _mm256_fmadd_ps(halves(g->m + b * 32 + 16 * side), _mm256_set1_ps(x->scale[b] * (float)x->sum[b]),
-                                              least[side]);
+                least[side] =
+                    _mm256_fmadd_ps(halves(g->m + b * 32 + 16 * side),
+                                    _mm256_set1_ps(x->scale[b] * (float)x->sum[b]), least[side]);
         }
     }
     _mm256_storeu_ps(y, _mm256_add_ps(total[0], least[0]));
@@ -124,7 +133,8 @@ MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
             __m256 part = _mm256_setzero_ps(), least = _mm256_setzero_ps();
             for (size_t b = super * 8; b < super * 8 + 8; b++) {
                 const __m256 s = _mm256_cvtepi32_ps(sum_block(g, bits, b, x->q + b * 32, side));
-                const __m256 d = _mm256_mul_ps(small_unsigned(g->part + b * 16 + 8 * side), _mm256_set1_ps(x->scale[b]));
+                const __m256 d = _mm256_mul_ps(small_unsigned(g->part + b * 16 + 8 * side),
+                                               _mm256_set1_ps(x->scale[b]));
                 part = _mm256_fmadd_ps(s, d, part);
                 least = _mm256_fmadd_ps(small_unsigned(g->part_m + b * 16 + 8 * side),
                                         _mm256_set1_ps(x->scale[b] * (float)x->sum[b]), least);
@@ -139,7 +149,8 @@ MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
 /* zero * the sum of 16 inputs, everywhere */
 MN__INLINE __m256i zero_of_16(const int8_t *x, int zero)
 {
-    const __m128i pair = _mm_maddubs_epi16(_mm_set1_epi8((char)zero), _mm_load_si128((const void *)x));
+    const __m128i pair =
+        _mm_maddubs_epi16(_mm_set1_epi8((char)zero), _mm_load_si128((const void *)x));
     const __m128i s = _mm_madd_epi16(pair, _mm_set1_epi16(1));
     const __m128i t = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm256_broadcastd_epi32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
@@ -159,30 +170,32 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
             for (int side = 0; side < 2; side++) {
                 const int part[3] = {first, first + 4, side};
                 const __m256i s = _mm256_sub_epi32(sum_bytes(g, bits, b, x->q + b * 32, part), off);
-                const __m256 d = _mm256_mul_ps(small_signed(g->part + h * 16 + 8 * side), _mm256_set1_ps(x->scale[b]));
+                const __m256 d = _mm256_mul_ps(small_signed(g->part + h * 16 + 8 * side),
+                                               _mm256_set1_ps(x->scale[b]));
                 sums[side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s), d, sums[side]);
             }
         }
 #pragma GCC unroll 2
         for (int side = 0; side < 2; side++)
-            total[side] = _mm256_fmadd_ps(sums[side], halves(g->d + super * 32 + 16 * side), total[side]);
+            total[side] =
+                _mm256_fmadd_ps(sums[side], halves(g->d + super * 32 + 16 * side), total[side]);
     }
     _mm256_storeu_ps(y, total[0]);
     _mm256_storeu_ps(y + 8, total[1]);
 }
 
-#define X(name, type, bits, zero, kind)                                                                    \
-    void mn__dot16_##name##_avx2(float *y, const void *w, const int8_t *q, const float *scale,             \
-                                 const int32_t *sum, size_t k)                                             \
-    {                                                                                                      \
-        const group g = open_group(w, bits, kind, k);                                                      \
-        const row x = {q, scale, sum, k};                                                                  \
-        if (kind == MN__DOTS_K)                                                                            \
-            dot_k(y, &g, &x, bits);                                                                        \
-        else if (kind == MN__DOTS_S)                                                                       \
-            dot_s(y, &g, &x, bits, zero);                                                                  \
-        else                                                                                               \
-            dot_per_32(y, &g, &x, bits, zero, kind);                                                       \
+#define X(name, type, bits, zero, kind)                                                        \
+    void mn__dot16_##name##_avx2(float *y, const void *w, const int8_t *q, const float *scale, \
+                                 const int32_t *sum, size_t k)                                 \
+    {                                                                                          \
+        const group g = open_group(w, bits, kind, k);                                          \
+        const row x = {q, scale, sum, k};                                                      \
+        if (kind == MN__DOTS_K)                                                                \
+            dot_k(y, &g, &x, bits);                                                            \
+        else if (kind == MN__DOTS_S)                                                           \
+            dot_s(y, &g, &x, bits, zero);                                                      \
+        else                                                                                   \
+            dot_per_32(y, &g, &x, bits, zero, kind);                                           \
     }
 MN__DOTS_MAP(X)
 #undef X
@@ -198,7 +211,8 @@ MN__INLINE float top_of(__m256 x)
 void mn__quant_q8_avx2(int8_t *q, float *scale, int32_t *sum, const float *x, size_t k)
 {
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* what two packs of halves have mixed up */
+    const __m256i order =
+        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* what two packs of halves have mixed up */
     for (size_t b = 0; b < k / 32; b++) {
         __m256 top = _mm256_setzero_ps();
         for (int i = 0; i < 4; i++) /* a NaN in the first operand leaves the second */
@@ -208,11 +222,13 @@ void mn__quant_q8_avx2(int8_t *q, float *scale, int32_t *sum, const float *x, si
         __m256i v[4];
         for (int i = 0; i < 4; i++)
             v[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + b * 32 + 8 * i), inverse));
-        const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+        const __m256i packed =
+            _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
         const __m256i bytes = _mm256_permutevar8x32_epi32(packed, order);
         _mm256_storeu_si256((void *)(q + b * 32), bytes);
         scale[b] = max / 127.0f;
-        const __m256i s = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+        const __m256i s = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes),
+                                            _mm256_set1_epi16(1));
         const __m128i h = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
         const __m128i t = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
         sum[b] = _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));

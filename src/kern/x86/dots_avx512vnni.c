@@ -1,5 +1,6 @@
-/* dots_avx512vnni.c: 16 rows a register: one multiply-add of bytes takes four inputs of all of them. Whole numbers are summed
- * exactly over 32 inputs (16 where scales are per 16), then scaled. */
+/* dots_avx512vnni.c: 16 rows a register: one multiply-add of bytes takes four inputs of all of
+ * them. Whole numbers are summed exactly over 32 inputs (16 where scales are per 16), then scaled.
+ */
 #include <immintrin.h>
 #include <string.h>
 #include "kern/dots.h"
@@ -16,7 +17,8 @@ MN__INLINE group open_group(const void *w, int bits, mn__dots_scale kind, size_t
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     const uint8_t *base = w;
-    return (group){base + p.q, base + p.high, base + p.part, base + p.part_m, base + p.d, base + p.m};
+    return (group){base + p.q,      base + p.high, base + p.part,
+                   base + p.part_m, base + p.d,    base + p.m};
 }
 
 MN__INLINE __m512i four_inputs(const int8_t *x)
@@ -42,12 +44,14 @@ MN__INLINE __m512i bytes_at(const group *g, int bits, size_t b, int t)
     if (bits == 4) return _mm512_and_si512(pair, low);
     __m512i high = _mm512_load_si512(g->high + (bits == 5 ? b : b * 2 + (size_t)t / 4) * 64);
     const int from = bits == 5 ? t : t % 4 * 2;
-    high = from < 4 ? _mm512_slli_epi16(high, (unsigned)(4 - from)) : _mm512_srli_epi16(high, (unsigned)(from - 4));
+    high = from < 4 ? _mm512_slli_epi16(high, (unsigned)(4 - from))
+                    : _mm512_srli_epi16(high, (unsigned)(from - 4));
     return choose(low, pair, _mm512_and_si512(high, _mm512_set1_epi8(bits == 5 ? 16 : 48)));
 }
 
 /* Sum over inputs 4*first .. 4*end-1 of block b. */
-MN__INLINE __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, int first, int end)
+MN__INLINE __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, int first,
+                             int end)
 {
     __m512i s0 = _mm512_setzero_si512(), s1 = _mm512_setzero_si512();
 #pragma GCC unroll 8
@@ -58,7 +62,8 @@ MN__INLINE __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x
     return _mm512_add_epi32(s0, s1);
 }
 
-/* The same for four bits: high nibbles stay where they are, which makes their sum 16 times as large. */
+/* The same for four bits: high nibbles stay where they are, which makes their sum 16 times as
+ * large. */
 MN__INLINE __m512i sum_nibbles(const group *g, size_t b, const int8_t *x)
 {
     const __m512i low = _mm512_set1_epi8(15);
@@ -77,8 +82,8 @@ MN__INLINE __m512i sum_block(const group *g, int bits, size_t b, const int8_t *x
     return bits == 4 ? sum_nibbles(g, b, x) : sum_bytes(g, bits, b, x, 0, 8);
 }
 
-/* Memory is the bound, and the planes of a group are more streams than the processor follows: ask for what lies 4 KB ahead, at
- * the pace of the blocks. Past the end nothing happens. */
+/* Memory is the bound, and the planes of a group are more streams than the processor follows: ask
+ * for what lies 4 KB ahead, at the pace of the blocks. Past the end nothing happens. */
 MN__INLINE void look_ahead(const group *g, int bits, mn__dots_scale kind, size_t b)
 {
     const size_t bytes = mn__dots_layout(bits, kind, 256).bytes / 8;
@@ -109,7 +114,8 @@ typedef struct row {
     size_t k;
 } row;
 
-MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero, mn__dots_scale kind)
+MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int zero,
+                           mn__dots_scale kind)
 {
     __m512 total = _mm512_setzero_ps(), least = _mm512_setzero_ps();
     for (size_t b = 0; b < x->k / 32; b++) {
@@ -119,7 +125,8 @@ MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int
         const __m512 d = _mm512_mul_ps(halves(g->d + b * 32), _mm512_set1_ps(x->scale[b]));
         total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), d, total);
         if (kind == MN__DOTS_DM)
-            least = _mm512_fmadd_ps(halves(g->m + b * 32), _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
+            least = _mm512_fmadd_ps(halves(g->m + b * 32),
+                                    _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
     }
     _mm512_storeu_ps(y, _mm512_add_ps(total, least));
 }
@@ -132,9 +139,11 @@ MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
         for (size_t b = super * 8; b < super * 8 + 8; b++) {
             look_ahead(g, bits, MN__DOTS_K, b);
             const __m512 s = _mm512_cvtepi32_ps(sum_block(g, bits, b, x->q + b * 32));
-            const __m512 d = _mm512_mul_ps(small_unsigned(g->part + b * 16), _mm512_set1_ps(x->scale[b]));
+            const __m512 d =
+                _mm512_mul_ps(small_unsigned(g->part + b * 16), _mm512_set1_ps(x->scale[b]));
             part = _mm512_fmadd_ps(s, d, part);
-            least = _mm512_fmadd_ps(small_unsigned(g->part_m + b * 16), _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
+            least = _mm512_fmadd_ps(small_unsigned(g->part_m + b * 16),
+                                    _mm512_set1_ps(x->scale[b] * (float)x->sum[b]), least);
         }
         total = _mm512_fmadd_ps(part, halves(g->d + super * 32), total);
         total = _mm512_fnmadd_ps(least, halves(g->m + super * 32), total);
@@ -145,7 +154,8 @@ MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
 /* zero * the sum of 16 inputs, everywhere: `sum` knows only those of 32 */
 MN__INLINE __m512i zero_of_16(const int8_t *x, int zero)
 {
-    const __m128i s = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8((char)zero), _mm_load_si128((const void *)x));
+    const __m128i s = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8((char)zero),
+                                       _mm_load_si128((const void *)x));
     const __m128i t = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
     return _mm512_broadcastd_epi32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
@@ -161,7 +171,8 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
             for (int h = 0; h < 2; h++) {
                 __m512i s = sum_bytes(g, bits, b, x->q + b * 32, 4 * h, 4 * h + 4);
                 s = _mm512_sub_epi32(s, zero_of_16(x->q + b * 32 + 16 * h, zero));
-                const __m512 d = _mm512_mul_ps(small_signed(g->part + (b * 2 + (size_t)h) * 16), _mm512_set1_ps(x->scale[b]));
+                const __m512 d = _mm512_mul_ps(small_signed(g->part + (b * 2 + (size_t)h) * 16),
+                                               _mm512_set1_ps(x->scale[b]));
                 part = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), d, part);
             }
         }
@@ -170,18 +181,18 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
     _mm512_storeu_ps(y, total);
 }
 
-#define X(name, type, bits, zero, kind)                                                                    \
-    void mn__dot16_##name##_avx512vnni(float *y, const void *w, const int8_t *q, const float *scale,       \
-                                       const int32_t *sum, size_t k)                                       \
-    {                                                                                                      \
-        const group g = open_group(w, bits, kind, k);                                                      \
-        const row x = {q, scale, sum, k};                                                                  \
-        if (kind == MN__DOTS_K)                                                                            \
-            dot_k(y, &g, &x, bits);                                                                        \
-        else if (kind == MN__DOTS_S)                                                                       \
-            dot_s(y, &g, &x, bits, zero);                                                                  \
-        else                                                                                               \
-            dot_per_32(y, &g, &x, bits, zero, kind);                                                       \
+#define X(name, type, bits, zero, kind)                                                  \
+    void mn__dot16_##name##_avx512vnni(float *y, const void *w, const int8_t *q,         \
+                                       const float *scale, const int32_t *sum, size_t k) \
+    {                                                                                    \
+        const group g = open_group(w, bits, kind, k);                                    \
+        const row x = {q, scale, sum, k};                                                \
+        if (kind == MN__DOTS_K)                                                          \
+            dot_k(y, &g, &x, bits);                                                      \
+        else if (kind == MN__DOTS_S)                                                     \
+            dot_s(y, &g, &x, bits, zero);                                                \
+        else                                                                             \
+            dot_per_32(y, &g, &x, bits, zero, kind);                                     \
     }
 MN__DOTS_MAP(X)
 #undef X
@@ -192,7 +203,8 @@ void mn__quant_q8_avx512vnni(int8_t *q, float *scale, int32_t *sum, const float 
     for (size_t b = 0; b < k / 32; b++) {
         const __m512 x0 = _mm512_loadu_ps(x + b * 32), x1 = _mm512_loadu_ps(x + b * 32 + 16);
         /* the second operand is what a NaN in the first leaves: NaNs do not count, as in ref/ */
-        const __m512 top = _mm512_max_ps(_mm512_abs_ps(x1), _mm512_max_ps(_mm512_abs_ps(x0), _mm512_setzero_ps()));
+        const __m512 top =
+            _mm512_max_ps(_mm512_abs_ps(x1), _mm512_max_ps(_mm512_abs_ps(x0), _mm512_setzero_ps()));
         const float max = _mm512_reduce_max_ps(top);
         const __m512 inverse = _mm512_set1_ps(max > 1e-30f ? 127.0f / max : 0.0f);
         const __m512i q0 = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(x0, inverse)), least);
