@@ -267,6 +267,49 @@ static void compare_rows(const mn__weight *w, bool decode)
     mn__free(one);
 }
 
+/* Root of the mean square distance from the exact product of the file's own numbers. */
+static double distance(const mn__weight *w, const float *x, size_t n_row)
+{
+    float *y = claim(n_row * w->n_out * sizeof *y), *row = claim(w->n_in * sizeof *row);
+    mn__rows rows = make_rows(x, n_row, w->n_in, true);
+    double sum = 0;
+    multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = y, .ld_y = w->n_out}, 2);
+    for (size_t j = 0; j < w->n_out; j++) {
+        mn__weight_row(w, j, row);
+        for (size_t r = 0; r < n_row; r++) {
+            double off = -y[r * w->n_out + j];
+            for (size_t i = 0; i < w->n_in; i++) off += (double)row[i] * x[r * w->n_in + i];
+            sum += off * off;
+        }
+    }
+    drop_rows(&rows);
+    mn__free(y);
+    mn__free(row);
+    return sqrt(sum / (double)(n_row * w->n_out));
+}
+
+static void packed_dots_are_no_coarser_than_ggml(void **state)
+{
+    (void)state;
+    enum { N_ROW = 8 };
+    float *x = claim(N_ROW * N_IN * sizeof *x);
+    size_t n_packed = 0;
+    fill_normal(x, N_ROW * N_IN);
+    for (size_t t = 0; t < N_SOME; t++) {
+        mn__weight w = make_weight(some_type[t], N_IN, N_OUT);
+        double theirs = distance(&w, x, N_ROW);
+        assert_int_equal(mn__weight_pack(&w, &kern, MN__PACK_DOTS, NULL), MN_OK);
+        n_packed += w.packed != NULL;
+        double ours = distance(&w, x, N_ROW);
+        assert_true(theirs > 0 && ours > 0);
+        if (getenv("SHOW")) printf("%s %g %g\n", w.name, ours, theirs);
+        if (ours > 1.02 * theirs) fail_msg("%s: %g against %g", w.name, ours, theirs);
+        drop_weight(&w);
+    }
+    assert_int_equal(n_packed, 8);
+    mn__free(x);
+}
+
 static void neighbours_change_no_bit(void **state)
 {
     (void)state;
@@ -467,6 +510,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_multiplies),
+        cmocka_unit_test(packed_dots_are_no_coarser_than_ggml),
         cmocka_unit_test(neighbours_change_no_bit),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(bias_and_add),
