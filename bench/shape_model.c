@@ -1,7 +1,8 @@
-/* shape_model.c: mneme-shape writes a model file of the size and quantisation of a real one, with random weights: what speed and
- * memory need, without a download. The text it writes means nothing.
+/* shape_model.c: mneme-shape writes a model file of the size and quantisation of a real one, with
+ * random weights: what speed and memory need, without a download. The text it writes means nothing.
  *
- *   mneme-shape llama-8b OUT.gguf        32 layers, width 4096, 32/8 heads, ffn 14336, 128256 tokens, Q4_K (4.5 GB) */
+ *   mneme-shape llama-8b OUT.gguf   32 layers, width 4096, 32/8 heads, ffn 14336, Q4_K, 4.5 GB
+ *   mneme-shape llama-1b OUT.gguf   16 layers, width 2048, 32/8 heads, ffn 8192, Q4_K, 0.8 GB */
 #include <ggml.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,11 @@ typedef struct shape {
     const char *name;
     uint32_t n_layer, n_embd, n_head, n_kv_head, n_ff, n_vocab, n_ctx;
 } shape;
-static const shape shapes[] = {{"llama-8b", 32, 4096, 32, 8, 14336, 128256, 8192}, {"llama-1b", 16, 2048, 32, 8, 8192, 128256, 8192}};
+static const shape shapes[] = {{"llama-8b", 32, 4096, 32, 8, 14336, 128256, 8192},
+                               {"llama-1b", 16, 2048, 32, 8, 8192, 128256, 8192}};
 
-/* Random Q4_K blocks with scales that keep activations near one: d and dmin f16, 12 bytes of 6-bit scales, 128 bytes of nibbles. */
+/* Random Q4_K blocks with scales that keep activations near one: d and dmin f16, 12 bytes of 6-bit
+ * scales, 128 bytes of nibbles. */
 typedef struct source {
     uint64_t seed;
     size_t row_bytes;
@@ -45,17 +48,23 @@ static mn_status fill(void *ctx, int64_t row, int64_t n_row, void *out, mn_diag 
     return MN_OK;
 }
 
-static void matrix(mn__gguf_writer *w, source *s, const char *name, uint32_t n_in, uint32_t n_out, uint64_t seed)
+static void matrix(mn__gguf_writer *w, source *s, const char *name, uint32_t n_in, uint32_t n_out,
+                   uint64_t seed)
 {
     const int64_t ne[4] = {n_in, n_out, 1, 1};
     float step = 1.0f / (32 * 8); /* 6-bit scale about 32, nibble about 8 around its minimum */
-    *s = (source){.seed = seed, .row_bytes = ggml_row_size(GGML_TYPE_Q4_K, n_in), .d = ggml_fp32_to_fp16(step / 64), .dmin = ggml_fp32_to_fp16(step / 8)};
-    mn__gguf_add_tensor(w, name, GGML_TYPE_Q4_K, ne, &(mn__gguf_source){.fill_bytes = fill, .ctx = s});
+    *s = (source){.seed = seed,
+                  .row_bytes = ggml_row_size(GGML_TYPE_Q4_K, n_in),
+                  .d = ggml_fp32_to_fp16(step / 64),
+                  .dmin = ggml_fp32_to_fp16(step / 8)};
+    mn__gguf_add_tensor(w, name, GGML_TYPE_Q4_K, ne,
+                        &(mn__gguf_source){.fill_bytes = fill, .ctx = s});
 }
 
 static void ones(mn__gguf_writer *w, const float *one, const char *name, uint32_t n)
 {
-    mn__gguf_add_tensor(w, name, GGML_TYPE_F32, (const int64_t[4]){n, 1, 1, 1}, &(mn__gguf_source){.floats = one});
+    mn__gguf_add_tensor(w, name, GGML_TYPE_F32, (const int64_t[4]){n, 1, 1, 1},
+                        &(mn__gguf_source){.floats = one});
 }
 
 static void keys(mn__gguf_writer *w, const shape *s)
@@ -84,8 +93,10 @@ static bool vocabulary(mn__gguf_writer *w, const shape *s, char **text)
     bool ok = words && score && type && *text;
     for (uint32_t i = 0; ok && i < s->n_vocab; i++) {
         char *word = *text + (size_t)i * WORD;
-        if (i >= SPECIAL && i < SPECIAL + BYTES) snprintf(word, WORD, "<0x%02X>", i - SPECIAL);
-        else snprintf(word, WORD, "w%u", i);
+        if (i >= SPECIAL && i < SPECIAL + BYTES)
+            snprintf(word, WORD, "<0x%02X>", i - SPECIAL);
+        else
+            snprintf(word, WORD, "w%u", i);
         words[i] = word;
         type[i] = i == 0 ? UNKNOWN : i < SPECIAL ? CONTROL : i < SPECIAL + BYTES ? BYTE : NORMAL;
         score[i] = -(float)i;
@@ -110,8 +121,9 @@ static void layer(mn__gguf_writer *w, const shape *s, source *src, const float *
     const struct {
         const char *name;
         uint32_t n_in, n_out;
-    } m[] = {{"attn_q", C, C}, {"attn_k", C, kv}, {"attn_v", C, kv}, {"attn_output", C, C},
-             {"ffn_gate", C, s->n_ff}, {"ffn_up", C, s->n_ff}, {"ffn_down", s->n_ff, C}};
+    } m[] = {{"attn_q", C, C},        {"attn_k", C, kv},        {"attn_v", C, kv},
+             {"attn_output", C, C},   {"ffn_gate", C, s->n_ff}, {"ffn_up", C, s->n_ff},
+             {"ffn_down", s->n_ff, C}};
     char name[64];
     for (size_t i = 0; i < sizeof m / sizeof *m; i++) {
         snprintf(name, sizeof name, "blk.%u.%s.weight", il, m[i].name);
@@ -141,7 +153,8 @@ static mn_status write_model(const shape *s, const char *path, mn_diag *diag)
         matrix(w, &src[0], "token_embd.weight", s->n_embd, s->n_vocab, 1);
         matrix(w, &src[1], "output.weight", s->n_embd, s->n_vocab, 2);
         ones(w, one, "output_norm.weight", s->n_embd);
-        for (uint32_t i = 0; i < s->n_layer; i++) layer(w, s, src + 2 + (size_t)i * PER_LAYER, one, i);
+        for (uint32_t i = 0; i < s->n_layer; i++)
+            layer(w, s, src + 2 + (size_t)i * PER_LAYER, one, i);
         st = mn__gguf_write(w, path, diag);
     }
     mn__gguf_writer_free(w);
@@ -157,7 +170,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 3 && i < sizeof shapes / sizeof *shapes; i++)
         if (!strcmp(argv[1], shapes[i].name)) {
             mn_status st = write_model(&shapes[i], argv[2], &diag);
-            if (st != MN_OK) fprintf(stderr, "mneme-shape: %s\n", *diag.text ? diag.text : mn_status_text(st));
+            if (st != MN_OK)
+                fprintf(stderr, "mneme-shape: %s\n", *diag.text ? diag.text : mn_status_text(st));
             return mn_status_exit_code(st);
         }
     fprintf(stderr, "usage: mneme-shape llama-8b|llama-1b OUT.gguf\n");

@@ -16,12 +16,15 @@ extern "C" {
 /** A way to choose tokens, with its random stream. One sequence and one thread at a time. */
 typedef struct mn_sampler mn_sampler;
 /** @param out  owned, mn_sampler_free. The model must outlive it.
- *  @return MN_OK; MN_EUSAGE (a value out of its range), MN_EINPUT (grammar that does not parse), MN_ENOMEM. */
-MN_API mn_status mn_sampler_new(mn_sampler **out, const mn_model *m, const mn_sampler_params *params, mn_diag *diag);
+ *  @return MN_OK; MN_EUSAGE (a value out of its range), MN_EINPUT (grammar that does not parse),
+ * MN_ENOMEM. */
+MN_API mn_status mn_sampler_new(mn_sampler **out, const mn_model *m,
+                                const mn_sampler_params *params, mn_diag *diag);
 MN_API void mn_sampler_free(mn_sampler *s);
 /** Tokens of the prompt, for the penalties. */
 MN_API mn_status mn_sampler_prime(mn_sampler *s, const int32_t *token, size_t n, mn_diag *diag);
-/** Choose from logits [V] and accept the choice. MN_EFAIL: no finite logit, or the grammar allows nothing. Never allocates by itself. */
+/** Choose from logits [V] and accept the choice. MN_EFAIL: no finite logit, or the grammar allows
+ * nothing. Never allocates by itself. */
 MN_API mn_status mn_sampler_next(mn_sampler *s, const float *logits, int32_t *token, mn_diag *diag);
 
 typedef enum mn_stop {
@@ -47,8 +50,8 @@ typedef struct mn_generated {
 /** Write an answer into the session, starting from `logits` of the last read token.
  *  The closing token is run through the session too, so that a next turn can follow.
  *  @return MN_OK or what the step returned; `out` is valid in both cases. */
-MN_API mn_status mn_generate(mn_session *s, mn_sampler *sampler, const float *logits, const mn_generate_params *params,
-                             mn_generated *out, mn_diag *diag);
+MN_API mn_status mn_generate(mn_session *s, mn_sampler *sampler, const float *logits,
+                             const mn_generate_params *params, mn_generated *out, mn_diag *diag);
 
 #ifdef __cplusplus
 }

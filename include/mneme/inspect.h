@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/** One fact: section "file", "key", "tensor" or "lane"; name and value are borrowed during the call. */
+/** One fact: section "file", "key", "tensor" or "lane"; name and value are borrowed during the
+ * call. */
 typedef void (*mn_describe_fn)(const char *section, const char *name, const char *value, void *ctx);
 /** Describe a GGUF or session file; nothing is loaded or run.
  *  @return MN_OK; MN_EINPUT (neither, or damaged: the sentence says where); MN_EIO. */

@@ -1,8 +1,8 @@
 /** @file mneme.h  The whole of libmneme: transformers on CPUs whose KV cache forgets by policy.
  *
- *  Order of use: mn_model_open, mn_session_new, mn_session_read, mn_generate, mn_session_free, mn_model_free.
- *  Every call that can fail returns mn_status and fills the caller's mn_diag with one sentence. The library never prints, exits or
- *  reads the environment. */
+ *  Order of use: mn_model_open, mn_session_new, mn_session_read, mn_generate, mn_session_free,
+ * mn_model_free. Every call that can fail returns mn_status and fills the caller's mn_diag with one
+ * sentence. The library never prints, exits or reads the environment. */
 #ifndef MNEME_H
 #define MNEME_H
 

@@ -1,4 +1,5 @@
-/** @file model.h  A GGUF file opened for running: weights mapped, immutable, shared by any number of sessions and threads. */
+/** @file model.h  A GGUF file opened for running: weights mapped, immutable, shared by any number
+ * of sessions and threads. */
 #ifndef MNEME_MODEL_H
 #define MNEME_MODEL_H
 
@@ -13,25 +14,33 @@ extern "C" {
 
 typedef struct mn_model mn_model;
 
-typedef enum mn_rope_scaling { MN_ROPE_MODEL, MN_ROPE_NONE, MN_ROPE_LINEAR, MN_ROPE_NTK, MN_ROPE_YARN } mn_rope_scaling;
+typedef enum mn_rope_scaling {
+    MN_ROPE_MODEL,
+    MN_ROPE_NONE,
+    MN_ROPE_LINEAR,
+    MN_ROPE_NTK,
+    MN_ROPE_YARN
+} mn_rope_scaling;
 
 /** How to open a model. Fill with mn_model_params_default first. */
 typedef struct mn_model_params {
-    const char *cpu;             /**< kernel level: "auto", "ref", "avx2", "avx512", "avx512bf16", "amx" */
+    const char *cpu; /**< kernel level: "auto", "ref", "avx2", "avx512", "avx512bf16", "amx" */
     mn_rope_scaling rope_scaling; /**< MN_ROPE_MODEL: as the file says */
-    float rope_factor;           /**< context extension factor for the scaling above; 0: as the file says */
-    float rope_base;             /**< 0: as the file says */
-    bool vocab_only;             /**< tokenizer and metadata, no weights */
-    bool pack;                   /**< own copies of the weights for speed (default: true where they fit pack_limit) */
-    size_t pack_limit_bytes;     /**< copies larger than this are not made (default 1 GiB) */
+    float rope_factor; /**< context extension factor for the scaling above; 0: as the file says */
+    float rope_base;   /**< 0: as the file says */
+    bool vocab_only;   /**< tokenizer and metadata, no weights */
+    bool pack; /**< own copies of the weights for speed (default: true where they fit pack_limit) */
+    size_t pack_limit_bytes; /**< copies larger than this are not made (default 1 GiB) */
 } mn_model_params;
 MN_API void mn_model_params_default(mn_model_params *p);
 
 /** Open a GGUF model.
  *  @param out  owned by the caller, mn_model_free; NULL on failure
- *  @return MN_OK; MN_EINPUT (not a GGUF file, truncated, unknown architecture, missing tensor or wrong shape: the sentence says which);
- *          MN_EIO, MN_ENOMEM, MN_EUSAGE (unknown cpu level, or one that this machine lacks). */
-MN_API mn_status mn_model_open(mn_model **out, const char *path, const mn_model_params *params, mn_diag *diag);
+ *  @return MN_OK; MN_EINPUT (not a GGUF file, truncated, unknown architecture, missing tensor or
+ * wrong shape: the sentence says which); MN_EIO, MN_ENOMEM, MN_EUSAGE (unknown cpu level, or one
+ * that this machine lacks). */
+MN_API mn_status mn_model_open(mn_model **out, const char *path, const mn_model_params *params,
+                               mn_diag *diag);
 MN_API void mn_model_free(mn_model *m);
 
 /** What the model is. Strings and arrays are borrowed from the model. */
@@ -41,9 +50,11 @@ typedef struct mn_model_info {
     size_t n_ctx_train;
     const int32_t *window; /* [n_layer] sliding window, 0: full attention */
     size_t n_params, file_bytes;
-    size_t step_weight_bytes; /* weights that a decode step reads: all but the embedding, and the head */
-    double step_flops;        /* multiplications and additions of one token outside attention, without the head */
-    const char *cpu;       /* level the kernels were chosen for */
+    size_t step_weight_bytes; /* weights that a decode step reads: all but the embedding, and the
+                                 head */
+    double step_flops; /* multiplications and additions of one token outside attention, without the
+                          head */
+    const char *cpu;   /* level the kernels were chosen for */
     const char *chat_template; /* NULL: none in the file */
 } mn_model_info;
 MN_API void mn_model_get_info(const mn_model *m, mn_model_info *out);

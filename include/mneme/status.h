@@ -13,23 +13,23 @@ extern "C" {
 #endif
 
 /* name, exit code of the command, text */
-#define MN_STATUS_MAP(X)                                                                  \
-    X(OK, 0, "done")                                                                      \
-    X(EFAIL, 1, "failed")                                                                 \
-    X(EUSAGE, 2, "wrong usage")                                                           \
-    X(EINPUT, 3, "bad input")                                                             \
-    X(ERANGE, 3, "value out of range")                                                    \
-    X(EIO, 1, "reading or writing failed")                                                \
-    X(ENOMEM, 4, "out of memory")                                                         \
-    X(EBUDGET, 4, "over budget")                                                          \
-    X(EREQUIRE, 5, "a required threshold was missed")                                     \
+#define MN_STATUS_MAP(X)                              \
+    X(OK, 0, "done")                                  \
+    X(EFAIL, 1, "failed")                             \
+    X(EUSAGE, 2, "wrong usage")                       \
+    X(EINPUT, 3, "bad input")                         \
+    X(ERANGE, 3, "value out of range")                \
+    X(EIO, 1, "reading or writing failed")            \
+    X(ENOMEM, 4, "out of memory")                     \
+    X(EBUDGET, 4, "over budget")                      \
+    X(EREQUIRE, 5, "a required threshold was missed") \
     X(ECANCEL, 130, "interrupted")
 
 typedef enum mn_status {
 #define X(name, code, text) MN_##name,
     MN_STATUS_MAP(X)
 #undef X
-    MN_STATUS_COUNT
+        MN_STATUS_COUNT
 } mn_status;
 
 /** The sentence of a failure: what (file, offset, tensor, option), what was wanted, what was found.

@@ -4,19 +4,22 @@
 
 #include "mneme/status.h"
 
-/* Write the sentence (diag may be NULL) and return `st`, so that `return mn__fail(...)` reads as one thought. */
-mn_status mn__fail(mn_diag *diag, mn_status st, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Write the sentence (diag may be NULL) and return `st`, so that `return mn__fail(...)` reads as
+ * one thought. */
+mn_status mn__fail(mn_diag *diag, mn_status st, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Put "prefix: " in front of what is there. */
 void mn__diag_prefix(mn_diag *diag, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Keep the status in the local `st` and go to the exit label `done` on failure. */
-#define MN_TRY(call)                                                                      \
-    do {                                                                                  \
-        st = (call);                                                                      \
-        if (st != MN_OK) goto done;                                                       \
+#define MN_TRY(call)                \
+    do {                            \
+        st = (call);                \
+        if (st != MN_OK) goto done; \
     } while (0)
 
-/* The known name nearest to `word` (edit distance), or NULL when none is near. names ends with NULL. */
+/* The known name nearest to `word` (edit distance), or NULL when none is near. names ends with
+ * NULL. */
 const char *mn__nearest(const char *word, const char *const *names);
 
 #endif

@@ -11,19 +11,24 @@ typedef struct mn__map {
     const uint8_t *data;
     size_t size;
 } mn__map;
-/* Map a regular file read-only and shared (counted under WEIGHTS). A directory, an empty or vanished file: MN_EINPUT or MN_EIO with its name. */
+/* Map a regular file read-only and shared (counted under WEIGHTS). A directory, an empty or
+ * vanished file: MN_EINPUT or MN_EIO with its name. */
 mn_status mn__map_open(mn__map *out, const char *path, mn_diag *diag);
 void mn__map_close(mn__map *m);
 
-/* Write to PATH.tmp-PID in the same folder, sync, rename: at every moment the old or the new file stands there whole. */
+/* Write to PATH.tmp-PID in the same folder, sync, rename: at every moment the old or the new file
+ * stands there whole. */
 typedef struct mn__atomic {
     FILE *file;
     char *path, *tmp;
 } mn__atomic;
 mn_status mn__atomic_open(mn__atomic *out, const char *path, mn_diag *diag);
-mn_status mn__atomic_commit(mn__atomic *a, mn_diag *diag); /* flush, fsync, rename, fsync folder; on failure the temporary is removed */
+mn_status mn__atomic_commit(
+    mn__atomic *a,
+    mn_diag *diag); /* flush, fsync, rename, fsync folder; on failure the temporary is removed */
 void mn__atomic_abort(mn__atomic *a); /* also fine after commit */
 
-uint64_t mn__hash64(const void *data, size_t n, uint64_t seed); /* XXH64 (libxxhash): checksums of sessions */
+uint64_t mn__hash64(const void *data, size_t n,
+                    uint64_t seed); /* XXH64 (libxxhash): checksums of sessions */
 
 #endif

@@ -8,7 +8,8 @@
 #include "mneme/mem.h"
 #include "mneme/status.h"
 
-/* 64-byte aligned memory. NULL when the system or the limit refuses; zero bytes give a valid pointer. Red zones under sanitizers. */
+/* 64-byte aligned memory. NULL when the system or the limit refuses; zero bytes give a valid
+ * pointer. Red zones under sanitizers. */
 void *mn__alloc(mn_mem_tag tag, size_t bytes);
 void *mn__alloc_zero(mn_mem_tag tag, size_t bytes);
 /* n * size with checked multiplication. */
@@ -23,16 +24,20 @@ void mn__ledger_give(mn_mem_tag tag, size_t bytes);
 bool mn__mul_size(size_t a, size_t b, size_t *out); /* false on overflow */
 bool mn__add_size(size_t a, size_t b, size_t *out);
 
-/* A growable array whose address space is reserved once and whose pages come and go with its length, so that growing
- * never moves or mallocs and shrinking really returns memory. Counted in the ledger by whole system pages. */
+/* A growable array whose address space is reserved once and whose pages come and go with its
+ * length, so that growing never moves or mallocs and shrinking really returns memory. Counted in
+ * the ledger by whole system pages. */
 typedef struct mn__span {
     uint8_t *data;
     size_t reserved;  /* bytes of address space */
     size_t committed; /* bytes counted in the ledger, multiple of the system page */
     mn_mem_tag tag;
 } mn__span;
-mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes); /* reserve only; nothing counted yet */
-mn_status mn__span_resize(mn__span *s, size_t bytes); /* commit up to, or give back beyond, `bytes`; MN_ENOMEM, MN_ERANGE */
+mn_status mn__span_init(mn__span *s, mn_mem_tag tag,
+                        size_t reserve_bytes); /* reserve only; nothing counted yet */
+mn_status mn__span_resize(
+    mn__span *s,
+    size_t bytes); /* commit up to, or give back beyond, `bytes`; MN_ENOMEM, MN_ERANGE */
 void mn__span_fini(mn__span *s);
 
 /* One block handed out piece by piece: a session's or a step's workspace. */
@@ -41,7 +46,8 @@ typedef struct mn__arena {
     size_t size, used, high;
 } mn__arena;
 mn_status mn__arena_init(mn__arena *a, mn_mem_tag tag, size_t bytes);
-void *mn__arena_take(mn__arena *a, size_t bytes); /* 64-byte aligned; NULL when the plan was too small */
+void *mn__arena_take(mn__arena *a,
+                     size_t bytes); /* 64-byte aligned; NULL when the plan was too small */
 void mn__arena_reset(mn__arena *a);
 void mn__arena_fini(mn__arena *a);
 

@@ -1,5 +1,6 @@
-/* rng.h: counter-based random numbers (Philox-4x32-10): a value depends on its key and counter alone, so that threads,
- * chunks and order of evaluation cannot matter. Ref: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011. */
+/* rng.h: counter-based random numbers (Philox-4x32-10): a value depends on its key and counter
+ * alone, so that threads, chunks and order of evaluation cannot matter. Ref: Salmon et al.,
+ * "Parallel random numbers: as easy as 1, 2, 3", 2011. */
 #ifndef MN_BASE_RNG_H
 #define MN_BASE_RNG_H
 

@@ -1,5 +1,6 @@
-/* team.h: the threads of one step. A step runs in ONE parallel region; its ops take (thread, of how many) and meet at barriers
- * that spin for a bounded time and then sleep, so that a busy machine costs little. No locks below infer. */
+/* team.h: the threads of one step. A step runs in ONE parallel region; its ops take (thread, of how
+ * many) and meet at barriers that spin for a bounded time and then sleep, so that a busy machine
+ * costs little. No locks below infer. */
 #ifndef MN_BASE_TEAM_H
 #define MN_BASE_TEAM_H
 
@@ -19,9 +20,11 @@ int mn__team_size(const mn__team *t);
 void mn__team_run(mn__team *t, void (*fn)(const mn__crew *crew, void *arg), void *arg);
 /* All threads of the team meet here. */
 void mn__team_wait(const mn__crew *crew);
-/* Thread 0..n-1's share [*begin,*end) of n items in runs of `grain`: fixed, contiguous, disjoint. */
+/* Thread 0..n-1's share [*begin,*end) of n items in runs of `grain`: fixed, contiguous, disjoint.
+ */
 void mn__team_split(const mn__crew *crew, size_t n, size_t grain, size_t *begin, size_t *end);
-/* The next unclaimed item of a shared counter (reset by mn__team_claim_reset between two barriers), for uneven items. */
+/* The next unclaimed item of a shared counter (reset by mn__team_claim_reset between two barriers),
+ * for uneven items. */
 size_t mn__team_claim(const mn__crew *crew);
 void mn__team_claim_reset(const mn__crew *crew); /* any one thread, followed by mn__team_wait */
 

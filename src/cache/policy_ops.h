@@ -1,6 +1,7 @@
-/* policy_ops.h: what the cache asks of a policy's scorer. A scorer only scores; budgets, protection, selection and compaction are
- * common to all (policy/evict.h). Scorers are immutable after init: all that changes lives in slot, lane or layer state that the
- * cache keeps, moves with the slots, forks, saves and counts. */
+/* policy_ops.h: what the cache asks of a policy's scorer. A scorer only scores; budgets,
+ * protection, selection and compaction are common to all (policy/evict.h). Scorers are immutable
+ * after init: all that changes lives in slot, lane or layer state that the cache keeps, moves with
+ * the slots, forks, saves and counts. */
 #ifndef MN_POLICY_OPS_H
 #define MN_POLICY_OPS_H
 
@@ -27,44 +28,51 @@ typedef struct mn__seen {
     size_t slot0, n_slot;    /* columns */
     const float *p;          /* [n_row][ld], zero where not visible */
     size_t ld;
-    const float *s;          /* scaled logits of the same shape, or NULL (given when the scorer sets wants_logits) */
+    const float
+        *s; /* scaled logits of the same shape, or NULL (given when the scorer sets wants_logits) */
 } mn__seen;
 
 /* What a scorer may look at. */
 typedef struct mn__score_view {
     const mn__cache *cache;
     size_t layer, head;
-    size_t n;               /* slots of the lane */
-    const int32_t *token;   /* [n] */
-    const uint8_t *state;   /* slot_bytes * n */
+    size_t n;             /* slots of the lane */
+    const int32_t *token; /* [n] */
+    const uint8_t *state; /* slot_bytes * n */
     const uint8_t *lane_state;
-    uint64_t seed;          /* of the run (random) */
+    uint64_t seed; /* of the run (random) */
     float softmax_scale;
     const void *model_hook; /* argument of output_norm */
-    /* sum over the group of |Wo[h] v|_1 / G for n_row value rows v [n_row][D]; NULL unless MN__NEED_OUTPUT */
-    void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row, float *out);
-    float *scratch;         /* scratch_floats(...) of this thread, 64-byte aligned */
+    /* sum over the group of |Wo[h] v|_1 / G for n_row value rows v [n_row][D]; NULL unless
+     * MN__NEED_OUTPUT */
+    void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row,
+                        float *out);
+    float *scratch; /* scratch_floats(...) of this thread, 64-byte aligned */
 } mn__score_view;
 
 struct mn__scorer;
 struct mn__scorer_ops {
     const char *name;
-    /* All slots, columns [slot0, +n_slot) of one lane. state points at slot0's state. One thread per run of slots; rows come in order, the
-     * heads of the group one after the other for each hop. */
+    /* All slots, columns [slot0, +n_slot) of one lane. state points at slot0's state. One thread
+     * per run of slots; rows come in order, the heads of the group one after the other for each
+     * hop. */
     void (*observe)(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
-    /* Pre-rotation queries of one query head, [n_row][D], tokens token0...; one thread per (layer, KV head). */
-    void (*observe_query)(const struct mn__scorer *s, const mn__cache *c, size_t layer, size_t h, int64_t token0, const float *q,
-                          size_t ld, size_t n_row, uint8_t *lane_state);
+    /* Pre-rotation queries of one query head, [n_row][D], tokens token0...; one thread per (layer,
+     * KV head). */
+    void (*observe_query)(const struct mn__scorer *s, const mn__cache *c, size_t layer, size_t h,
+                          int64_t token0, const float *q, size_t ld, size_t n_row,
+                          uint8_t *lane_state);
     /* score[i], higher stays; NaN counts as minus infinity. One thread per lane. */
     void (*score)(const struct mn__scorer *s, const mn__score_view *v, float *score);
-    size_t (*scratch_floats)(const struct mn__scorer *s, const mn__cache_shape *shape, size_t n); /* for lanes of n slots */
+    size_t (*scratch_floats)(const struct mn__scorer *s, const mn__cache_shape *shape,
+                             size_t n); /* for lanes of n slots */
     void (*free)(struct mn__scorer *s);
 };
 
 typedef struct mn__scorer {
     const struct mn__scorer_ops *ops;
-    unsigned needs;       /* enum mn__need */
-    bool wants_logits;    /* mn__seen.s is filled (keyformer) */
+    unsigned needs;    /* enum mn__need */
+    bool wants_logits; /* mn__seen.s is filled (keyformer) */
     size_t slot_bytes, lane_bytes, n_query_ring;
 } mn__scorer;
 

@@ -1,5 +1,6 @@
-/* pool.h: fixed-size pages for K and V. Free pages go back to the system at once (madvise), so that the ledger and the resident
- * size both show what was forgotten. Pages are counted by reference; all calls are thread-safe. */
+/* pool.h: fixed-size pages for K and V. Free pages go back to the system at once (madvise), so that
+ * the ledger and the resident size both show what was forgotten. Pages are counted by reference;
+ * all calls are thread-safe. */
 #ifndef MN_POOL_H
 #define MN_POOL_H
 
@@ -12,8 +13,8 @@ mn_status mn__pool_new(mn__pool **out, mn__kv_type type, size_t head_dim, mn_dia
 void mn__pool_free(mn__pool *p);
 /* n pages into page[0..n), all or none; contents zero. MN_ENOMEM over the ledger's limit. */
 mn_status mn__pool_take(mn__pool *p, void **page, size_t n);
-void mn__pool_share(mn__pool *p, void *page);      /* one more reference */
-void mn__pool_give(mn__pool *p, void *page);       /* one less; the last returns the memory */
+void mn__pool_share(mn__pool *p, void *page); /* one more reference */
+void mn__pool_give(mn__pool *p, void *page);  /* one less; the last returns the memory */
 int mn__pool_is_shared(const mn__pool *p, const void *page);
 /* A page of our own with the same content in place of a shared one (reference moved). */
 mn_status mn__pool_unshare(mn__pool *p, void **page);

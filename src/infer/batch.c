@@ -1,4 +1,5 @@
-/* batch.c: one generated token for each of several sessions: their rows share one pass over the weights. */
+/* batch.c: one generated token for each of several sessions: their rows share one pass over the
+ * weights. */
 #include "base/clock.h"
 #include "base/diag.h"
 #include "infer/session_internal.h"
@@ -11,13 +12,15 @@ struct mn_batch {
     mn__forward_seq *seq;
 };
 
-mn_status mn_batch_new(mn_batch **out, const mn_model *m, const mn_session_params *p, size_t max_session, mn_diag *diag)
+mn_status mn_batch_new(mn_batch **out, const mn_model *m, const mn_session_params *p,
+                       size_t max_session, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn_session_params params;
     mn_batch *b = NULL;
     *out = NULL;
-    if (!max_session || max_session > 4096) return mn__fail(diag, MN_EUSAGE, "batch: 1 to 4096 sessions, %zu given", max_session);
+    if (!max_session || max_session > 4096)
+        return mn__fail(diag, MN_EUSAGE, "batch: 1 to 4096 sessions, %zu given", max_session);
     mn__session_resolve(m, p, &params);
     mn__cache_shape shape = mn__session_shape(m, &params);
     mn__forward_limits lim = mn__session_limits(m, &params, &shape);
@@ -47,17 +50,24 @@ void mn_batch_free(mn_batch *b)
     mn__free(b);
 }
 
-static mn_status prepare(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n, mn_diag *diag)
+static mn_status prepare(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n,
+                         mn_diag *diag)
 {
     mn_status st = MN_OK;
     size_t ready = 0;
     for (; ready < n; ready++) {
-        if (s[ready]->m != b->m) MN_TRY(mn__fail(diag, MN_EUSAGE, "batch: session %zu belongs to another model", ready));
+        if (s[ready]->m != b->m)
+            MN_TRY(mn__fail(diag, MN_EUSAGE, "batch: session %zu belongs to another model", ready));
         if (token[ready] < 0 || (size_t)token[ready] >= b->m->n_vocab)
-            MN_TRY(mn__fail(diag, MN_ERANGE, "token %d, the vocabulary has %zu", token[ready], b->m->n_vocab));
+            MN_TRY(mn__fail(diag, MN_ERANGE, "token %d, the vocabulary has %zu", token[ready],
+                            b->m->n_vocab));
         MN_TRY(mn__session_reserve(s[ready], 1, diag));
-        b->seq[ready] = (mn__forward_seq){.cache = s[ready]->cache, .scorer = mn__policy_scorer(s[ready]->policy),
-                                          .token = &token[ready], .n = 1, .decode = true, .want = MN__WANT_LAST};
+        b->seq[ready] = (mn__forward_seq){.cache = s[ready]->cache,
+                                          .scorer = mn__policy_scorer(s[ready]->policy),
+                                          .token = &token[ready],
+                                          .n = 1,
+                                          .decode = true,
+                                          .want = MN__WANT_LAST};
     }
 done:
     if (st != MN_OK)
@@ -65,9 +75,11 @@ done:
     return st;
 }
 
-mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n, const float **logits, mn_diag *diag)
+mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n,
+                        const float **logits, mn_diag *diag)
 {
-    if (!n || n > b->max_session) return mn__fail(diag, MN_EUSAGE, "batch: 1 to %zu sessions, %zu given", b->max_session, n);
+    if (!n || n > b->max_session)
+        return mn__fail(diag, MN_EUSAGE, "batch: 1 to %zu sessions, %zu given", b->max_session, n);
     mn_status st = prepare(b, s, token, n, diag);
     if (st != MN_OK) return st;
     double t0 = mn__clock_s();

@@ -12,15 +12,18 @@ struct mn_sampler {
     size_t n_logit;
 };
 
-mn_status mn_sampler_new(mn_sampler **out, const mn_model *m, const mn_sampler_params *params, mn_diag *diag)
+mn_status mn_sampler_new(mn_sampler **out, const mn_model *m, const mn_sampler_params *params,
+                         mn_diag *diag)
 {
     *out = NULL;
     mn_sampler *s = mn__alloc_zero(MN_MEM_OTHER, sizeof *s);
     if (!s) return mn__fail(diag, MN_ENOMEM, "sampler: no memory");
     s->n_logit = m->n_vocab;
     mn_status st = mn__sampler_new(&s->sampler, params, m->vocab, diag);
-    if (st != MN_OK) mn_sampler_free(s);
-    else *out = s;
+    if (st != MN_OK)
+        mn_sampler_free(s);
+    else
+        *out = s;
     return st;
 }
 
@@ -48,7 +51,9 @@ static bool show(mn_session *s, const mn_generate_params *p, mn__utf8_gate *gate
     enum { PIECE = 512 };
     char piece[PIECE], text[MN__UTF8_BOUND(PIECE)];
     mn_text_buf buf = {.data = piece, .cap = PIECE};
-    if (!p->on_text || mn__vocab_token_text(s->m->vocab, token, false, &buf, NULL) != MN_OK || buf.n > PIECE) return false;
+    if (!p->on_text || mn__vocab_token_text(s->m->vocab, token, false, &buf, NULL) != MN_OK ||
+        buf.n > PIECE)
+        return false;
     size_t n = mn__utf8_gate_push(gate, piece, buf.n, text);
     return n && p->on_text(text, n, p->ctx);
 }
@@ -60,8 +65,8 @@ static void flush(const mn_generate_params *p, mn__utf8_gate *gate)
     if (n) p->on_text(text, n, p->ctx);
 }
 
-mn_status mn_generate(mn_session *s, mn_sampler *sampler, const float *logits, const mn_generate_params *params, mn_generated *out,
-                      mn_diag *diag)
+mn_status mn_generate(mn_session *s, mn_sampler *sampler, const float *logits,
+                      const mn_generate_params *params, mn_generated *out, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__utf8_gate gate = {0};

@@ -27,9 +27,15 @@ void mn__session_resolve(const mn_model *m, const mn_session_params *in, mn_sess
 
 mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p)
 {
-    return (mn__cache_shape){.n_layer = m->n_layer, .n_head = m->n_head, .n_kv_head = m->n_kv_head, .head_dim = m->head_dim,
-                             .window = m->window, .rope = m->layer_rope, .kv_type = (mn__kv_type)p->kv_type,
-                             .max_slots = p->n_ctx, .max_step = p->chunk};
+    return (mn__cache_shape){.n_layer = m->n_layer,
+                             .n_head = m->n_head,
+                             .n_kv_head = m->n_kv_head,
+                             .head_dim = m->head_dim,
+                             .window = m->window,
+                             .rope = m->layer_rope,
+                             .kv_type = (mn__kv_type)p->kv_type,
+                             .max_slots = p->n_ctx,
+                             .max_step = p->chunk};
 }
 
 void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_positions positions)
@@ -40,16 +46,22 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_
         shape->lane_bytes = sc->lane_bytes;
         shape->n_query_ring = sc->n_query_ring;
     }
-    shape->compact = positions == MN_POSITIONS_COMPACT || (positions == MN_POSITIONS_AUTO && mn__policy_compact_default(policy));
+    shape->compact = positions == MN_POSITIONS_COMPACT ||
+                     (positions == MN_POSITIONS_AUTO && mn__policy_compact_default(policy));
 }
 
-mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p, const mn__cache_shape *shape)
+mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
+                                      const mn__cache_shape *shape)
 {
     enum { LOGIT_BYTES = 16 << 20 }; /* rows of likelihoods are made in slices of about this size */
     size_t rows = LOGIT_BYTES / (m->n_vocab * sizeof(float));
     rows = rows < 1 ? 1 : rows > p->chunk ? p->chunk : rows;
-    return (mn__forward_limits){.max_prefill_row = p->chunk, .max_decode_row = 1, .max_slots = shape->max_slots + p->chunk,
-                                .max_logit_row = rows, .kv_type = shape->kv_type, .n_thread = p->n_thread};
+    return (mn__forward_limits){.max_prefill_row = p->chunk,
+                                .max_decode_row = 1,
+                                .max_slots = shape->max_slots + p->chunk,
+                                .max_logit_row = rows,
+                                .kv_type = shape->kv_type,
+                                .n_thread = p->n_thread};
 }
 
 /* ---- life ---- */
@@ -61,8 +73,10 @@ static mn_status shared_pool_new(mn__shared_pool **out, const mn__cache_shape *s
     if (!p) return mn__fail(diag, MN_ENOMEM, "session: no memory");
     p->n_user = 1;
     st = mn__pool_new(&p->pool, shape->kv_type, shape->head_dim, diag);
-    if (st != MN_OK) mn__free(p);
-    else *out = p;
+    if (st != MN_OK)
+        mn__free(p);
+    else
+        *out = p;
     return st;
 }
 
@@ -79,8 +93,10 @@ static mn_status copy_strings(mn_session *s, mn_diag *diag)
     s->policy_text = mn__strdup(s->params.policy);
     s->budget_text = mn__strdup(s->params.budget);
     s->pin = mn__alloc_array(MN_MEM_OTHER, n, sizeof *s->pin);
-    if (!s->policy_text || !s->budget_text || !s->pin) return mn__fail(diag, MN_ENOMEM, "session: no memory");
-    for (size_t i = 0; i < n; i++) s->pin[i] = (mn__pin){s->params.pin[i].begin, s->params.pin[i].end};
+    if (!s->policy_text || !s->budget_text || !s->pin)
+        return mn__fail(diag, MN_ENOMEM, "session: no memory");
+    for (size_t i = 0; i < n; i++)
+        s->pin[i] = (mn__pin){s->params.pin[i].begin, s->params.pin[i].end};
     s->params.policy = s->policy_text;
     s->params.budget = s->budget_text;
     s->params.pin = NULL;
@@ -89,17 +105,22 @@ static mn_status copy_strings(mn_session *s, mn_diag *diag)
 
 mn_status mn__session_check(const mn_session_params *p, mn_diag *diag)
 {
-    if (p->chunk > 8192) return mn__fail(diag, MN_EUSAGE, "chunk: at most 8192 tokens, %zu given", p->chunk);
-    if (p->n_ctx > (size_t)1 << 27) return mn__fail(diag, MN_EUSAGE, "context: at most 2^27 tokens, %zu given", p->n_ctx);
-    if (p->n_thread > 1024) return mn__fail(diag, MN_EUSAGE, "threads: at most 1024, %d given", p->n_thread);
+    if (p->chunk > 8192)
+        return mn__fail(diag, MN_EUSAGE, "chunk: at most 8192 tokens, %zu given", p->chunk);
+    if (p->n_ctx > (size_t)1 << 27)
+        return mn__fail(diag, MN_EUSAGE, "context: at most 2^27 tokens, %zu given", p->n_ctx);
+    if (p->n_thread > 1024)
+        return mn__fail(diag, MN_EUSAGE, "threads: at most 1024, %d given", p->n_thread);
     for (size_t i = 0; i < p->n_pin; i++)
         if (p->pin[i].begin < 0 || p->pin[i].end < p->pin[i].begin)
-            return mn__fail(diag, MN_EUSAGE, "pinned span %zu: begin must be 0 or more and not after its end", i);
+            return mn__fail(diag, MN_EUSAGE,
+                            "pinned span %zu: begin must be 0 or more and not after its end", i);
     return MN_OK;
 }
 
 /* Everything but cache and pool. */
-static mn_status session_base(mn_session **out, const mn_model *m, const mn_session_params *p, mn__cache_shape *shape, mn_diag *diag)
+static mn_status session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
+                              mn__cache_shape *shape, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__budget budget;
@@ -113,10 +134,15 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
     *shape = mn__session_shape(m, &s->params);
     MN_TRY(mn__policy_new(&s->policy, s->policy_text, &budget, shape, diag));
     mn__session_add_needs(shape, s->policy, s->params.positions);
-    s->env = (mn__evict_env){.softmax_scale = m->softmax_scale, .model_hook = m, .output_norm = mn__model_output_norm, .pin = s->pin,
-                             .n_pin = s->params.n_pin, .seed = s->params.seed};
+    s->env = (mn__evict_env){.softmax_scale = m->softmax_scale,
+                             .model_hook = m,
+                             .output_norm = mn__model_output_norm,
+                             .pin = s->pin,
+                             .n_pin = s->params.n_pin,
+                             .seed = s->params.seed};
     s->team = mn__team_new(s->params.n_thread);
-    if (!s->team) MN_TRY(mn__fail(diag, MN_ENOMEM, "session: no memory for %d threads", s->params.n_thread));
+    if (!s->team)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "session: no memory for %d threads", s->params.n_thread));
     MN_TRY(mn__evictor_new(&s->evictor, s->policy, shape, s->params.n_thread, diag));
     mn__forward_limits lim = mn__session_limits(m, &s->params, shape);
     MN_TRY(mn__forward_new(&s->forward, m, &lim, diag));
@@ -127,7 +153,8 @@ done:
     return st;
 }
 
-mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_params *p, mn_diag *diag)
+mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_params *p,
+                         mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__cache_shape shape;
@@ -192,10 +219,11 @@ mn_status mn__session_reserve(mn_session *s, size_t n, mn_diag *diag)
 {
     mn_status st = mn__cache_reserve(s->cache, n, diag);
     if (st != MN_ERANGE) return st;
-    return mn__fail(diag, MN_EBUDGET,
-                    "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none before it is reached; raise "
-                    "--ctx, or choose a policy and --budget that forget while reading (streaming, h2o:chunk=512)",
-                    (long long)(s->cache->n_seen + (int64_t)n), s->params.n_ctx, mn__policy_spec(s->policy));
+    return mn__fail(
+        diag, MN_EBUDGET,
+        "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none before it is reached; raise "
+        "--ctx, or choose a policy and --budget that forget while reading (streaming, h2o:chunk=512)",
+        (long long)(s->cache->n_seen + (int64_t)n), s->params.n_ctx, mn__policy_spec(s->policy));
 }
 
 size_t mn__session_chunk(const mn_session *s, size_t left)
@@ -229,25 +257,32 @@ static mn_status check_tokens(const mn_session *s, const int32_t *token, size_t 
 {
     for (size_t i = 0; i < n; i++)
         if (token[i] < 0 || (size_t)token[i] >= s->m->n_vocab)
-            return mn__fail(diag, MN_ERANGE, "token %zu is %d, the vocabulary has %zu", i, token[i], s->m->n_vocab);
+            return mn__fail(diag, MN_ERANGE, "token %zu is %d, the vocabulary has %zu", i, token[i],
+                            s->m->n_vocab);
     return MN_OK;
 }
 
 /* One chunk through the layers. */
-static mn_status read_chunk(mn_session *s, const int32_t *token, size_t n, mn__want want, mn_diag *diag)
+static mn_status read_chunk(mn_session *s, const int32_t *token, size_t n, mn__want want,
+                            mn_diag *diag)
 {
     mn_status st = mn__session_reserve(s, n, diag);
     if (st != MN_OK) return st;
     double t0 = mn__clock_s();
-    mn__forward_seq seq = {.cache = s->cache, .scorer = mn__policy_scorer(s->policy), .token = token, .n = n, .want = want};
+    mn__forward_seq seq = {.cache = s->cache,
+                           .scorer = mn__policy_scorer(s->policy),
+                           .token = token,
+                           .n = n,
+                           .want = want};
     mn__forward_run(s->forward, s->team, &seq, 1);
     mn__cache_commit(s->cache);
     s->forward_s += mn__clock_s() - t0;
     return MN_OK;
 }
 
-mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, bool end_of_prompt, const float **logits,
-                          mn_progress_fn progress, void *progress_ctx, mn_diag *diag)
+mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, bool end_of_prompt,
+                          const float **logits, mn_progress_fn progress, void *progress_ctx,
+                          mn_diag *diag)
 {
     mn_status st = MN_OK;
     size_t done = 0;
@@ -257,7 +292,8 @@ mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, bool en
     while (done < n) {
         size_t c = mn__session_chunk(s, n - done);
         bool last = done + c == n;
-        MN_TRY(read_chunk(s, token + done, c, last && logits ? MN__WANT_LAST : MN__WANT_NOTHING, diag));
+        MN_TRY(read_chunk(s, token + done, c, last && logits ? MN__WANT_LAST : MN__WANT_NOTHING,
+                          diag));
         done += c;
         if (last && logits) *logits = mn__forward_logits(s->forward, s->team, 0, 1, true);
         MN_TRY(mn__session_after(s, MN__EVENT_CHUNK, diag));
@@ -268,10 +304,12 @@ done:
     return st;
 }
 
-mn_status mn_session_score(mn_session *s, const int32_t *token, size_t n, mn_logits_fn fn, void *ctx, mn_diag *diag)
+mn_status mn_session_score(mn_session *s, const int32_t *token, size_t n, mn_logits_fn fn,
+                           void *ctx, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    size_t done = 0, V = s->m->n_vocab, slice = mn__session_limits(s->m, &s->params, &s->cache->shape).max_logit_row;
+    size_t done = 0, V = s->m->n_vocab,
+           slice = mn__session_limits(s->m, &s->params, &s->cache->shape).max_logit_row;
     MN_TRY(check_tokens(s, token, n, diag));
     while (done < n) {
         size_t c = mn__session_chunk(s, n - done);
@@ -294,7 +332,11 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
     if (st == MN_OK) st = mn__session_reserve(s, 1, diag);
     if (st != MN_OK) return st;
     double t0 = mn__clock_s();
-    mn__forward_seq seq = {.cache = s->cache, .scorer = mn__policy_scorer(s->policy), .token = &token, .n = 1, .decode = true,
+    mn__forward_seq seq = {.cache = s->cache,
+                           .scorer = mn__policy_scorer(s->policy),
+                           .token = &token,
+                           .n = 1,
+                           .decode = true,
                            .want = MN__WANT_LAST};
     mn__forward_run(s->forward, s->team, &seq, 1);
     mn__cache_commit(s->cache);
@@ -311,9 +353,11 @@ mn_status mn_session_evict(mn_session *s, mn_diag *diag)
 mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)
 {
     if ((int64_t)n > s->cache->n_seen)
-        return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n, (long long)s->cache->n_seen);
+        return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n,
+                        (long long)s->cache->n_seen);
     mn_status st = mn__cache_rewind(s->cache, n);
-    return st == MN_OK ? st : mn__fail(diag, st, "rewind by %zu: no memory for keys that move back", n);
+    return st == MN_OK ? st
+                       : mn__fail(diag, st, "rewind by %zu: no memory for keys that move back", n);
 }
 
 /* ---- what it holds ---- */
@@ -325,12 +369,20 @@ void mn_session_get_info(const mn_session *s, mn_session_info *out)
     const mn__cache *c = s->cache;
     mn__cache_get_bytes(c, &b);
     for (size_t l = 0; l < c->shape.n_layer; l++)
-        for (size_t n = 0; c->shape.window[l] == 0 && n < c->shape.n_kv_head; n++, lanes++) kept += mn__cache_lane(c, l, n)->n;
-    *out = (mn_session_info){.n_seen = c->n_seen, .kv_bytes = b.kv, .kv_window_bytes = b.kv_window, .kv_full_bytes = b.kv_full,
-                             .kv_peak_bytes = s->kv_peak_bytes > b.kv ? s->kv_peak_bytes : b.kv, .policy_bytes = b.policy,
-                             .kept_share = lanes && c->n_seen ? (double)kept / ((double)lanes * (double)c->n_seen) : 1.0,
-                             .n_nan_scores = c->n_nan, .policy = mn__policy_spec(s->policy), .evict_s = s->evict_s,
-                             .forward_s = s->forward_s};
+        for (size_t n = 0; c->shape.window[l] == 0 && n < c->shape.n_kv_head; n++, lanes++)
+            kept += mn__cache_lane(c, l, n)->n;
+    *out = (mn_session_info){
+        .n_seen = c->n_seen,
+        .kv_bytes = b.kv,
+        .kv_window_bytes = b.kv_window,
+        .kv_full_bytes = b.kv_full,
+        .kv_peak_bytes = s->kv_peak_bytes > b.kv ? s->kv_peak_bytes : b.kv,
+        .policy_bytes = b.policy,
+        .kept_share = lanes && c->n_seen ? (double)kept / ((double)lanes * (double)c->n_seen) : 1.0,
+        .n_nan_scores = c->n_nan,
+        .policy = mn__policy_spec(s->policy),
+        .evict_s = s->evict_s,
+        .forward_s = s->forward_s};
 }
 
 size_t mn_session_kept(const mn_session *s, size_t layer, size_t head, const int32_t **token)

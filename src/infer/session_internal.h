@@ -15,7 +15,7 @@ typedef struct mn__shared_pool {
 
 struct mn_session {
     const mn_model *m;
-    mn_session_params params;    /* resolved; strings below own what these borrow */
+    mn_session_params params; /* resolved; strings below own what these borrow */
     char *policy_text, *budget_text;
     mn__pin *pin;
     mn__shared_pool *shared;
@@ -29,12 +29,16 @@ struct mn_session {
     double forward_s, evict_s;
 };
 
-/* Parameters with every default resolved, and the shape of the cache they lead to (policy needs included when p is given). */
+/* Parameters with every default resolved, and the shape of the cache they lead to (policy needs
+ * included when p is given). */
 void mn__session_resolve(const mn_model *m, const mn_session_params *in, mn_session_params *out);
-mn_status mn__session_check(const mn_session_params *resolved, mn_diag *diag); /* MN_EUSAGE: out of range */
+mn_status mn__session_check(const mn_session_params *resolved,
+                            mn_diag *diag); /* MN_EUSAGE: out of range */
 mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p);
-void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_positions positions);
-mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p, const mn__cache_shape *shape);
+void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy,
+                           mn_positions positions);
+mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
+                                      const mn__cache_shape *shape);
 /* After a step: note the peak, evict when due. */
 mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag);
 /* Tokens of the next chunk when `done` of n were read. */

@@ -1,7 +1,8 @@
-/* forward.c: embed -> [norm -> q,k,v -> attention over the lanes -> out -> norm -> gated ffn] x L -> norm -> logits.
- * One parallel region a step: every function here runs on all threads of the crew, rows or outputs split among them, and a barrier
- * stands wherever one op reads what another wrote. Decode rows come first and take the dots, prefill rows the wide product.
- * Letters: R rows of the step, C width, H heads, N KV heads, D head size, F feed-forward, V vocabulary. */
+/* forward.c: embed -> [norm -> q,k,v -> attention over the lanes -> out -> norm -> gated ffn] x L
+ * -> norm -> logits. One parallel region a step: every function here runs on all threads of the
+ * crew, rows or outputs split among them, and a barrier stands wherever one op reads what another
+ * wrote. Decode rows come first and take the dots, prefill rows the wide product. Letters: R rows
+ * of the step, C width, H heads, N KV heads, D head size, F feed-forward, V vocabulary. */
 #include "model/forward.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@
 
 /* Activations of one phase on their way into products. */
 typedef struct phase_rows {
-    size_t first, n;              /* rows of the step */
-    mn__rows in, attn, hidden;    /* [n][C], [n][H D], [n][F] */
+    size_t first, n;           /* rows of the step */
+    mn__rows in, attn, hidden; /* [n][C], [n][H D], [n][F] */
 } phase_rows;
 
 struct mn__forward {
@@ -22,16 +23,16 @@ struct mn__forward {
     mn__arena arena;
     mn__attn *attn;
     mn__product *product;
-    float *x;                     /* [R][C] residual */
-    float *y;                     /* [R][C] before a post-norm */
-    float *qkv;                   /* [R][(H+2N) D] */
+    float *x;                       /* [R][C] residual */
+    float *y;                       /* [R][C] before a post-norm */
+    float *qkv;                     /* [R][(H+2N) D] */
     float *cos_sin, *cos_sin_local; /* [R][n_rot/2][2] */
-    float *norm;                  /* [threads][C] */
-    float *out;                   /* [R or sequences][C] rows that wait for the head */
-    float *logits;                /* [max_logit_row][V] */
+    float *norm;                    /* [threads][C] */
+    float *out;                     /* [R or sequences][C] rows that wait for the head */
+    float *logits;                  /* [max_logit_row][V] */
     mn__rows head_dots, head_wide;
     phase_rows decode, prefill;
-    mn__attn_seq *aseq;           /* [max sequences] */
+    mn__attn_seq *aseq; /* [max sequences] */
     size_t n_row, n_out;
     /* the step under way */
     const mn__forward_seq *seq;
@@ -39,7 +40,10 @@ struct mn__forward {
     bool head_is_dots;
 };
 
-static size_t up32(size_t n) { return (n + 31) & ~(size_t)31; }
+static size_t up32(size_t n)
+{
+    return (n + 31) & ~(size_t)31;
+}
 
 /* ---- workspace ---- */
 
@@ -88,15 +92,24 @@ static void lay_out(mn__forward *f, mn__arena *ar)
 
 static mn__attn_limits attn_limits(const mn_model *m, const mn__forward_limits *lim)
 {
-    return (mn__attn_limits){.max_row = lim->max_prefill_row + lim->max_decode_row, .max_decode_row = lim->max_decode_row,
-                             .n_head = m->n_head, .n_kv_head = m->n_kv_head, .head_dim = m->head_dim, .max_slots = lim->max_slots,
-                             .kv_type = lim->kv_type, .n_thread = lim->n_thread};
+    return (mn__attn_limits){.max_row = lim->max_prefill_row + lim->max_decode_row,
+                             .max_decode_row = lim->max_decode_row,
+                             .n_head = m->n_head,
+                             .n_kv_head = m->n_kv_head,
+                             .head_dim = m->head_dim,
+                             .max_slots = lim->max_slots,
+                             .kv_type = lim->kv_type,
+                             .n_thread = lim->n_thread};
 }
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 
 /* Rows and inputs of the widest product. */
-static void product_size(const mn_model *m, const mn__forward_limits *lim, size_t *n_row, size_t *n_in)
+static void product_size(const mn_model *m, const mn__forward_limits *lim, size_t *n_row,
+                         size_t *n_in)
 {
     *n_row = most(most(lim->max_prefill_row, lim->max_decode_row), lim->max_logit_row);
     *n_in = most(most(m->n_embd, m->n_ff), m->n_head * m->head_dim);
@@ -110,10 +123,12 @@ size_t mn__forward_bytes(const mn_model *m, const mn__forward_limits *lim)
     size_t n_row, n_in;
     lay_out(&f, &count);
     product_size(m, lim, &n_row, &n_in);
-    return sizeof f + count.used + mn__attn_bytes(&al) + mn__product_bytes(&m->kern, lim->n_thread, n_row, n_in);
+    return sizeof f + count.used + mn__attn_bytes(&al) +
+           mn__product_bytes(&m->kern, lim->n_thread, n_row, n_in);
 }
 
-mn_status mn__forward_new(mn__forward **out, const mn_model *m, const mn__forward_limits *lim, mn_diag *diag)
+mn_status mn__forward_new(mn__forward **out, const mn_model *m, const mn__forward_limits *lim,
+                          mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__arena count = {0};
@@ -164,12 +179,15 @@ static void embed(const mn__crew *crew, mn__forward *f)
             if (m->embd_scale != 1.0f)
                 for (size_t c = 0; c < C; c++) f->x[row * C + c] *= m->embd_scale;
             mn__rope_table(&m->rope, pos, 1, f->cos_sin + row * m->rope.n_rot);
-            if (m->rope_local.n_rot) mn__rope_table(&m->rope_local, pos, 1, f->cos_sin_local + row * m->rope_local.n_rot);
+            if (m->rope_local.n_rot)
+                mn__rope_table(&m->rope_local, pos, 1,
+                               f->cos_sin_local + row * m->rope_local.n_rot);
         }
 }
 
 /* x += post(y) where the model has a post-norm, then in = norm(x) for the next product. */
-static void norm_rows(const mn__crew *crew, mn__forward *f, phase_rows *p, const float *post, const float *norm)
+static void norm_rows(const mn__crew *crew, mn__forward *f, phase_rows *p, const float *post,
+                      const float *norm)
 {
     const mn_model *m = f->m;
     size_t C = m->n_embd;
@@ -194,14 +212,15 @@ static void both_norm(const mn__crew *crew, mn__forward *f, const float *post, c
 }
 
 /* Into the residual at once, or into y when a post-norm stands between. */
-static void project(const mn__crew *crew, mn__forward *f, const mn__weight *w, bool post, bool hidden)
+static void project(const mn__crew *crew, mn__forward *f, const mn__weight *w, bool post,
+                    bool hidden)
 {
     phase_rows *phase[2] = {&f->decode, &f->prefill};
     size_t C = f->m->n_embd;
     for (int i = 0; i < 2; i++)
         if (phase[i]->n)
-            mn__linear(crew, f->product, w, hidden ? &phase[i]->hidden : &phase[i]->attn, (post ? f->y : f->x) + phase[i]->first * C, C,
-                       !post);
+            mn__linear(crew, f->product, w, hidden ? &phase[i]->hidden : &phase[i]->attn,
+                       (post ? f->y : f->x) + phase[i]->first * C, C, !post);
     mn__team_wait(crew);
 }
 
@@ -213,17 +232,27 @@ static void attend(const mn__crew *crew, mn__forward *f, size_t il)
     size_t ld = (m->n_head + 2 * m->n_kv_head) * m->head_dim;
     for (int i = 0; i < 2; i++)
         if (phase[i]->n)
-            mn__linear_side_by_side(crew, f->product, (const mn__weight *[]){&l->q, &l->k, &l->v}, 3, &phase[i]->in,
-                                    f->qkv + phase[i]->first * ld, ld);
+            mn__linear_side_by_side(crew, f->product, (const mn__weight *[]){&l->q, &l->k, &l->v},
+                                    3, &phase[i]->in, f->qkv + phase[i]->first * ld, ld);
     mn__team_wait(crew);
-    mn__attn_layer al = {.layer = il, .n_head = m->n_head, .n_kv_head = m->n_kv_head, .head_dim = m->head_dim, .window = l->window,
-                         .scale = m->softmax_scale, .norm_eps = m->norm_eps, .q_norm = l->q_norm, .k_norm = l->k_norm,
-                         .rope = l->rope, .cos_sin = l->rope == &m->rope ? f->cos_sin : f->cos_sin_local};
-    mn__attn_out out = {.decode = &f->decode.attn, .prefill = &f->prefill.attn, .first_prefill = f->prefill.first};
+    mn__attn_layer al = {.layer = il,
+                         .n_head = m->n_head,
+                         .n_kv_head = m->n_kv_head,
+                         .head_dim = m->head_dim,
+                         .window = l->window,
+                         .scale = m->softmax_scale,
+                         .norm_eps = m->norm_eps,
+                         .q_norm = l->q_norm,
+                         .k_norm = l->k_norm,
+                         .rope = l->rope,
+                         .cos_sin = l->rope == &m->rope ? f->cos_sin : f->cos_sin_local};
+    mn__attn_out out = {
+        .decode = &f->decode.attn, .prefill = &f->prefill.attn, .first_prefill = f->prefill.first};
     mn__attention(crew, f->attn, &al, f->aseq, f->n_seq, f->qkv, &out);
 }
 
-/* After the last attention only rows that someone wants go on: they move to the front of their phase. */
+/* After the last attention only rows that someone wants go on: they move to the front of their
+ * phase. */
 static void narrow(mn__forward *f)
 {
     size_t C = f->m->n_embd, row = 0, n = 0;
@@ -235,8 +264,10 @@ static void narrow(mn__forward *f)
             size_t from = row + t, to = f->prefill.first + n, at = from - f->prefill.first;
             if (from == to) continue;
             memcpy(f->x + to * C, f->x + from * C, C * sizeof(float));
-            if (a->bf16) memcpy(a->bf16 + n * a->ld, a->bf16 + at * a->ld, a->ld * sizeof(mn_bf16));
-            else memcpy(a->f32 + n * a->ld, a->f32 + at * a->ld, a->ld * sizeof(float));
+            if (a->bf16)
+                memcpy(a->bf16 + n * a->ld, a->bf16 + at * a->ld, a->ld * sizeof(mn_bf16));
+            else
+                memcpy(a->f32 + n * a->ld, a->f32 + at * a->ld, a->ld * sizeof(float));
         }
         row += s->n;
     }
@@ -258,7 +289,9 @@ static void run_layer(const mn__crew *crew, mn__forward *f, size_t il)
     project(crew, f, &l->o, l->attn_post_norm != NULL, false);
     both_norm(crew, f, l->attn_post_norm, l->ffn_norm);
     for (int i = 0; i < 2; i++)
-        if (phase[i]->n) mn__linear_glu(crew, f->product, &l->gate, &l->up, &phase[i]->in, m->act, &phase[i]->hidden);
+        if (phase[i]->n)
+            mn__linear_glu(crew, f->product, &l->gate, &l->up, &phase[i]->in, m->act,
+                           &phase[i]->hidden);
     mn__team_wait(crew);
     project(crew, f, &l->down, l->ffn_post_norm != NULL, true);
 }
@@ -272,7 +305,8 @@ static void run_step(const mn__crew *crew, void *arg)
     for (size_t il = 0; il < m->n_layer; il++) run_layer(crew, f, il);
     both_norm(crew, f, m->layer[m->n_layer - 1].ffn_post_norm, NULL);
     for (size_t i = (size_t)crew->thread; i < f->n_out; i += (size_t)crew->n_thread)
-        m->kern.rms_norm(f->out + i * m->n_embd, f->x + i * m->n_embd, m->out_norm, m->n_embd, m->norm_eps);
+        m->kern.rms_norm(f->out + i * m->n_embd, f->x + i * m->n_embd, m->out_norm, m->n_embd,
+                         m->norm_eps);
 }
 
 static void set_rows(phase_rows *p, size_t first, size_t n)
@@ -285,7 +319,10 @@ void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq,
 {
     size_t row = 0, n_decode = 0;
     for (size_t i = 0; i < n_seq; i++) {
-        f->aseq[i] = (mn__attn_seq){.cache = seq[i].cache, .scorer = seq[i].scorer, .row0 = row, .n_row = seq[i].n,
+        f->aseq[i] = (mn__attn_seq){.cache = seq[i].cache,
+                                    .scorer = seq[i].scorer,
+                                    .row0 = row,
+                                    .n_row = seq[i].n,
                                     .decode = seq[i].decode};
         row += seq[i].n;
         if (seq[i].decode) n_decode = row;
@@ -298,7 +335,10 @@ void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq,
     mn__team_run(team, run_step, f);
 }
 
-size_t mn__forward_n_out(const mn__forward *f) { return f->n_out; }
+size_t mn__forward_n_out(const mn__forward *f)
+{
+    return f->n_out;
+}
 
 /* ---- the head ---- */
 

@@ -1,5 +1,6 @@
-/* model.h: a model as the forward pass sees it. One block serves all architectures: arch_*.c turn keys into these sizes and options and
- * bind the weights; forward.c runs them. Immutable once open. */
+/* model.h: a model as the forward pass sees it. One block serves all architectures: arch_*.c turn
+ * keys into these sizes and options and bind the weights; forward.c runs them. Immutable once open.
+ */
 #ifndef MN_MODEL_INTERNAL_H
 #define MN_MODEL_INTERNAL_H
 
@@ -12,15 +13,15 @@
 #include "text/vocab.h"
 
 typedef struct mn__layer {
-    const float *attn_norm;           /* [C] */
-    mn__weight q, k, v, o;            /* slices of one fused tensor where the file has one (phi3) */
-    const float *q_norm, *k_norm;     /* [D] or NULL */
-    const float *attn_post_norm;      /* [C] or NULL (gemma3) */
-    const float *ffn_norm;            /* [C] */
-    mn__weight gate, up, down;        /* slices of one fused tensor where the file has one (phi3) */
-    const float *ffn_post_norm;       /* [C] or NULL */
-    const mn__rope *rope;             /* this layer's rotation (gemma3 has two) */
-    int32_t window;                   /* 0: full attention */
+    const float *attn_norm;       /* [C] */
+    mn__weight q, k, v, o;        /* slices of one fused tensor where the file has one (phi3) */
+    const float *q_norm, *k_norm; /* [D] or NULL */
+    const float *attn_post_norm;  /* [C] or NULL (gemma3) */
+    const float *ffn_norm;        /* [C] */
+    mn__weight gate, up, down;    /* slices of one fused tensor where the file has one (phi3) */
+    const float *ffn_post_norm;   /* [C] or NULL */
+    const mn__rope *rope;         /* this layer's rotation (gemma3 has two) */
+    int32_t window;               /* 0: full attention */
 } mn__layer;
 
 struct mn_model {
@@ -29,31 +30,36 @@ struct mn_model {
     mn__vocab *vocab;
     struct mn__kern kern;
     size_t n_layer, n_head, n_kv_head, head_dim, n_embd, n_ff, n_vocab, n_ctx_train;
-    float norm_eps, softmax_scale, embd_scale /* 1 unless gemma */, logit_softcap /* 0: none */, logit_scale /* 1 */;
+    float norm_eps, softmax_scale, embd_scale /* 1 unless gemma */, logit_softcap /* 0: none */,
+        logit_scale /* 1 */;
     mn__act act;
-    int32_t *window;                  /* [n_layer] */
-    const mn__rope **layer_rope;      /* [n_layer] */
+    int32_t *window;             /* [n_layer] */
+    const mn__rope **layer_rope; /* [n_layer] */
     mn__rope rope, rope_local;
     mn__layer *layer;
-    mn__weight embd, head;            /* head == embd where tied */
-    const float *out_norm;            /* [C] */
+    mn__weight embd, head; /* head == embd where tied */
+    const float *out_norm; /* [C] */
     size_t n_params;
-    uint64_t hash;                    /* of the metadata and tensor table: names the model in saved sessions */
+    uint64_t hash; /* of the metadata and tensor table: names the model in saved sessions */
     char name[96], quant[16];
-    size_t packed_bytes;              /* of our own copies of weights */
-    struct mn__owned *owned;          /* tables and widened vectors that the pointers above lead to */
-    uint8_t *tensor_used;             /* [tensors of the file] while opening: which ones were bound; NULL afterwards */
+    size_t packed_bytes;     /* of our own copies of weights */
+    struct mn__owned *owned; /* tables and widened vectors that the pointers above lead to */
+    uint8_t *tensor_used;    /* [tensors of the file] while opening: which ones were bound; NULL
+                                afterwards */
 };
 
-/* An architecture: its name in GGUF, how keys become sizes and options, how tensors are bound. archs.def names them all. */
+/* An architecture: its name in GGUF, how keys become sizes and options, how tensors are bound.
+ * archs.def names them all. */
 struct mn__arch {
     const char *name;
     mn_status (*read_keys)(struct mn_model *m, const mn_model_params *p, mn_diag *diag);
     mn_status (*bind)(struct mn_model *m, mn_diag *diag);
 };
 
-/* Sum over the query heads of KV head `head` of |Wo[h] v|_1, divided by the group size; v [n_row][D], out [n_row]. hook: the model.
- * For policies that weigh values by what the output projection makes of them. */
-void mn__model_output_norm(const void *model, size_t layer, size_t head, const float *v, size_t n_row, float *out);
+/* Sum over the query heads of KV head `head` of |Wo[h] v|_1, divided by the group size; v
+ * [n_row][D], out [n_row]. hook: the model. For policies that weigh values by what the output
+ * projection makes of them. */
+void mn__model_output_norm(const void *model, size_t layer, size_t head, const float *v,
+                           size_t n_row, float *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* attention.c: workspace, and the order of the phases. New tokens first get their norm and rotation and go into the lanes; after a
- * barrier the queries read them together with the past. */
+/* attention.c: workspace, and the order of the phases. New tokens first get their norm and rotation
+ * and go into the lanes; after a barrier the queries read them together with the past. */
 #include "nn/attention_internal.h"
 
 #include <assert.h>
@@ -9,7 +9,10 @@
 
 /* ---- workspace ---- */
 
-static size_t run_count(size_t max_slots) { return (max_slots + MN__ATTN_RUN - 1) / MN__ATTN_RUN + 1; }
+static size_t run_count(size_t max_slots)
+{
+    return (max_slots + MN__ATTN_RUN - 1) / MN__ATTN_RUN + 1;
+}
 
 /* Takes everything from the arena; with an arena that only counts (data NULL) it measures. */
 static void *take(mn__arena *ar, size_t bytes)
@@ -22,14 +25,16 @@ static void *take(mn__arena *ar, size_t bytes)
 static void lay_out(mn__attn *a, mn__arena *ar)
 {
     const mn__attn_limits *m = &a->lim;
-    size_t G = m->n_head / m->n_kv_head, D = m->head_dim, tile = MN__ATTN_TILE * (size_t)MN__ATTN_SLOTS;
+    size_t G = m->n_head / m->n_kv_head, D = m->head_dim,
+           tile = MN__ATTN_TILE * (size_t)MN__ATTN_SLOTS;
     a->max_run = run_count(m->max_slots);
     if (m->kv_type != MN__KV_F32) a->q = take(ar, m->max_row * m->n_head * D * sizeof(mn_bf16));
     a->lse = take(ar, m->max_row * m->n_head * sizeof(float));
     a->part = take(ar, m->max_decode_row * m->n_head * a->max_run * (D + 2) * sizeof(float));
     a->thread = take(ar, (size_t)m->n_thread * sizeof *a->thread);
     for (int i = 0; i < m->n_thread; i++) {
-        mn__attn_thread t = {.s = take(ar, tile * sizeof(float)), .p = take(ar, tile * sizeof(float))};
+        mn__attn_thread t = {.s = take(ar, tile * sizeof(float)),
+                             .p = take(ar, tile * sizeof(float))};
         t.o = take(ar, G * MN__ATTN_TILE * D * sizeof(float));
         t.m = take(ar, G * MN__ATTN_TILE * sizeof(float));
         t.l = take(ar, G * MN__ATTN_TILE * sizeof(float));
@@ -50,7 +55,8 @@ size_t mn__attn_bytes(const mn__attn_limits *lim)
     return count.used + sizeof a;
 }
 
-mn_status mn__attn_new(mn__attn **out, const mn__attn_limits *lim, const struct mn__kern *kern, mn_diag *diag)
+mn_status mn__attn_new(mn__attn **out, const mn__attn_limits *lim, const struct mn__kern *kern,
+                       mn_diag *diag)
 {
     size_t bytes = mn__attn_bytes(lim);
     mn__attn *a = mn__alloc_zero(MN_MEM_SCRATCH, sizeof *a);
@@ -76,34 +82,40 @@ void mn__attn_free(mn__attn *a)
 
 /* ---- shared by the phases ---- */
 
-const void *const *mn__attn_pages(const mn__attn *a, const mn__attn_thread *t, const mn__cache *c, const mn__lane *lane, size_t slot0,
-                                  size_t n, const void *wide[MN__ATTN_PAGES])
+const void *const *mn__attn_pages(const mn__attn *a, const mn__attn_thread *t, const mn__cache *c,
+                                  const mn__lane *lane, size_t slot0, size_t n,
+                                  const void *wide[MN__ATTN_PAGES])
 {
     size_t p0 = slot0 / MN__PAGE_TOKENS, n_page = (n + MN__PAGE_TOKENS - 1) / MN__PAGE_TOKENS;
     if (c->shape.kv_type != MN__KV_Q8) return mn__lane_pages(lane) + p0;
     size_t page_bytes = (size_t)MN__PAGE_TOKENS * c->shape.head_dim * 2 * sizeof(mn_bf16);
-    const float *sk = (const float *)lane->scale_k.data + slot0, *sv = (const float *)lane->scale_v.data + slot0;
+    const float *sk = (const float *)lane->scale_k.data + slot0,
+                *sv = (const float *)lane->scale_v.data + slot0;
     for (size_t i = 0; i < n_page; i++) {
         float tail_k[MN__PAGE_TOKENS] = {0}, tail_v[MN__PAGE_TOKENS] = {0};
         size_t left = n - i * MN__PAGE_TOKENS, at = i * MN__PAGE_TOKENS;
         size_t have = left < MN__PAGE_TOKENS ? left : MN__PAGE_TOKENS;
-        memcpy(tail_k, sk + at, have * sizeof(float)); /* scales beyond the lane's end are not there: zero */
+        memcpy(tail_k, sk + at,
+               have * sizeof(float)); /* scales beyond the lane's end are not there: zero */
         memcpy(tail_v, sv + at, have * sizeof(float));
-        a->kern->page_widen_q8(t->wide + i * page_bytes, mn__lane_pages(lane)[p0 + i], tail_k, tail_v, c->shape.head_dim);
+        a->kern->page_widen_q8(t->wide + i * page_bytes, mn__lane_pages(lane)[p0 + i], tail_k,
+                               tail_v, c->shape.head_dim);
         wide[i] = t->wide + i * page_bytes;
     }
     return wide;
 }
 
-void mn__attn_scores(const mn__attn_job *job, const mn__attn_thread *t, size_t row, size_t n_row, size_t h, const void *const *page,
-                     size_t n_tok)
+void mn__attn_scores(const mn__attn_job *job, const mn__attn_thread *t, size_t row, size_t n_row,
+                     size_t h, const void *const *page, size_t n_tok)
 {
     const mn__attn *a = job->a;
     size_t H = job->l->n_head, D = job->l->head_dim, ld = mn__attn_qkv_ld(job->l);
     if (a->lim.kv_type == MN__KV_F32)
-        a->kern->qk_f32(t->s, MN__ATTN_SLOTS, job->qkv + row * ld + h * D, ld, n_row, page, n_tok, D);
+        a->kern->qk_f32(t->s, MN__ATTN_SLOTS, job->qkv + row * ld + h * D, ld, n_row, page, n_tok,
+                        D);
     else
-        a->kern->qk_bf16(t->s, MN__ATTN_SLOTS, a->q + (row * H + h) * D, H * D, n_row, page, n_tok, D);
+        a->kern->qk_bf16(t->s, MN__ATTN_SLOTS, a->q + (row * H + h) * D, H * D, n_row, page, n_tok,
+                         D);
 }
 
 /* ---- new tokens: norm, rotation, into the lanes ---- */
@@ -123,8 +135,10 @@ static void show_queries(const mn__attn_job *job, const mn__attn_seq *s, size_t 
     for (size_t h = n * G; h < (n + 1) * G; h++) {
         float *q = job->qkv + s->row0 * ld + h * D;
         if (l->q_norm)
-            for (size_t r = 0; r < s->n_row; r++) job->a->kern->rms_norm(q + r * ld, q + r * ld, l->q_norm, D, l->norm_eps);
-        s->scorer->ops->observe_query(s->scorer, s->cache, l->layer, h, s->cache->n_seen, q, ld, s->n_row, lane->lane_state);
+            for (size_t r = 0; r < s->n_row; r++)
+                job->a->kern->rms_norm(q + r * ld, q + r * ld, l->q_norm, D, l->norm_eps);
+        s->scorer->ops->observe_query(s->scorer, s->cache, l->layer, h, s->cache->n_seen, q, ld,
+                                      s->n_row, lane->lane_state);
     }
 }
 
@@ -133,7 +147,8 @@ static bool sees_queries(const mn__attn_layer *l, const mn__attn_seq *s)
     return s->scorer && l->window == 0 && (s->scorer->needs & MN__NEED_PREROPE);
 }
 
-/* Rows [r0, r1) of one sequence and KV head: K and V into their slots, queries of the group rotated. */
+/* Rows [r0, r1) of one sequence and KV head: K and V into their slots, queries of the group
+ * rotated. */
 static void place(const mn__attn_job *job, const mn__attn_seq *s, size_t n, size_t r0, size_t r1)
 {
     const mn__attn_layer *l = job->l;
@@ -144,10 +159,12 @@ static void place(const mn__attn_job *job, const mn__attn_seq *s, size_t n, size
         const float *cs = l->cos_sin + r * l->rope->n_rot;
         for (size_t h = n * G; h < (n + 1) * G; h++) norm_rope(job, row + h * D, q_norm, cs);
         norm_rope(job, row + (H + n) * D, l->k_norm, cs);
-        if (job->a->q) job->a->kern->f32_to_bf16(job->a->q + (r * H + n * G) * D, row + n * G * D, G * D);
+        if (job->a->q)
+            job->a->kern->f32_to_bf16(job->a->q + (r * H + n * G) * D, row + n * G * D, G * D);
     }
     float *k = job->qkv + (s->row0 + r0) * ld + (H + n) * D;
-    mn__lane_put(s->cache, mn__cache_lane(s->cache, l->layer, n), r0, k, ld, k + N * D, ld, r1 - r0);
+    mn__lane_put(s->cache, mn__cache_lane(s->cache, l->layer, n), r0, k, ld, k + N * D, ld,
+                 r1 - r0);
 }
 
 /* Runs end where a page of the lane ends, so that no two threads write one block. */
@@ -159,11 +176,13 @@ static void place_all(const mn__crew *crew, const mn__attn_job *job)
         for (size_t n = 0; n < job->l->n_kv_head; n++) {
             size_t at = mn__cache_lane(s->cache, job->l->layer, n)->n;
             bool whole = sees_queries(job->l, s);
-            if (whole && item % (size_t)crew->n_thread == (size_t)crew->thread) show_queries(job, s, n);
+            if (whole && item % (size_t)crew->n_thread == (size_t)crew->thread)
+                show_queries(job, s, n);
             for (size_t r0 = 0, r1; r0 < s->n_row; r0 = r1) {
                 r1 = whole ? s->n_row : r0 + MN__PAGE_TOKENS - (at + r0) % MN__PAGE_TOKENS;
                 if (r1 > s->n_row) r1 = s->n_row;
-                if (item++ % (size_t)crew->n_thread == (size_t)crew->thread) place(job, s, n, r0, r1);
+                if (item++ % (size_t)crew->n_thread == (size_t)crew->thread)
+                    place(job, s, n, r0, r1);
             }
         }
     }
@@ -182,8 +201,8 @@ static void ring_all(const mn__crew *crew, const mn__attn_job *job)
     }
 }
 
-void mn__attention(const mn__crew *crew, mn__attn *a, const mn__attn_layer *l, const mn__attn_seq *seq, size_t n_seq, float *qkv,
-                   const mn__attn_out *out)
+void mn__attention(const mn__crew *crew, mn__attn *a, const mn__attn_layer *l,
+                   const mn__attn_seq *seq, size_t n_seq, float *qkv, const mn__attn_out *out)
 {
     mn__attn_job job = {.a = a, .l = l, .seq = seq, .n_seq = n_seq, .qkv = qkv, .out = out};
     bool any_decode = false, any_look = false;

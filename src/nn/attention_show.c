@@ -1,7 +1,8 @@
-/* attention_show.c: the second sweep, for policies that want to see attention. With each row's log-sum-exp known, a block of
- * probabilities is exp(score - lse): one more product of queries and keys, and no memory. Columns are split over threads, rows come
- * in the order of the text in hops of 16, so that a policy may sum or transform over time without locks.
- * Ref: spec of eviction policies, section 2. */
+/* attention_show.c: the second sweep, for policies that want to see attention. With each row's
+ * log-sum-exp known, a block of probabilities is exp(score - lse): one more product of queries and
+ * keys, and no memory. Columns are split over threads, rows come in the order of the text in hops
+ * of 16, so that a policy may sum or transform over time without locks. Ref: spec of eviction
+ * policies, section 2. */
 #include "nn/attention_internal.h"
 
 typedef struct strip {
@@ -11,8 +12,8 @@ typedef struct strip {
 } strip;
 
 /* One hop of rows [r0, r0 + n_row) of the step's new tokens, for one head of the group. */
-static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g, mn__attn_thread *th,
-                     const void *const *page)
+static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
+                     mn__attn_thread *th, const void *const *page)
 {
     const mn__attn *a = job->a;
     const mn__attn_seq *s = st->s;
@@ -28,12 +29,23 @@ static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t
     if (s->scorer->wants_logits)
         for (size_t r = 0; r < n_row; r++)
             for (size_t j = 0; j < st->n_slot; j++)
-                ((float *)th->p)[r * MN__ATTN_SLOTS + j] = job->l->scale * th->s[r * MN__ATTN_SLOTS + j];
+                ((float *)th->p)[r * MN__ATTN_SLOTS + j] =
+                    job->l->scale * th->s[r * MN__ATTN_SLOTS + j];
     a->kern->probs(th->s, MN__ATTN_SLOTS, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
-    mn__seen seen = {.cache = s->cache, .layer = job->l->layer, .head = st->n, .i_group = g, .n_group = G,
-                     .token0 = s->cache->n_seen + (int64_t)r0, .n_row = n_row, .slot0 = st->slot0, .n_slot = st->n_slot,
-                     .p = th->s, .ld = MN__ATTN_SLOTS, .s = s->scorer->wants_logits ? th->p : NULL};
-    s->scorer->ops->observe(s->scorer, &seen, st->lane->state.data + st->slot0 * s->scorer->slot_bytes);
+    mn__seen seen = {.cache = s->cache,
+                     .layer = job->l->layer,
+                     .head = st->n,
+                     .i_group = g,
+                     .n_group = G,
+                     .token0 = s->cache->n_seen + (int64_t)r0,
+                     .n_row = n_row,
+                     .slot0 = st->slot0,
+                     .n_slot = st->n_slot,
+                     .p = th->s,
+                     .ld = MN__ATTN_SLOTS,
+                     .s = s->scorer->wants_logits ? th->p : NULL};
+    s->scorer->ops->observe(s->scorer, &seen,
+                            st->lane->state.data + st->slot0 * s->scorer->slot_bytes);
 }
 
 static void show_strip(const mn__attn_job *job, const strip *st, mn__attn_thread *th)
@@ -41,10 +53,13 @@ static void show_strip(const mn__attn_job *job, const strip *st, mn__attn_thread
     const mn__attn_seq *s = st->s;
     size_t G = job->l->n_head / job->l->n_kv_head, r0 = 0;
     const void *wide[MN__ATTN_PAGES];
-    const void *const *page = mn__attn_pages(job->a, th, s->cache, st->lane, st->slot0, st->n_slot, wide);
-    if (st->slot0 > st->lane->n) r0 = st->slot0 - st->lane->n; /* rows before see none of these slots */
+    const void *const *page =
+        mn__attn_pages(job->a, th, s->cache, st->lane, st->slot0, st->n_slot, wide);
+    if (st->slot0 > st->lane->n)
+        r0 = st->slot0 - st->lane->n; /* rows before see none of these slots */
     while (r0 < s->n_row) {
-        size_t in_hop = (size_t)((s->cache->n_seen + (int64_t)r0) % MN__ATTN_HOP), n_row = MN__ATTN_HOP - in_hop;
+        size_t in_hop = (size_t)((s->cache->n_seen + (int64_t)r0) % MN__ATTN_HOP),
+               n_row = MN__ATTN_HOP - in_hop;
         if (n_row > s->n_row - r0) n_row = s->n_row - r0;
         for (size_t g = 0; g < G; g++) show_hop(job, st, r0, n_row, g, th, page);
         r0 += n_row;
@@ -63,7 +78,8 @@ void mn__attn_show(const mn__crew *crew, const mn__attn_job *job)
             size_t end = st.lane->n + s->n_row;
             for (st.slot0 = 0; st.slot0 < end; st.slot0 += MN__ATTN_SLOTS) {
                 st.n_slot = end - st.slot0 < MN__ATTN_SLOTS ? end - st.slot0 : MN__ATTN_SLOTS;
-                if (item++ % (size_t)crew->n_thread == (size_t)crew->thread) show_strip(job, &st, &job->a->thread[crew->thread]);
+                if (item++ % (size_t)crew->n_thread == (size_t)crew->thread)
+                    show_strip(job, &st, &job->a->thread[crew->thread]);
             }
         }
     }

@@ -1,5 +1,6 @@
-/* evict.h: one eviction event: score every lane, share and pool the scores, give out the budget, select, compact. A policy is a
- * scorer (policy_*.c), an allocator and a driver (when), all parsed from one spec string. */
+/* evict.h: one eviction event: score every lane, share and pool the scores, give out the budget,
+ * select, compact. A policy is a scorer (policy_*.c), an allocator and a driver (when), all parsed
+ * from one spec string. */
 #ifndef MN_EVICT_H
 #define MN_EVICT_H
 
@@ -11,14 +12,17 @@
 typedef struct mn__budget {
     enum { MN__BUDGET_NONE, MN__BUDGET_TOKENS, MN__BUDGET_SHARE, MN__BUDGET_BYTES } kind;
     double share;  /* kept, (0,1] */
-    size_t amount; /* tokens per full-attention lane on average, or bytes of K and V in full-attention lanes */
+    size_t amount; /* tokens per full-attention lane on average, or bytes of K and V in
+                      full-attention lanes */
 } mn__budget;
-/* "2048", "25%", "512M" (K, M, G: 1024s; a trailing B is fine), "" or NULL: none. MN_EUSAGE with a sentence. */
+/* "2048", "25%", "512M" (K, M, G: 1024s; a trailing B is fine), "" or NULL: none. MN_EUSAGE with a
+ * sentence. */
 mn_status mn__budget_parse(const char *text, mn__budget *out, mn_diag *diag);
 
 typedef enum mn__event {
     MN__EVENT_PROMPT_END, /* the whole prompt was read */
-    MN__EVENT_CHUNK,      /* a chunk of the prompt was read (policies that act while reading, byte budgets) */
+    MN__EVENT_CHUNK,      /* a chunk of the prompt was read (policies that act while reading, byte
+                             budgets) */
     MN__EVENT_DECODE      /* a token was generated */
 } mn__event;
 
@@ -26,49 +30,62 @@ typedef struct mn__pin { /* text tokens [begin, end) that are never dropped */
     int64_t begin, end;
 } mn__pin;
 
-typedef struct mn__policy mn__policy; /* immutable: scorer, wrappers, allocator, driver, all their options */
-/* budget applies to the whole session; shape gives layers, heads, windows. Unknown names and options: MN_EUSAGE, nearest suggested.
- * The caller fills shape->slot_bytes, lane_bytes, n_query_ring from mn__policy_scorer before it makes the cache. */
-mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag);
+typedef struct mn__policy
+    mn__policy; /* immutable: scorer, wrappers, allocator, driver, all their options */
+/* budget applies to the whole session; shape gives layers, heads, windows. Unknown names and
+ * options: MN_EUSAGE, nearest suggested. The caller fills shape->slot_bytes, lane_bytes,
+ * n_query_ring from mn__policy_scorer before it makes the cache. */
+mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
+                         const mn__cache_shape *shape, mn_diag *diag);
 void mn__policy_free(mn__policy *p);
 const mn__scorer *mn__policy_scorer(const mn__policy *p); /* NULL: full */
 const char *mn__policy_spec(const mn__policy *p);         /* canonical, all options resolved */
-bool mn__policy_compact_default(const mn__policy *p);     /* streaming, finch: survivors move together unless told otherwise */
+bool mn__policy_compact_default(
+    const mn__policy *p); /* streaming, finch: survivors move together unless told otherwise */
 /* Tokens after which the prompt should be cut while reading (0: whole prompt first). */
 size_t mn__policy_chunk(const mn__policy *p);
-/* Least tokens a lane keeps whatever happens (sinks + recent + the given pins): a smaller budget is MN_EBUDGET. */
+/* Least tokens a lane keeps whatever happens (sinks + recent + the given pins): a smaller budget is
+ * MN_EBUDGET. */
 size_t mn__policy_protected(const mn__policy *p);
 
 /* What a scorer may need of the model, and the run's facts. */
 typedef struct mn__evict_env {
     float softmax_scale;
     const void *model_hook;
-    void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row, float *out);
+    void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row,
+                        float *out);
     const mn__pin *pin;
     size_t n_pin;
-    int64_t n_prompt;  /* tokens of the prompt (shares refer to tokens seen; h2o's ratios to the prompt) */
+    int64_t n_prompt; /* tokens of the prompt (shares refer to tokens seen; h2o's ratios to the
+                         prompt) */
     uint64_t seed;
 } mn__evict_env;
 
 /* Workspace, planned once for the longest lanes; POLICY in the ledger. */
 typedef struct mn__evictor mn__evictor;
-mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape, int n_thread, mn_diag *diag);
+mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape,
+                          int n_thread, mn_diag *diag);
 void mn__evictor_free(mn__evictor *e);
 size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread);
 
-/* Does this event call for an eviction (driver: when; budget: over)? Cheap, called after every step. */
+/* Does this event call for an eviction (driver: when; budget: over)? Cheap, called after every
+ * step. */
 bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event);
-/* Do it, with the team's threads. Never allocates. MN_EBUDGET: the protected tokens alone exceed the budget. */
-mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team, mn__event event, const mn__evict_env *env,
-                    mn_diag *diag);
+/* Do it, with the team's threads. Never allocates. MN_EBUDGET: the protected tokens alone exceed
+ * the budget. */
+mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team,
+                    mn__event event, const mn__evict_env *env, mn_diag *diag);
 
 /* Spec of one lane after the last event, for reports: how many were asked for. */
 size_t mn__evictor_target(const mn__evictor *e, size_t layer, size_t head);
 
-/* For plans: what an event that is due would leave, told from lengths alone. c is hollow: its shape, n_seen and the lanes' n and
- * n_origin are read and set, nothing else. Lanes that compete get even shares of the same sum. MN_EBUDGET as the event would. */
-mn_status mn__evict_forecast(const mn__policy *p, mn__cache *c, mn__event event, const mn__evict_env *env, mn_diag *diag);
-/* Do scores decide how long a lane is? A forecast then holds for their sum (or is a bound: thresholds, groups). */
+/* For plans: what an event that is due would leave, told from lengths alone. c is hollow: its
+ * shape, n_seen and the lanes' n and n_origin are read and set, nothing else. Lanes that compete
+ * get even shares of the same sum. MN_EBUDGET as the event would. */
+mn_status mn__evict_forecast(const mn__policy *p, mn__cache *c, mn__event event,
+                             const mn__evict_env *env, mn_diag *diag);
+/* Do scores decide how long a lane is? A forecast then holds for their sum (or is a bound:
+ * thresholds, groups). */
 bool mn__policy_is_ragged(const mn__policy *p);
 
 #endif

@@ -144,7 +144,8 @@ static way ways[] = {
 };
 enum { N_WAY = sizeof ways / sizeof ways[0] };
 
-static void run_slice(text *t, size_t n, peer *narrow, float *narrow_logits, peer_tally *narrow_tally)
+static void run_slice(text *t, size_t n, peer *narrow, float *narrow_logits,
+                      peer_tally *narrow_tally)
 {
     for (size_t i = 0; i < N_WAY; i++) {
         row_sink sink = {t, &ways[i].tally};
@@ -179,8 +180,10 @@ static void test_agrees(void **state)
     for (size_t i = 0; i < N_WAY; i++) {
         if (!ways[i].is_open) continue;
         d = say(ways[i].name, &ways[i].tally);
-        if (ways[i].limit) check_limit(&ways[i], &d);
-        else assert_true(d.kl_mean <= narrow_d.kl_mean);
+        if (ways[i].limit)
+            check_limit(&ways[i], &d);
+        else
+            assert_true(d.kl_mean <= narrow_d.kl_mean);
         ours_close(&ways[i].ours);
     }
     free(reference);
@@ -205,7 +208,8 @@ static bool find_model(const char *name)
 {
     const char *models = getenv("MNEME_MODELS"), *cache = getenv("XDG_CACHE_HOME"),
                *home = getenv("HOME");
-    if (models) snprintf(model_path, sizeof model_path, "%s/%s.gguf", models, name);
+    if (models)
+        snprintf(model_path, sizeof model_path, "%s/%s.gguf", models, name);
     else if (cache && *cache == '/')
         snprintf(model_path, sizeof model_path, "%s/mneme/models/%s.gguf", cache, name);
     else

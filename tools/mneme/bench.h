@@ -10,9 +10,11 @@
 enum { BENCH_PREFILL = 512, BENCH_DEPTH_MAX = 32, BENCH_REPEAT_MAX = 32 };
 
 /* ---- limits: what no program on this machine can pass ---- */
-/* Bytes/s of n_thread threads reading a buffer of `bytes` (as large as what a step reads) over and over; best of a few. 0: no memory. */
+/* Bytes/s of n_thread threads reading a buffer of `bytes` (as large as what a step reads) over and
+ * over; best of a few. 0: no memory. */
 double limit_read(size_t bytes, int n_thread);
-/* Multiply-adds * 2 per second of oneDNN's own product, bf16 (or f32 below avx512bf16), n_thread threads; 0 when it cannot. */
+/* Multiply-adds * 2 per second of oneDNN's own product, bf16 (or f32 below avx512bf16), n_thread
+ * threads; 0 when it cannot. */
 double limit_gemm(bool bf16, int n_thread);
 
 /* ---- the peer: llama_decode of the libllama we are linked with ---- */
@@ -35,12 +37,13 @@ bool peer_rewind(peer *p, size_t n);
 /* ---- one long stream ---- */
 typedef struct stream_result {
     size_t n_token;
-    double early_rate, late_rate;           /* tokens/s of tokens 10k-20k, and of the last 10k */
-    size_t early_resident, late_resident;   /* bytes */
-    size_t early_kv, late_kv;               /* bytes of the cache */
+    double early_rate, late_rate;         /* tokens/s of tokens 10k-20k, and of the last 10k */
+    size_t early_resident, late_resident; /* bytes */
+    size_t early_kv, late_kv;             /* bytes of the cache */
 } stream_result;
 /* Read n >= 30000 pseudo-random tokens through one session. MN_ECANCEL when interrupted. */
-mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t n, stream_result *out, mn_diag *diag);
+mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t n,
+                         stream_result *out, mn_diag *diag);
 
 /* ---- statistics ---- */
 double median(double *x, size_t n); /* sorts x */

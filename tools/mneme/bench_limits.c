@@ -1,4 +1,5 @@
-/* bench_limits.c: read bandwidth and product peak of this machine, measured with the same threads as the run beside them. */
+/* bench_limits.c: read bandwidth and product peak of this machine, measured with the same threads
+ * as the run beside them. */
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
@@ -7,7 +8,8 @@
 #include "base/clock.h"
 #include "bench.h"
 
-/* Sum of a share of the buffer: eight chains of 8-byte adds, which the compiler turns into the widest loads it has. */
+/* Sum of a share of the buffer: eight chains of 8-byte adds, which the compiler turns into the
+ * widest loads it has. */
 static uint64_t sum(const uint64_t *p, size_t n)
 {
     uint64_t s[8] = {0};
@@ -48,15 +50,16 @@ static bool product_make(product *p, const dnnl_memory_desc_t md[3])
 {
     dnnl_matmul_desc_t desc;
     dnnl_primitive_desc_t pd = NULL;
-    bool ok = dnnl_engine_create(&p->engine, dnnl_cpu, 0) == dnnl_success &&
-              dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags) == dnnl_success &&
-              dnnl_matmul_desc_init(&desc, &md[0], &md[1], NULL, &md[2]) == dnnl_success &&
-              dnnl_primitive_desc_create(&pd, &desc, NULL, p->engine, NULL) == dnnl_success &&
-              dnnl_primitive_create(&p->prim, pd) == dnnl_success;
+    bool ok =
+        dnnl_engine_create(&p->engine, dnnl_cpu, 0) == dnnl_success &&
+        dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags) == dnnl_success &&
+        dnnl_matmul_desc_init(&desc, &md[0], &md[1], NULL, &md[2]) == dnnl_success &&
+        dnnl_primitive_desc_create(&pd, &desc, NULL, p->engine, NULL) == dnnl_success &&
+        dnnl_primitive_create(&p->prim, pd) == dnnl_success;
     const dnnl_query_t what[3] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md};
     for (int i = 0; ok && i < 3; i++)
-        ok = dnnl_memory_create(&p->mem[i], dnnl_primitive_desc_query_md(pd, what[i], 0), p->engine, DNNL_MEMORY_ALLOCATE) ==
-             dnnl_success;
+        ok = dnnl_memory_create(&p->mem[i], dnnl_primitive_desc_query_md(pd, what[i], 0), p->engine,
+                                DNNL_MEMORY_ALLOCATE) == dnnl_success;
     for (int i = 0; ok && i < 3; i++) {
         void *data = NULL;
         size_t bytes = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, what[i], 0));
@@ -82,14 +85,19 @@ static double product_rate(bool bf16, dnnl_dim_t m, dnnl_dim_t k, dnnl_dim_t n)
     product p = {0};
     double best = 0;
     dnnl_data_type_t in = bf16 ? dnnl_bf16 : dnnl_f32;
-    bool ok = dnnl_memory_desc_init_by_tag(&md[0], 2, (dnnl_dims_t){m, k}, in, dnnl_ab) == dnnl_success &&
-              dnnl_memory_desc_init_by_tag(&md[1], 2, (dnnl_dims_t){k, n}, in, dnnl_format_tag_any) == dnnl_success &&
-              dnnl_memory_desc_init_by_tag(&md[2], 2, (dnnl_dims_t){m, n}, dnnl_f32, dnnl_ab) == dnnl_success &&
-              product_make(&p, md);
-    dnnl_exec_arg_t arg[3] = {{DNNL_ARG_SRC, p.mem[0]}, {DNNL_ARG_WEIGHTS, p.mem[1]}, {DNNL_ARG_DST, p.mem[2]}};
+    bool ok =
+        dnnl_memory_desc_init_by_tag(&md[0], 2, (dnnl_dims_t){m, k}, in, dnnl_ab) == dnnl_success &&
+        dnnl_memory_desc_init_by_tag(&md[1], 2, (dnnl_dims_t){k, n}, in, dnnl_format_tag_any) ==
+            dnnl_success &&
+        dnnl_memory_desc_init_by_tag(&md[2], 2, (dnnl_dims_t){m, n}, dnnl_f32, dnnl_ab) ==
+            dnnl_success &&
+        product_make(&p, md);
+    dnnl_exec_arg_t arg[3] = {
+        {DNNL_ARG_SRC, p.mem[0]}, {DNNL_ARG_WEIGHTS, p.mem[1]}, {DNNL_ARG_DST, p.mem[2]}};
     for (double t0 = mn__clock_s(); ok && mn__clock_s() - t0 < 0.4;) {
         double t1 = mn__clock_s();
-        ok = dnnl_primitive_execute(p.prim, p.stream, 3, arg) == dnnl_success && dnnl_stream_wait(p.stream) == dnnl_success;
+        ok = dnnl_primitive_execute(p.prim, p.stream, 3, arg) == dnnl_success &&
+             dnnl_stream_wait(p.stream) == dnnl_success;
         double rate = 2.0 * (double)m * (double)k * (double)n / (mn__clock_s() - t1);
         if (ok && rate > best) best = rate;
     }

@@ -35,7 +35,8 @@ mn_status peer_open(peer **out, const peer_params *pp, mn_diag *diag)
     p->ctx = p->model ? llama_init_from_model(p->model, cp) : NULL;
     if (!p->ctx) {
         peer_close(p);
-        return mn__fail(diag, MN_EFAIL, "peer: libllama cannot open %s with %zu tokens of context", pp->path, pp->n_ctx);
+        return mn__fail(diag, MN_EFAIL, "peer: libllama cannot open %s with %zu tokens of context",
+                        pp->path, pp->n_ctx);
     }
     *out = p;
     return MN_OK;
@@ -53,13 +54,20 @@ mn_status peer_read(peer *p, const int32_t *token, size_t n, mn_diag *diag)
 {
     for (size_t i = 0; i < n; i += BENCH_PREFILL) {
         size_t c = n - i < BENCH_PREFILL ? n - i : BENCH_PREFILL;
-        int rc = llama_decode(p->ctx, llama_batch_get_one((llama_token *)(token + i), (int32_t)c)); /* it does not write them */
+        int rc = llama_decode(p->ctx, llama_batch_get_one((llama_token *)(token + i),
+                                                          (int32_t)c)); /* it does not write them */
         if (rc) return mn__fail(diag, MN_EFAIL, "peer: llama_decode returned %d", rc);
     }
     llama_synchronize(p->ctx);
     return MN_OK;
 }
 
-mn_status peer_step(peer *p, int32_t token, mn_diag *diag) { return peer_read(p, &token, 1, diag); }
+mn_status peer_step(peer *p, int32_t token, mn_diag *diag)
+{
+    return peer_read(p, &token, 1, diag);
+}
 
-bool peer_rewind(peer *p, size_t n) { return llama_memory_seq_rm(llama_get_memory(p->ctx), 0, (llama_pos)n, -1); }
+bool peer_rewind(peer *p, size_t n)
+{
+    return llama_memory_seq_rm(llama_get_memory(p->ctx), 0, (llama_pos)n, -1);
+}

@@ -1,4 +1,5 @@
-/* bench_stream.c: a text without end through one session: neither speed nor memory may depend on how much was read. */
+/* bench_stream.c: a text without end through one session: neither speed nor memory may depend on
+ * how much was read. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -17,7 +18,8 @@ static void note(const mn_session *s, size_t *resident, size_t *kv)
     *kv = info.kv_bytes + info.kv_window_bytes;
 }
 
-mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t n, stream_result *out, mn_diag *diag)
+mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t n,
+                         stream_result *out, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn_session *s = NULL;
@@ -30,8 +32,10 @@ mn_status stream_through(const mn_model *m, const mn_session_params *sp, size_t 
     MN_TRY(mn_session_new(&s, m, sp, diag));
     while (done < n) {
         size_t c = n - done < PIECE ? n - done : PIECE;
-        for (size_t i = 0; i < c; i++) token[i] = (int32_t)(mn__rng_uniform(1, 1, done + i, 0) * (double)info.n_vocab);
-        if (ui_interrupted()) MN_TRY(mn__fail(diag, MN_ECANCEL, "interrupted after %zu tokens", done));
+        for (size_t i = 0; i < c; i++)
+            token[i] = (int32_t)(mn__rng_uniform(1, 1, done + i, 0) * (double)info.n_vocab);
+        if (ui_interrupted())
+            MN_TRY(mn__fail(diag, MN_ECANCEL, "interrupted after %zu tokens", done));
         MN_TRY(mn_session_read(s, token, c, false, NULL, NULL, NULL, diag));
         done += c;
         double now = mn__clock_s() - start;
