@@ -91,7 +91,7 @@ static mn_status walk_header(struct walk *w)
 {
     mn_status st;
     char magic[4];
-    uint32_t version;
+    uint32_t version = 0;
     MN_TRY(take(w, magic, sizeof magic, "the header"));
     if (memcmp(magic, GGUF_MAGIC, sizeof magic) != 0)
         return mn__fail(w->diag, MN_EINPUT, "not a GGUF file: it starts with %02x %02x %02x %02x",
@@ -153,7 +153,7 @@ static mn_status walk_strings(struct walk *w, uint64_t n, const char *what)
 static mn_status walk_value(struct walk *w, const char *what)
 {
     mn_status st;
-    uint32_t type;
+    uint32_t type = 0;
     uint64_t n = 1;
     MN_TRY(take(w, &type, sizeof type, what));
     if (type == GGUF_TYPE_ARRAY) {
@@ -202,14 +202,14 @@ done:
 static mn_status walk_shape(struct walk *w, const char *what, size_t *n_element, size_t *row)
 {
     mn_status st;
-    uint32_t n_dim;
+    uint32_t n_dim = 0;
     MN_TRY(take(w, &n_dim, sizeof n_dim, what));
     if (n_dim < 1 || n_dim > GGML_MAX_DIMS)
         return mn__fail(w->diag, MN_EINPUT, "%s: 1 to %d dimensions wanted, %" PRIu32 " found",
                         what, GGML_MAX_DIMS, n_dim);
     *n_element = 1;
     for (uint32_t i = 0; i < n_dim; i++) {
-        int64_t n;
+        int64_t n = 0;
         MN_TRY(take(w, &n, sizeof n, what));
         if (n < 1)
             return mn__fail(w->diag, MN_EINPUT, "%s: dimension %" PRIu32 " is %" PRId64, what, i,
@@ -229,8 +229,8 @@ static mn_status walk_tensor(struct walk *w, struct text *name, uint64_t *data_e
     mn_status st;
     char what[SHOWN + 16];
     size_t n_element, row = 0, bytes, block;
-    uint32_t type;
-    uint64_t offset;
+    uint32_t type = 0;
+    uint64_t offset = 0;
     MN_TRY(take_name(w, name, GGML_MAX_NAME - 1, "a tensor name"));
     snprintf(what, sizeof what, "tensor '%.*s'", SHOW(*name));
     MN_TRY(walk_shape(w, what, &n_element, &row));

@@ -26,7 +26,7 @@ static void lay_out(mn__attn *a, mn__arena *ar)
 {
     const mn__attn_limits *m = &a->lim;
     size_t G = m->n_head / m->n_kv_head, D = m->head_dim,
-           tile = MN__ATTN_TILE * (size_t)MN__ATTN_SLOTS;
+           tile = MN__ATTN_TILE * (size_t)MN__ATTN_LD;
     a->max_run = run_count(m->max_slots);
     if (m->kv_type != MN__KV_F32) a->q = take(ar, m->max_row * m->n_head * D * sizeof(mn_bf16));
     a->lse = take(ar, m->max_row * m->n_head * sizeof(float));
@@ -111,11 +111,9 @@ void mn__attn_scores(const mn__attn_job *job, const mn__attn_thread *t, size_t r
     const mn__attn *a = job->a;
     size_t H = job->l->n_head, D = job->l->head_dim, ld = mn__attn_qkv_ld(job->l);
     if (a->lim.kv_type == MN__KV_F32)
-        a->kern->qk_f32(t->s, MN__ATTN_SLOTS, job->qkv + row * ld + h * D, ld, n_row, page, n_tok,
-                        D);
+        a->kern->qk_f32(t->s, MN__ATTN_LD, job->qkv + row * ld + h * D, ld, n_row, page, n_tok, D);
     else
-        a->kern->qk_bf16(t->s, MN__ATTN_SLOTS, a->q + (row * H + h) * D, H * D, n_row, page, n_tok,
-                         D);
+        a->kern->qk_bf16(t->s, MN__ATTN_LD, a->q + (row * H + h) * D, H * D, n_row, page, n_tok, D);
 }
 
 /* ---- new tokens: norm, rotation, into the lanes ---- */

@@ -47,16 +47,16 @@ static void run_part(const mn__attn_job *job, const mn__attn_seq *s, size_t n, s
         /* the group's queries lie D apart: one pass over K and V for all of them */
         if (a->lim.kv_type == MN__KV_F32) {
             const float *q = job->qkv + s->row0 * mn__attn_qkv_ld(job->l) + n * G * D;
-            a->kern->qk_f32(th->s, MN__ATTN_SLOTS, q, D, G, page, n_tok, D);
-            a->kern->softmax_f32(th->p, MN__ATTN_SLOTS, th->s, MN__ATTN_SLOTS, G, n_tok, th->lo,
-                                 th->hi, job->l->scale, th->m, th->l, th->corr);
-            a->kern->pv_f32(th->o, D, th->corr, th->p, MN__ATTN_SLOTS, G, page, n_tok, D);
+            a->kern->qk_f32(th->s, MN__ATTN_LD, q, D, G, page, n_tok, D);
+            a->kern->softmax_f32(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, G, n_tok, th->lo, th->hi,
+                                 job->l->scale, th->m, th->l, th->corr);
+            a->kern->pv_f32(th->o, D, th->corr, th->p, MN__ATTN_LD, G, page, n_tok, D);
         } else {
             const mn_bf16 *q = a->q + (s->row0 * job->l->n_head + n * G) * D;
-            a->kern->qk_bf16(th->s, MN__ATTN_SLOTS, q, D, G, page, n_tok, D);
-            a->kern->softmax_bf16(th->p, MN__ATTN_SLOTS, th->s, MN__ATTN_SLOTS, G, n_tok, th->lo,
-                                  th->hi, job->l->scale, th->m, th->l, th->corr);
-            a->kern->pv_bf16(th->o, D, th->corr, th->p, MN__ATTN_SLOTS, G, page, n_tok, D);
+            a->kern->qk_bf16(th->s, MN__ATTN_LD, q, D, G, page, n_tok, D);
+            a->kern->softmax_bf16(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, G, n_tok, th->lo, th->hi,
+                                  job->l->scale, th->m, th->l, th->corr);
+            a->kern->pv_bf16(th->o, D, th->corr, th->p, MN__ATTN_LD, G, page, n_tok, D);
         }
     }
     for (size_t g = 0; g < G; g++) {

@@ -6,8 +6,10 @@
 #include "nn/attention.h"
 
 enum {
-    MN__ATTN_TILE = 32,   /* tokens of a prefill tile */
-    MN__ATTN_SLOTS = 256, /* slots of a key block */
+    MN__ATTN_TILE = 32,                /* tokens of a prefill tile */
+    MN__ATTN_SLOTS = 256,              /* slots of a key block */
+    MN__ATTN_LD = MN__ATTN_SLOTS + 32, /* of a block's rows: not a power of two, or the rows of a
+                                        * tile would meet in few sets of the first cache */
     MN__ATTN_PAGES = MN__ATTN_SLOTS / MN__PAGE_TOKENS,
     MN__ATTN_RUN = 512, /* slots of a decode part: fixed, so that bits do not depend on threads */
     MN__ATTN_HOP = 16   /* rows shown to a policy at once */
@@ -15,8 +17,8 @@ enum {
 
 /* Scratch of one thread. */
 typedef struct mn__attn_thread {
-    float *s;            /* [TILE][SLOTS] scores */
-    void *p;             /* [TILE][SLOTS] probabilities, bf16 or f32 */
+    float *s;            /* [TILE][LD] scores */
+    void *p;             /* [TILE][LD] probabilities, bf16 or f32 */
     float *o;            /* [G][TILE][D] */
     float *m, *l, *corr; /* [G][TILE] */
     int32_t *lo, *hi;    /* [TILE] */

@@ -52,13 +52,13 @@ static void block(const mn__attn_job *job, const tile *t, mn__attn_thread *th, s
               *o = th->o + g * MN__ATTN_TILE * D;
         mn__attn_scores(job, th, row, t->n_row, t->n * G + g, page, n_tok);
         if (a->lim.kv_type == MN__KV_F32) {
-            a->kern->softmax_f32(th->p, MN__ATTN_SLOTS, th->s, MN__ATTN_SLOTS, t->n_row, n_tok,
-                                 th->lo, th->hi, job->l->scale, m, l, th->corr);
-            a->kern->pv_f32(o, D, th->corr, th->p, MN__ATTN_SLOTS, t->n_row, page, n_tok, D);
+            a->kern->softmax_f32(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, t->n_row, n_tok, th->lo,
+                                 th->hi, job->l->scale, m, l, th->corr);
+            a->kern->pv_f32(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D);
         } else {
-            a->kern->softmax_bf16(th->p, MN__ATTN_SLOTS, th->s, MN__ATTN_SLOTS, t->n_row, n_tok,
-                                  th->lo, th->hi, job->l->scale, m, l, th->corr);
-            a->kern->pv_bf16(o, D, th->corr, th->p, MN__ATTN_SLOTS, t->n_row, page, n_tok, D);
+            a->kern->softmax_bf16(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, t->n_row, n_tok, th->lo,
+                                  th->hi, job->l->scale, m, l, th->corr);
+            a->kern->pv_bf16(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D);
         }
     }
 }

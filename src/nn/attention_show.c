@@ -29,9 +29,8 @@ static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t
     if (s->scorer->wants_logits)
         for (size_t r = 0; r < n_row; r++)
             for (size_t j = 0; j < st->n_slot; j++)
-                ((float *)th->p)[r * MN__ATTN_SLOTS + j] =
-                    job->l->scale * th->s[r * MN__ATTN_SLOTS + j];
-    a->kern->probs(th->s, MN__ATTN_SLOTS, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
+                ((float *)th->p)[r * MN__ATTN_LD + j] = job->l->scale * th->s[r * MN__ATTN_LD + j];
+    a->kern->probs(th->s, MN__ATTN_LD, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
     mn__seen seen = {.cache = s->cache,
                      .layer = job->l->layer,
                      .head = st->n,
@@ -42,7 +41,7 @@ static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t
                      .slot0 = st->slot0,
                      .n_slot = st->n_slot,
                      .p = th->s,
-                     .ld = MN__ATTN_SLOTS,
+                     .ld = MN__ATTN_LD,
                      .s = s->scorer->wants_logits ? th->p : NULL};
     s->scorer->ops->observe(s->scorer, &seen,
                             st->lane->state.data + st->slot0 * s->scorer->slot_bytes);

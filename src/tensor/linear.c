@@ -53,7 +53,7 @@ static void write_gated(const mn__work *work, const target *t, size_t row, size_
         work->kern->gelu_mul(g, g, u, n_row * ld_c);
     for (size_t r = 0; r < n_row; r++) {
         float *row_of_g = g + r * ld_c;
-        if (h->decode || !mn__product_is_bf16(work->kern)) {
+        if (!h->bf16) {
             memcpy(h->f32 + (row + r) * h->ld + col, row_of_g, n * sizeof(float));
             continue;
         }

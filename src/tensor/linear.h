@@ -27,8 +27,8 @@ typedef struct mn__weight {
 
 /* Which of our own copies to make of a weight. */
 enum {
-    MN__PACK_DOTS = 1,
-    /* rows interleaved for decode */ MN__PACK_PANELS = 2 /* bf16 panels for prefill */
+    MN__PACK_DOTS = 1,   /* rows interleaved for decode */
+    MN__PACK_PANELS = 2, /* bf16 panels for prefill */
 };
 mn_status mn__weight_pack(mn__weight *w, const struct mn__kern *kern, unsigned what, mn_diag *diag);
 size_t mn__weight_pack_bytes(const mn__weight *w, const struct mn__kern *kern, unsigned what);
@@ -48,12 +48,11 @@ bool mn__product_is_bf16(const struct mn__kern *kern);
 
 /* Rows of activations on their way into a product. */
 typedef struct mn__rows {
-    bool decode; /* f32 rows, to be quantised for the dots; else prefill: bf16 or f32 by
-                    mn__product_is_bf16 */
+    bool decode; /* f32 rows, to be quantised for the dots; else prefill */
     size_t n_row, n_in;
     size_t ld;     /* elements between rows; bf16: multiple of 32, zero beyond n_in */
-    float *f32;    /* [n_row][ld]: decode, and prefill at f32 levels */
-    mn_bf16 *bf16; /* [n_row][ld]: prefill at bf16 levels */
+    float *f32;    /* [n_row][ld]: decode, and prefill at f32 levels; else NULL */
+    mn_bf16 *bf16; /* [n_row][ld]: prefill at bf16 levels (mn__product_is_bf16); else NULL */
 } mn__rows;
 /* Row i of `rows` = x, converted as the phase needs (any thread, disjoint rows). */
 void mn__rows_set(const struct mn__kern *kern, mn__rows *rows, size_t i, const float *x);

@@ -89,7 +89,7 @@ void mn__weight_unpack(mn__weight *w)
 
 void mn__rows_set(const struct mn__kern *kern, mn__rows *rows, size_t i, const float *x)
 {
-    if (rows->decode || !mn__product_is_bf16(kern)) {
+    if (!rows->bf16) {
         memcpy(rows->f32 + i * rows->ld, x, rows->n_in * sizeof(float));
         return;
     }

@@ -37,14 +37,18 @@ static void qk_one(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const m
 }
 
 /* d = 64: all of q's tiles (2-5) stay in registers, so that only K is loaded. */
-static void qk_page_64(float *s, size_t ld_s, const mn_bf16 *k, size_t n_block)
+static void qk_page_64(float *s, size_t ld_s, const mn_bf16 *k, size_t n_block,
+                       const mn_bf16 *ahead)
 {
     for (size_t j = 0; j < n_block; j++, k += 16 * 64, s += 16) {
+        const char *next = (const char *)(j + 1 < n_block ? k + 16 * 64 : ahead);
         _tile_zero(0);
         _tile_zero(1);
         _tile_loadd(6, k, 64);
+        tile_call(next, 64);
         _tile_dpbf16ps(0, 2, 6);
         _tile_dpbf16ps(1, 4, 6);
+        tile_call(next + 1024, 64);
         _tile_loadd(7, k + 512, 64);
         _tile_dpbf16ps(0, 3, 7);
         _tile_dpbf16ps(1, 5, 7);
@@ -67,7 +71,8 @@ static void qk_rows(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const 
         const mn_bf16 *k = page[t / TOKENS];
         size_t left = n_tok - t, n_block = left < TOKENS ? (left + 15) / 16 : 4, j = 0;
         if (d == 64) {
-            qk_page_64(s + t, ld_s, k, n_block);
+            qk_page_64(s + t, ld_s, k, n_block,
+                       page[t + TOKENS < n_tok ? t / TOKENS + 1 : t / TOKENS]);
             continue;
         }
         for (; j + 2 <= n_block; j += 2) qk_two(s + t + j * 16, ld_s, q, ld_q, k + j * 16 * d, d);
@@ -139,7 +144,16 @@ static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const 
         const mn_bf16 *v = (const mn_bf16 *)page[t / TOKENS] + TOKENS * d + c * 2;
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS, whole = n / 32 * 32;
         struct tile_cols cols = {{(const char *)v, (const char *)(v + 32)}, d * 4};
-        c_add(p + t, ld_p, &cols, whole / 32, STREAM_B);
+        for (size_t i = 0; i < whole; i += 32) {
+            const char *next = cols.b[0] + 64 * d;
+            if (i + 32 == TOKENS && t + TOKENS < n_tok)
+                next = (const char *)((const mn_bf16 *)page[t / TOKENS + 1] + TOKENS * d + c * 2);
+            tile_call(next, 4 * d);
+            tile_call(next + 64, 4 * d);
+            c_add(p + t + i, ld_p, &cols, 1, STREAM_B);
+            cols.b[0] += 64 * d;
+            cols.b[1] += 64 * d;
+        }
         if (whole < n) {
             mn_bf16 copy[16 * 64] __attribute__((aligned(64)));
             struct tile_cols tail = {{(const char *)copy, (const char *)(copy + 32)}, 128};
