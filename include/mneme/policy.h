@@ -1,8 +1,8 @@
 /** @file policy.h  Which tokens a session forgets, and when.
  *
- *  A policy is written as a word with options, `name:key=value,key=value`
- * (`snapkv:window=32,kernel=7`, `adakv:base=expected,eps=0.01`, `tova:pool=7`). docs/policies.md
- * lists names, papers, options and defaults; mn_policy_list gives the same to a program. */
+ *  A policy is written as a word with options, `name:key=value,key=value` (`snapkv:window=32`,
+ *  `adakv:base=expected,eps=0.01`, `tova:pool=7`). docs/policies.md lists names, papers, options
+ *  and defaults; mn_policy_list and mn_policy_option_list give the same to a program. */
 #ifndef MNEME_POLICY_H
 #define MNEME_POLICY_H
 
@@ -17,11 +17,19 @@ typedef struct mn_policy_info {
     const char *name;    /* "snapkv" */
     const char *summary; /* one line */
     const char *paper;   /* "arXiv 2404.14469" or "" */
-    const char *options; /* "window=32 kernel=7 ..." with defaults */
+    const char *options; /* "window=32 pool=7 ...": its own, and other defaults of common ones */
 } mn_policy_info;
+
+/** An option that every policy understands. */
+typedef struct mn_policy_option {
+    const char *key, *value; /* "pool", default "1" */
+    const char *meaning;     /* one line */
+} mn_policy_option;
 
 /** All policies, in registry order; *n receives their number. The array is static. */
 MN_API const mn_policy_info *mn_policy_list(size_t *n);
+/** The common options; *n receives their number. The array is static. */
+MN_API const mn_policy_option *mn_policy_option_list(size_t *n);
 /** Is this a policy the library knows, with options it knows? MN_EUSAGE with a sentence (nearest
  * name) if not. */
 MN_API mn_status mn_policy_check(const char *spec, mn_diag *diag);

@@ -221,8 +221,10 @@ mn_status mn__session_reserve(mn_session *s, size_t n, mn_diag *diag)
     if (st != MN_ERANGE) return st;
     return mn__fail(
         diag, MN_EBUDGET,
-        "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none before it is reached; raise "
-        "--ctx, or choose a policy and --budget that forget while reading (streaming, h2o:chunk=512)",
+        "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none "
+        "before it is reached; raise "
+        "--ctx, or choose a policy and --budget that forget while reading (streaming, "
+        "h2o:chunk=512)",
         (long long)(s->cache->n_seen + (int64_t)n), s->params.n_ctx, mn__policy_spec(s->policy));
 }
 

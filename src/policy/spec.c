@@ -27,10 +27,8 @@ static const mn_policy_info infos[] = {
 #undef MN_POLICY
 };
 
-static const struct {
-    const char *key, *value;
-} common[] = {
-#define MN_POLICY_OPTION(key, value, meaning) {#key, value},
+static const mn_policy_option common[] = {
+#define MN_POLICY_OPTION(key, value, meaning) {#key, value, meaning},
 #include "policy/policies.def"
 #undef MN_POLICY_OPTION
 };
@@ -44,6 +42,12 @@ const mn_policy_info *mn_policy_list(size_t *n)
 {
     *n = N_POLICY;
     return infos;
+}
+
+const mn_policy_option *mn_policy_option_list(size_t *n)
+{
+    *n = N_COMMON;
+    return common;
 }
 
 static const char *true_key(const char *key)

@@ -314,7 +314,8 @@ static mn_status bench_stream(const args *a, mn_diag *diag)
             "late_kv_bytes", (json_int_t)r.late_kv));
     else
         printf(
-            "%zu tokens, policy %s: tokens 10k-20k %.0f/s, last 10k %.0f/s, ratio %.3f; resident %s then, %s at the end\n",
+            "%zu tokens, policy %s: tokens 10k-20k %.0f/s, last 10k %.0f/s, ratio %.3f; resident "
+            "%s then, %s at the end\n",
             n, sp.policy, r.early_rate, r.late_rate, r.late_rate / r.early_rate,
             ui_human((double)r.early_resident, b1), ui_human((double)r.late_resident, b2));
 done:

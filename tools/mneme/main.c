@@ -13,23 +13,34 @@ static const verb_fn verb_fns[VERB_COUNT] = {
     [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan, [VERB_BENCH] = verb_bench,
 };
 
-static void list_policies(bool json)
+static json_t *policies_json(void)
+{
+    size_t n, n_option;
+    const mn_policy_info *p = mn_policy_list(&n);
+    const mn_policy_option *o = mn_policy_option_list(&n_option);
+    json_t *policies = json_array(), *options = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(policies, json_pack("{s:s,s:s,s:s,s:s}", "name", p[i].name, "summary",
+                                                  p[i].summary, "paper", p[i].paper, "options",
+                                                  p[i].options));
+    for (size_t i = 0; i < n_option; i++)
+        json_array_append_new(options, json_pack("{s:s,s:s,s:s}", "key", o[i].key, "default",
+                                                 o[i].value, "meaning", o[i].meaning));
+    return json_pack("{s:o,s:o}", "policies", policies, "options", options);
+}
+
+static void list_policies(void)
 {
     size_t n;
     const mn_policy_info *p = mn_policy_list(&n);
-    json_t *list = json ? json_array() : NULL;
-    for (size_t i = 0; i < n && json; i++)
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "name", p[i].name, "summary",
-                                              p[i].summary, "paper", p[i].paper, "options",
-                                              p[i].options));
-    if (json) {
-        ui_print_json(json_pack("{s:o}", "policies", list));
-        return;
-    }
     for (size_t i = 0; i < n; i++) {
         printf("%-14s %s%s%s\n", p[i].name, p[i].summary, *p[i].paper ? "  " : "", p[i].paper);
         if (*p[i].options) printf("%-14s   %s\n", "", p[i].options);
     }
+    const mn_policy_option *o = mn_policy_option_list(&n);
+    printf("\nOptions of all (name:key=value,key=value):\n");
+    for (size_t i = 0; i < n; i++)
+        printf("%s=%-*s %s\n", o[i].key, (int)(18 - strlen(o[i].key)), o[i].value, o[i].meaning);
 }
 
 /* Things that are asked for instead of work. */
@@ -45,7 +56,10 @@ static bool answered(int argc, char **argv, const args *a, bool help)
         return true;
     }
     if (a->verb != VERB_COUNT && args_has(a, OPT_POLICY) && !strcmp(a->value[OPT_POLICY], "list")) {
-        list_policies(args_has(a, OPT_JSON));
+        if (args_has(a, OPT_JSON))
+            ui_print_json(policies_json());
+        else
+            list_policies();
         return true;
     }
     return false;

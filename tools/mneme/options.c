@@ -109,7 +109,8 @@ static void man_page(FILE *to)
 {
     fprintf(
         to,
-        ".TH MNEME 1 \"\" \"mneme %s\" \"User Commands\"\n.SH NAME\nmneme \\- transformers whose memory is learned\n",
+        ".TH MNEME 1 \"\" \"mneme %s\" \"User Commands\"\n.SH NAME\nmneme \\- transformers whose "
+        "memory is learned\n",
         mn_version());
     fprintf(to, ".SH SYNOPSIS\n.B mneme\n.I VERB\n[\\fIoptions\\fR] [\\fIFILE\\fR]\n.SH VERBS\n");
     for (int v = 0; v < VERB_COUNT; v++) {
@@ -121,24 +122,26 @@ static void man_page(FILE *to)
     for (int i = 0; i < OPT_COUNT; i++) man_option(to, &option_table[i]);
     fprintf(
         to,
-        ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 bad input, 4 out of memory or over budget, 5 a required threshold was "
+        ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 bad input, 4 out of memory or over "
+        "budget, 5 a required threshold was "
         "missed, 130 interrupted.\n");
     fprintf(
         to,
-        ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below it (default \\fI~/.cache\\fR).\n"
+        ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below "
+        "it (default \\fI~/.cache\\fR).\n"
         ".TP\n.B NO_COLOR\nno colours unless \\-\\-color always.\n");
 }
 
 static void completion(FILE *to)
 {
-    fprintf(
-        to,
-        "# bash completion for mneme, made from its option table\n_mneme()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n");
+    fprintf(to, "# bash completion for mneme, made from its option table\n_mneme()\n{\n    local "
+                "cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}\n");
     fprintf(to, "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W '");
     for (int v = 0; v < VERB_COUNT; v++) fprintf(to, "%s ", verb_table[v].name);
     fprintf(
         to,
-        "--help --version' -- \"$cur\"))\n        return\n    fi\n    case $cur in\n    -*)\n        case $verb in\n");
+        "--help --version' -- \"$cur\"))\n        return\n    fi\n    case $cur in\n    -*)\n    "
+        "    case $verb in\n");
     for (int v = 0; v < VERB_COUNT; v++) {
         fprintf(to, "        %s) COMPREPLY=($(compgen -W '", verb_table[v].name);
         for (int i = 0; i < OPT_COUNT; i++)
@@ -147,14 +150,16 @@ static void completion(FILE *to)
     }
     fprintf(
         to,
-        "        esac ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\ncomplete -o filenames -F _mneme mneme\n");
+        "        esac ;;\n    *) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n    esac\n}\ncomplete "
+        "-o filenames -F _mneme mneme\n");
 }
 
 static void markdown(FILE *to)
 {
     fprintf(
         to,
-        "# The command\n\nMade by `mneme --document markdown` from `tools/mneme/options.def`.\n\n| verb | does |\n|---|---|\n");
+        "# The command\n\nMade by `mneme --document markdown` from `tools/mneme/options.def`.\n\n"
+        "| verb | does |\n|---|---|\n");
     for (int v = 0; v < VERB_COUNT; v++)
         fprintf(to, "| `mneme %s %s` | %s |\n", verb_table[v].name, verb_table[v].args,
                 verb_table[v].text);
@@ -172,13 +177,18 @@ static void policies(FILE *to)
 {
     size_t n;
     const mn_policy_info *p = mn_policy_list(&n);
-    fprintf(
-        to,
-        "# Policies\n\nMade by `mneme --document policies` from `src/policy/policies.def`. A policy is written `name:key=value,key=value`.\n\n"
-        "| policy | what stays | paper | own options and defaults |\n|---|---|---|---|\n");
+    fprintf(to, "# Policies\n\n"
+                "Made by `mneme --document policies` from `src/policy/policies.def`. A policy is "
+                "written `name:key=value,key=value`.\n\n"
+                "| policy | what stays | paper | own options, other defaults |\n"
+                "|---|---|---|---|\n");
     for (size_t i = 0; i < n; i++)
         fprintf(to, "| `%s` | %s | %s | %s%s%s |\n", p[i].name, p[i].summary, p[i].paper,
                 *p[i].options ? "`" : "", p[i].options, *p[i].options ? "`" : "");
+    const mn_policy_option *o = mn_policy_option_list(&n);
+    fprintf(to, "\n## Options of every policy\n\n| option | default | meaning |\n|---|---|---|\n");
+    for (size_t i = 0; i < n; i++)
+        fprintf(to, "| `%s` | `%s` | %s |\n", o[i].key, o[i].value, o[i].meaning);
 }
 
 bool args_document(FILE *to, const char *kind)
