@@ -29,8 +29,11 @@ typedef struct mn_model_params {
     float rope_factor; /**< context extension factor for the scaling above; 0: as the file says */
     float rope_base;   /**< 0: as the file says */
     bool vocab_only;   /**< tokenizer and metadata, no weights */
-    bool pack; /**< own copies of the weights for speed (default: true where they fit pack_limit) */
-    size_t pack_limit_bytes; /**< copies larger than this are not made (default 1 GiB) */
+    bool pack; /**< own copies of the weights for speed (default: true); they are private to the
+                    process, at most half of the machine's memory, and weights without one stay in
+                    the mapped file, which processes share */
+    size_t pack_limit_bytes; /**< by how much copies may exceed the rows of the file that they
+                                  replace (default 1 GiB) */
 } mn_model_params;
 MN_API void mn_model_params_default(mn_model_params *p);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -171,4 +172,15 @@ int mn__cpu_count(void)
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
     long n = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than a cpu_set_t holds */
     return n > 0 ? (int)n : 1;
+}
+
+size_t mn__memory_size(void)
+{
+    long n_page = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t bytes = n_page > 0 && page > 0 ? (size_t)n_page * (size_t)page : 0;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+    unsigned long long most;
+    if (f && fscanf(f, "%llu", &most) == 1 && most < bytes) bytes = (size_t)most; /* else "max" */
+    if (f) fclose(f);
+    return bytes;
 }

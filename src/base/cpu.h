@@ -28,5 +28,7 @@ mn__cpu_level_parse(const char *name, mn__cpu_level *out,
 const char *mn__cpu_model(void);    /* brand string */
 size_t mn__cpu_l2_bytes(void);
 int mn__cpu_count(void); /* processors this process may run on */
+/* Bytes of the machine's memory, or what its control group grants where that is less. */
+size_t mn__memory_size(void);
 
 #endif

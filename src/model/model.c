@@ -151,16 +151,18 @@ done:
     return st;
 }
 
-/* Copies may not take more than half of what a limit on all memory leaves: sessions need the rest.
- */
-static size_t limit_of_copies(const mn_model_params *p)
+/* Copies take no more than half of the memory there is, or of what a limit on it leaves: sessions
+ * need the rest. */
+static mn__pack_limits limits_of_copies(const mn_model_params *p)
 {
     mn_mem_stats now;
-    size_t limit = mn_mem_get_limit();
-    if (limit == 0) return p->pack_limit_bytes;
-    mn_mem_get_stats(&now);
-    size_t left = limit > now.total_now ? (limit - now.total_now) / 2 : 0;
-    return left < p->pack_limit_bytes ? left : p->pack_limit_bytes;
+    size_t limit = mn_mem_get_limit(), total = mn__memory_size() / 2;
+    if (limit) {
+        mn_mem_get_stats(&now);
+        size_t left = limit > now.total_now ? (limit - now.total_now) / 2 : 0;
+        total = left < total ? left : total;
+    }
+    return (mn__pack_limits){total, total < p->pack_limit_bytes ? total : p->pack_limit_bytes};
 }
 
 static mn_status open_parts(struct mn_model *m, const char *path, const mn_model_params *p,
@@ -179,7 +181,7 @@ static mn_status open_parts(struct mn_model *m, const char *path, const mn_model
     count_params(m);
     if (!p->vocab_only) {
         MN_TRY(bind_all(m, diag));
-        if (p->pack) mn__model_pack(m, limit_of_copies(p));
+        if (p->pack) mn__model_pack(m, limits_of_copies(p));
     }
 done:
     mn__free(m->tensor_used);

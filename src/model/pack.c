@@ -35,23 +35,33 @@ static size_t list_jobs(struct mn_model *m, job *out)
     return n;
 }
 
-/* Add a layout to the jobs from `first` on, each if it still fits. Returns the bytes left. */
-static size_t choose(work *todo, size_t first, unsigned what, size_t left)
+/* Packed dots serve a prompt too where panels can be made of them: then nobody reads the file's
+ * rows. */
+static bool replaces_rows(const work *todo, const job *j, unsigned what)
+{
+    return what & MN__PACK_DOTS && mn__product_is_bf16(&todo->m->kern) &&
+           mn__weight_pack_bytes(j->w, &todo->m->kern, MN__PACK_DOTS) > 0;
+}
+
+/* Add a layout to the jobs from `first` on, each if it still fits. */
+static void choose(work *todo, size_t first, unsigned what, mn__pack_limits *left)
 {
     const struct mn__kern *kern = &todo->m->kern;
     for (size_t i = first; i < todo->n_job; i++) {
         job *j = &todo->job[i];
         size_t more = mn__weight_pack_bytes(j->w, kern, j->what | what) -
                       mn__weight_pack_bytes(j->w, kern, j->what);
-        if (more == 0 || more > left) continue;
+        size_t freed = replaces_rows(todo, j, what) ? j->w->n_out * j->w->row_bytes : 0;
+        size_t extra = more > freed ? more - freed : 0;
+        if (more == 0 || more > left->total || extra > left->extra) continue;
         j->what |= what;
-        left -= more;
+        left->total -= more;
+        left->extra -= extra;
     }
-    return left;
 }
 
-/* With both copies made, nobody reads the file's rows again: let the system have their pages. They
- * are clean, so a reader (the embedding of a tied head) would only fetch them anew. */
+/* Rows that nobody reads again: let the system have their pages. They are clean, so a reader (the
+ * embedding of a tied head) would only fetch them anew. */
 static void release_rows(const mn__weight *w)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)w->data,
@@ -70,20 +80,20 @@ static void run_jobs(const mn__crew *crew, void *arg)
         if (j->what == 0) continue;
         if (mn__weight_pack(j->w, &todo->m->kern, j->what, NULL) != MN_OK)
             j->what = 0;
-        else if (j->what == BOTH)
+        else if (j->what == BOTH || replaces_rows(todo, j, j->what))
             release_rows(j->w);
     }
 }
 
-void mn__model_pack(struct mn_model *m, size_t limit_bytes)
+void mn__model_pack(struct mn_model *m, mn__pack_limits limits)
 {
     work todo = {.m = m};
     mn__team *team = mn__team_new(mn__cpu_count());
     todo.job = mn__alloc_array(MN_MEM_OTHER, 1 + PER_LAYER * m->n_layer, sizeof *todo.job);
     if (!team || !todo.job) goto done;
     todo.n_job = list_jobs(m, todo.job);
-    size_t left = choose(&todo, 0, MN__PACK_DOTS, limit_bytes);
-    choose(&todo, 1, MN__PACK_PANELS, left);
+    choose(&todo, 0, MN__PACK_DOTS, &limits);
+    choose(&todo, 1, MN__PACK_PANELS, &limits);
     mn__team_run(team, run_jobs, &todo);
     for (size_t i = 0; i < todo.n_job; i++)
         m->packed_bytes += mn__weight_pack_bytes(todo.job[i].w, &m->kern, todo.job[i].what);

@@ -4,10 +4,15 @@
 
 #include "model/model.h"
 
-/* Dots for all weights that are multiplied, then panels for those of the layers, as far as
- * limit_bytes go; on all processors. A copy that memory refuses is left out: the model runs without
- * it, slower. Fills m->packed_bytes. The head gets no panels: a prompt asks it for one row. */
-void mn__model_pack(struct mn_model *m, size_t limit_bytes);
+/* Bytes that copies may take: in all, and beyond the rows of the file that they replace. */
+typedef struct mn__pack_limits {
+    size_t total, extra;
+} mn__pack_limits;
+
+/* Dots for all weights that are multiplied, then panels for those of the layers, as far as the
+ * limits go; on all processors. A copy that memory refuses is left out: the model runs without it,
+ * slower. Fills m->packed_bytes. The head gets no panels: a prompt asks it for one row. */
+void mn__model_pack(struct mn_model *m, mn__pack_limits limits);
 void mn__model_unpack(struct mn_model *m);
 
 #endif

@@ -75,7 +75,7 @@ static void fill_own(mn__work *work, const mn__weight *w, size_t col, size_t row
     const mn__dots_format *f = mn__dots_format_of(w);
     const size_t group_bytes = mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
     dot16_q4_0_fn *dot; /* all of one type */
-    memcpy(&dot, (const char *)work->kern + f->kernel, sizeof dot);
+    memcpy(&dot, (const char *)work->kern + f->dot, sizeof dot);
     for (size_t j = 0; j < N_COL && col + j < w->n_out; j += MN__DOTS_ROWS)
         for (size_t r = 0; r < n_row; r++) {
             own_row x = own_row_at(work, row - work->pass_row + r);

@@ -37,15 +37,19 @@ struct mn__packed {
     uint8_t *dots;   /* [ceil(n_out/16)] groups (kern/dots.h), or NULL */
 };
 
-/* A type that we have packed dots for; kernel: its place in struct mn__kern. */
+/* A type that we have packed dots for; dot, panel: the kernels' places in struct
+ * mn__kern. */
 typedef struct mn__dots_format {
     int type, bits;
     mn__dots_scale scale;
-    size_t kernel;
+    size_t dot, panel;
 } mn__dots_format;
 const mn__dots_format *mn__dots_format_of(const mn__weight *w); /* NULL: none */
 size_t mn__dots_bytes(const mn__weight *w);                     /* 0: none */
 void mn__dots_pack(const mn__weight *w, uint8_t *out);          /* out [mn__dots_bytes] */
+/* Outputs [col, col + 32) of a weight with packed dots as a panel [n_in/2][32][2]; col is a
+ * multiple of 32. */
+void mn__dots_panel(const struct mn__kern *kern, const mn__weight *w, size_t col, mn_bf16 *out);
 
 static inline size_t mn__round_up(size_t n, size_t unit)
 {

@@ -31,10 +31,14 @@ static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
         work->panel[slot] = w->packed->panels + col * k_pad;
         return;
     }
+    work->panel[slot] = work->space.panel[slot];
+    if (w->packed && w->packed->dots) {
+        mn__dots_panel(work->kern, w, col, work->space.panel[slot]);
+        return;
+    }
     size_t n = rest < MN__MM_COLS ? rest : MN__MM_COLS;
     mn__weight_widen(w, col, n, work->space.wide, w->n_in);
     work->kern->mm_pack_bf16(work->space.panel[slot], work->space.wide, w->n_in, n, w->n_in, k_pad);
-    work->panel[slot] = work->space.panel[slot];
 }
 
 static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,

@@ -189,8 +189,9 @@ static void write_piece(uint8_t *group, const mn__dots_format *f, const mn__dots
 
 const mn__dots_format *mn__dots_format_of(const mn__weight *w)
 {
-#define X(name, upper, bits, zero, scale) \
-    {GGML_TYPE_##upper, bits, scale, offsetof(struct mn__kern, dot16_##name)},
+#define X(name, upper, bits, zero, scale)                                     \
+    {GGML_TYPE_##upper, bits, scale, offsetof(struct mn__kern, dot16_##name), \
+     offsetof(struct mn__kern, panel16_##name)},
     static const mn__dots_format format[] = {MN__DOTS_MAP(X)};
 #undef X
     for (size_t i = 0; i < sizeof format / sizeof *format; i++)
@@ -219,4 +220,20 @@ void mn__dots_pack(const mn__weight *w, uint8_t *out)
             write_piece(group, f, &p, b, row % MN__DOTS_ROWS, &in);
         }
     }
+}
+
+void mn__dots_panel(const struct mn__kern *kern, const mn__weight *w, size_t col, mn_bf16 *out)
+{
+    const mn__dots_format *f = mn__dots_format_of(w);
+    const size_t bytes = mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
+    const uint8_t *group = w->packed->dots + col / MN__DOTS_ROWS * bytes;
+    panel16_q4_0_fn *panel16; /* all formats' are of one type */
+    memcpy(&panel16, (const char *)kern + f->panel, sizeof panel16);
+    panel16(out, group, w->n_in);
+    if (col + MN__DOTS_ROWS < w->n_out) {
+        panel16(out + MN__MM_COLS, group + bytes, w->n_in);
+        return;
+    }
+    for (size_t i = 0; i < w->n_in / 2; i++) /* outputs that are not there */
+        memset(out + i * 2 * MN__MM_COLS + MN__MM_COLS, 0, MN__MM_COLS * sizeof *out);
 }

@@ -30,7 +30,7 @@ cmp -s out twice || wrong "$said: standard input is not read like a file"
 # Lengths.
 text=$(printf 'word %.0s' {1..400})
 refused 4 run -m m.gguf -p "$text" -- "does not fit" "the context holds 1024 tokens" "--ctx"
-run run -m m.gguf -p "$text" -n 2 --policy streaming --budget 64 --json
+run run -m m.gguf -p "$text" -n 2 --policy streaming:every=1 --budget 64 --json
 want_code 0
 want_json "d['prompt_tokens'] > 1025 and d['kv']['layers'][0]['kept'] == [64, 64]"
 run run -m m.gguf -p hello -c 64 -n 50

@@ -210,7 +210,8 @@ static const struct entry entries[] = {
 
 static void *take(size_t bytes)
 {
-    void *x = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    /* the limit is for the compiler, which suspects sizes that wrapped around */
+    void *x = bytes < PTRDIFF_MAX / 2 ? aligned_alloc(64, (bytes + 63) / 64 * 64 + 64) : NULL;
     if (!x) {
         fputs("mneme-kern: out of memory\n", stderr);
         exit(1);

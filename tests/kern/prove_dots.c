@@ -37,6 +37,12 @@ static void draw_halves(struct probe *p, uint8_t *at, size_t bytes)
     }
 }
 
+static void draw_group(struct probe *p, uint8_t *w, const mn__dots_planes *planes)
+{
+    for (size_t i = 0; i < planes->d; i++) w[i] = (uint8_t)probe_below(p, 256);
+    draw_halves(p, w + planes->d, planes->bytes - planes->d);
+}
+
 static void prove_dot16(struct probe *p, dot16_q4_0_fn *ref, dot16_q4_0_fn *kern, int bits,
                         mn__dots_scale kind)
 {
@@ -48,8 +54,7 @@ static void prove_dot16(struct probe *p, dot16_q4_0_fn *ref, dot16_q4_0_fn *kern
     float *x = guard_f32(p, k), *scale = guard_take(k / 32 * 4), a[16], b[16], tol[16], mag = 0;
     int32_t *sum = guard_take(k / 32 * 4);
     probe_shape(p, "k %zu", k);
-    for (size_t i = 0; i < planes.d; i++) w[i] = (uint8_t)probe_below(p, 256);
-    draw_halves(p, w + planes.d, planes.bytes - planes.d);
+    draw_group(p, w, &planes);
     p->ref->quant_q8(q, scale, sum, x, k);
     /* the largest |d * part * whole| + |m * part| there can be */
     float top = 4.0f * (is_super ? 256 : 1) * ((float)(1 << bits) + 1);
@@ -64,6 +69,40 @@ static void prove_dot16(struct probe *p, dot16_q4_0_fn *ref, dot16_q4_0_fn *kern
     void prove_dot16_##name(struct probe *p)                                     \
     {                                                                            \
         prove_dot16(p, p->ref->dot16_##name, p->kern->dot16_##name, bits, kind); \
+    }
+MN__DOTS_MAP(X)
+#undef X
+
+static void prove_panel16(struct probe *p, panel16_q4_0_fn *ref, panel16_q4_0_fn *kern, int bits,
+                          mn__dots_scale kind)
+{
+    bool is_super = kind == MN__DOTS_K || kind == MN__DOTS_S;
+    size_t k = is_super ? 256 * (1 + probe_below(p, 2)) : 32 * (1 + probe_below(p, 9)),
+           n = k / 2 * MN__MM_COLS * 2, half = probe_below(p, 2) * MN__MM_COLS;
+    mn__dots_planes planes = mn__dots_layout(bits, kind, k);
+    uint8_t *w = guard_aligned(planes.bytes);
+    mn_bf16 *a = guard_take(n * sizeof *a), *b = guard_take(n * sizeof *b);
+    float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y), *tol = malloc(n * sizeof *tol);
+    probe_shape(p, "k %zu, half %zu", k, half);
+    draw_group(p, w, &planes);
+    for (size_t i = 0; i < n; i++) a[i] = b[i] = (mn_bf16)probe_below(p, 30000);
+    ref(a + half, w, k);
+    kern(b + half, w, k);
+    p->ref->bf16_to_f32(x, a, n);
+    p->ref->bf16_to_f32(y, b, n);
+    /* |d * part * whole| and |m * part| may cancel */
+    float top = 4.0f * (is_super ? 256 : 1) * ((float)(1 << bits) + 1);
+    for (size_t i = 0; i < n; i++) tol[i] = tol_bf16(x[i]) + 2 * FLT_EPSILON * top;
+    check_f32(p, "panel", x, y, tol, n);
+    free(x);
+    free(y);
+    free(tol);
+}
+
+#define X(name, type, bits, zero, kind)                                                \
+    void prove_panel16_##name(struct probe *p)                                         \
+    {                                                                                  \
+        prove_panel16(p, p->ref->panel16_##name, p->kern->panel16_##name, bits, kind); \
     }
 MN__DOTS_MAP(X)
 #undef X

@@ -33,7 +33,7 @@ static void refuse_describe(const char *path, const char *say)
 static bytes make_saved(const char *path)
 {
     mn_model *m = fix_model("gemma3");
-    mn_session_params p = fix_params("h2o", "80");
+    mn_session_params p = fix_params("h2o:every=1", "80");
     mn_session *s = fix_session(m, &p);
     fix_read(s, 0, 200, true);
     fix_write(s, 200, 10);

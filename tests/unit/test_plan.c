@@ -7,8 +7,8 @@ typedef struct shape {
 } shape;
 
 static const shape small = {"small", "llama", 2, 2, 24, 64, 96},
-                   wide = {"wide", "llama", 3, 4, 64, 256, 512},
-                   deep = {"deep", "qwen3", 8, 1, 32, 128, 256},
+                   wide = {"wide", "llama", 3, 4, 64, 96, 160},
+                   deep = {"deep", "qwen3", 8, 1, 32, 64, 96},
                    windows = {"windows", "gemma3", 7, 2, 32, 64, 96};
 
 static mn_model *open_shape(const shape *s)

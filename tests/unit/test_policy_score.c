@@ -5,15 +5,14 @@
 enum { FIRST = 60, SECOND = 7, ALL = FIRST + SECOND };
 
 /* A lane of 40 of 60 tokens and 7 newer ones. */
-static struct pf ragged(const char *spec)
+static void ragged(struct pf *f, const char *spec)
 {
-    struct pf f = pf_random(2);
-    pf_open(&f, spec, "40");
-    pf_feed(&f, FIRST);
-    assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
-    pf_feed(&f, SECOND);
-    assert_int_equal(mn__cache_lane(f.cache, 1, 1)->n, 40 + SECOND);
-    return f;
+    *f = pf_random(2);
+    pf_open(f, spec, "40");
+    pf_feed(f, FIRST);
+    assert_int_equal(pf_evict(f, MN__EVENT_PROMPT_END), MN_OK);
+    pf_feed(f, SECOND);
+    assert_int_equal(mn__cache_lane(f->cache, 1, 1)->n, 40 + SECOND);
 }
 
 /* Output of head h for token t over the lane, without slot `without` (-1: with all). */
@@ -36,7 +35,8 @@ static void output(const struct pf *f, const mn__lane *l, size_t h, int64_t t, i
 static void test_dropkv(void **state)
 {
     (void)state;
-    struct pf f = ragged("dropkv:window=5,sinks=0");
+    struct pf f;
+    ragged(&f, "dropkv:window=5,sinks=0");
     const mn__lane *l = mn__cache_lane(f.cache, 1, 1);
     float score[ALL];
     pf_score(&f, 1, 1, score);
@@ -110,7 +110,8 @@ static void test_keyformer_noise(void **state)
 static void test_observed_after_eviction(void **state)
 {
     (void)state;
-    struct pf f = ragged("observed:sinks=2");
+    struct pf f;
+    ragged(&f, "observed:sinks=2");
     const mn__lane *l = mn__cache_lane(f.cache, 1, 1);
     int32_t all[FIRST];
     double p[ALL], want[ALL] = {0};
@@ -136,7 +137,8 @@ static void test_observed_after_eviction(void **state)
 static void test_scissorhands_decay(void **state)
 {
     (void)state;
-    struct pf f = ragged("scissorhands:history=9,decay=0.5,sinks=0");
+    struct pf f;
+    ragged(&f, "scissorhands:history=9,decay=0.5,sinks=0");
     const mn__lane *l = mn__cache_lane(f.cache, 1, 0);
     float score[ALL];
     double p[ALL], want[ALL] = {0};

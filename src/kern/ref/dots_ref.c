@@ -88,3 +88,25 @@ static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scal
     }
 MN__DOTS_MAP(X)
 #undef X
+
+static void panel16(mn_bf16 *out, const uint8_t *w, size_t k, int bits, int zero,
+                    mn__dots_scale kind)
+{
+    const mn__dots_planes p = mn__dots_layout(bits, kind, k);
+    for (size_t r = 0; r < MN__DOTS_ROWS; r++)
+        for (size_t c = 0; c < k; c++) {
+            const size_t at[3] = {c / 32, c % 32, r};
+            double dm[2];
+            scale_at(w, &p, kind, at, dm);
+            const double value = dm[0] * (whole_at(w, &p, bits, at[0], at[1], r) - zero) + dm[1];
+            out[c / 2 * 2 * MN__MM_COLS + r * 2 + c % 2] = mn__bf16_round((float)value);
+        }
+}
+
+#define X(name, type, bits, zero, kind)                                  \
+    void mn__panel16_##name##_ref(mn_bf16 *out, const void *w, size_t k) \
+    {                                                                    \
+        panel16(out, w, k, bits, zero, kind);                            \
+    }
+MN__DOTS_MAP(X)
+#undef X

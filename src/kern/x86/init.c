@@ -5,14 +5,15 @@
 #include "kern/x86/x86.h"
 
 /* What both widths of plain vectors have. */
-#define MN__WIDTH_MAP(X)                                                                   \
-    X(rms_norm)                                                                            \
-    X(rope)                                                                                \
-    X(silu_mul)                                                                            \
-    X(gelu_mul) X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16) X(mm_pack_bf16) \
-        X(page_put_bf16) X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16)  \
-            X(page_get_f32) X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) \
-                X(pv_f32) X(probs) X(colsum)
+#define MN__WIDTH_MAP(X)                                                                        \
+    X(rms_norm)                                                                                 \
+    X(rope)                                                                                     \
+    X(silu_mul)                                                                                 \
+    X(gelu_mul)                                                                                 \
+    X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16) X(mm_pack_bf16) X(page_put_bf16) \
+        X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32)        \
+            X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs)   \
+                X(colsum)
 
 /* Presence is not speed: on the Xeon measured dpbf16 does 32 operations a cycle, half of what f32
  * multiply-adds on widened numbers reach, so Intel keeps the latter. Other makers' cores, not
@@ -46,10 +47,13 @@ void mn__kern_init_x86(struct mn__kern *k, int level)
 #undef MN__AVX512
 #undef MN__DOTS_AVX2
 #undef MN__DOTS_VNNI
+#define MN__PANEL(name, type, bits, zero, kind) k->panel16_##name = mn__panel16_##name##_avx512bf16;
     if (level >= MN__CPU_AVX512BF16) {
+        MN__DOTS_MAP(MN__PANEL)
         k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
         if (!__builtin_cpu_is("intel")) mn__kern_use_pairs(k);
     }
+#undef MN__PANEL
     if (level >= MN__CPU_AMX) {
         k->mm_bf16 = mn__mm_bf16_amx;
         k->qk_bf16 = mn__qk_bf16_amx;
