@@ -92,6 +92,10 @@ static void find_model(void)
 static void find_cpu(void)
 {
     cpu.best = find_level();
+#ifdef MN_REF_ONLY /* whatever the processor has, the plain kernels are all there is */
+    cpu.best = MN__CPU_REF;
+    cpu.has_vnni = false;
+#endif
     find_model();
 }
 #else

@@ -2,8 +2,8 @@
 # --no-progress obeyed.
 . "$(dirname "$0")/lib.sh"
 unset NO_COLOR
-tiny m.gguf llama ctx=4096 dim=32
-yes 'a line of text' | head -c 3000 >text
+tiny m.gguf llama ctx=2048 dim=32
+yes 'a line of text' | head -c 1200 >text
 escape=$'\033'
 
 on_terminal() { # standard error is a terminal; what it showed goes to err

@@ -48,6 +48,9 @@ static void test_bad_levels(void **state)
 static void test_agrees_with_the_kernel(void **state)
 {
     (void)state;
+#ifdef MN_REF_ONLY
+    skip(); /* the level is the build's */
+#endif
     static char flags[16384];
     FILE *file = fopen("/proc/cpuinfo", "r");
     if (!file) skip();

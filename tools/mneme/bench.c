@@ -34,7 +34,7 @@ typedef struct bench {
     const args *a;
     mn_model *m;
     mn_model_info info;
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[64]; /* name: of the file, without folder and .gguf */
     mn_session_params sp;
     size_t depth[BENCH_DEPTH_MAX], n_depth, n_token, n_repeat;
     int32_t *token; /* enough for the greatest depth and what is measured there */
@@ -57,6 +57,14 @@ double median(double *x, size_t n)
 }
 
 /* ---- set-up ---- */
+
+static void name_of(const char *path, char *name, size_t cap)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(name, cap, "%.*s", (int)cap - 1, slash ? slash + 1 : path);
+    char *end = strrchr(name, '.');
+    if (end && end != name) *end = '\0';
+}
 
 static mn_status read_depths(bench *b, mn_diag *diag)
 {
@@ -121,6 +129,7 @@ static mn_status set_up(bench *b, mn_diag *diag)
                         sizeof b->path, diag));
     MN_TRY(ui_open_model(b->a, false, &b->m, diag));
     mn_model_get_info(b->m, &b->info);
+    name_of(b->path, b->name, sizeof b->name);
     n = b->depth[b->n_depth - 1] +
         (BENCH_PREFILL + b->n_token) * (b->n_repeat + 1); /* a peer that cannot rewind drifts */
     b->sp.n_ctx = (n + 255) / 256 * 256;
@@ -208,7 +217,7 @@ static void add_row(bench *b, const runner *r, const char *phase, size_t depth, 
                     size_t kv_bytes)
 {
     json_t *row = json_pack(
-        "{s:s,s:s,s:s,s:s,s:I,s:f,s:f,s:I,s:I}", "model", b->info.name, "policy", r->policy, "cpu",
+        "{s:s,s:s,s:s,s:s,s:I,s:f,s:f,s:I,s:I}", "model", b->name, "policy", r->policy, "cpu",
         b->info.cpu, "phase", phase, "depth", (json_int_t)depth, "tokens_per_s", v->ours,
         "limit_share", v->limit_share, "kv_bytes", (json_int_t)kv_bytes, "bytes_per_token",
         (json_int_t)(*phase == 'd' ? b->info.step_weight_bytes + kv_bytes : kv_bytes));
