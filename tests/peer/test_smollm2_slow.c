@@ -3,5 +3,5 @@
 
 int main(void)
 {
-    return agree_main("smollm2");
+    return agree_main("smollm2", true);
 }

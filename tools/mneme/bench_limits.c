@@ -1,12 +1,14 @@
 /* bench_limits.c: read bandwidth and product peak of this machine, measured with the same threads
  * as the run beside them. */
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "bench.h"
+#ifndef MN_REF_PRODUCT
+#include <oneapi/dnnl/dnnl.h>
+#endif
 
 /* Sum of a share of the buffer: eight chains of 8-byte adds, which the compiler turns into the
  * widest loads it has. */
@@ -39,6 +41,14 @@ double limit_read(size_t bytes, int n_thread)
     return best;
 }
 
+#ifdef MN_REF_PRODUCT /* a build without oneDNN */
+double limit_gemm(bool bf16, int n_thread)
+{
+    (void)bf16;
+    (void)n_thread;
+    return 0;
+}
+#else
 typedef struct product {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -116,3 +126,4 @@ double limit_gemm(bool bf16, int n_thread)
     }
     return best;
 }
+#endif
