@@ -37,9 +37,13 @@ refused 3 "${ask[@]}" -p x --load m.gguf -- "m.gguf: "
 
 # A failure leaves the old file as it was and nothing beside it.
 cp s before
-(trap '' XFSZ; ulimit -f 4; "$MNEME" "${ask[@]}" -p other -n 2 --save s >out 2>err)
-code=$? said="mneme run --save on a full disk"
-want_code 1
+if grep -qa __tsan_init "$MNEME"; then # its runtime keeps its own tables in files
+    echo "skipped: a full disk, under the thread sanitizer"
+else
+    (trap '' XFSZ; ulimit -f 4; "$MNEME" "${ask[@]}" -p other -n 2 --save s >out 2>err)
+    code=$? said="mneme run --save on a full disk" err=$(<err)
+    want_code 1
+fi
 check "the old session is gone" cmp -s s before
 check "left over: $(find . -name 's.*')" [ -z "$(find . -name 's.*')" ]
 run "${ask[@]}" -p x -n 1 --save no/such/folder/s
