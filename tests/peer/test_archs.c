@@ -1,6 +1,6 @@
 /* test_archs.c: every architecture and rule of rotation against llama_decode, at the reference
- * kernels and at the best level here that multiplies in F32 (test_archs_slow.c: at all of them). The
- * text is three times the window and longer than two pages of the cache. */
+ * kernels and at the best level here that multiplies in F32 (test_archs_slow.c: at all of them).
+ * The text is three times the window and longer than two pages of the cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
