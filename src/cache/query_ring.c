@@ -43,7 +43,7 @@ static void scores_q8(const mn__cache *c, const mn__lane *l, const mn_bf16 *q, s
         size_t n = l->n - i < MN__PAGE_TOKENS ? l->n - i : MN__PAGE_TOKENS;
         c->kern->page_widen_q8(wide, mn__lane_pages(l)[i / MN__PAGE_TOKENS], scale_k + i,
                                scale_v + i, d);
-        c->kern->qk_bf16(s + i, ld, q, d, n_row, &page, n, d);
+        c->kern->qk_bf16(s + i, ld, q, d, n_row, &page, n, d, NULL);
     }
 }
 
@@ -54,14 +54,14 @@ static void scores(const mn__cache *c, const mn__lane *l, const float *q, size_t
     _Alignas(64) mn_bf16 half[BATCH * MN__HEAD_DIM_MAX];
     size_t d = c->shape.head_dim;
     if (c->shape.kv_type == MN__KV_F32) {
-        c->kern->qk_f32(s, ld, q, d, n_row, mn__lane_pages(l), l->n, d);
+        c->kern->qk_f32(s, ld, q, d, n_row, mn__lane_pages(l), l->n, d, NULL);
         return;
     }
     c->kern->f32_to_bf16(half, q, n_row * d);
     if (c->shape.kv_type == MN__KV_Q8)
         scores_q8(c, l, half, n_row, s, ld);
     else
-        c->kern->qk_bf16(s, ld, half, d, n_row, mn__lane_pages(l), l->n, d);
+        c->kern->qk_bf16(s, ld, half, d, n_row, mn__lane_pages(l), l->n, d, NULL);
 }
 
 /* Rows of scores into rows of probabilities: a sweep in tiles for the sums, one for the values. */

@@ -16,6 +16,13 @@ typedef uint16_t mn_bf16;
  * per token live beside the page. */
 enum { MN__PAGE_TOKENS = 64, MN__BLOCK_TOKENS = 16, MN__MM_ROWS = 32, MN__MM_COLS = 32 };
 
+/* How far a scaled score may exceed the reference of its row before the sums are scaled down to it:
+ * e^8 times a row of ones is far from any limit of f32 or bf16. */
+#define MN__SOFTMAX_SLACK 8.0f
+
+/* Parts of pages that attention asks for ahead of reading them (qk, pv: then). */
+enum { MN__AHEAD = 4 };
+
 #define MN_KERN(name, args, tol) typedef void name##_fn args;
 #include "kern/kern.def"
 #undef MN_KERN

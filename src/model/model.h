@@ -61,5 +61,7 @@ struct mn__arch {
  * projection makes of them. */
 void mn__model_output_norm(const void *model, size_t layer, size_t head, const float *v,
                            size_t n_row, float *out);
+/* Wo[h]' Wo[h] of query head h: gram [D][D], sums over the rows of Wo. */
+void mn__model_output_gram(const void *model, size_t layer, size_t h, float *gram);
 
 #endif

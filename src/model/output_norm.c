@@ -1,6 +1,6 @@
-/* output_norm.c: what the output projection makes of values (mn__model_output_norm, model.h).
- * Values stand in for keys of a page of the cache, rows of Wo for queries: then the product is the
- * kernel that attention uses. */
+/* output_norm.c: what the output projection makes of values (mn__model_output_norm and
+ * mn__model_output_gram, model.h). Values stand in for keys of a page of the cache, rows of Wo for
+ * queries: then the product is the kernel that attention uses. */
 #include <ggml.h>
 #include <math.h>
 #include <string.h>
@@ -53,9 +53,9 @@ static void multiply(const struct mn_model *m, space *s, size_t n_out, size_t n_
     size_t D = m->head_dim;
     if (mn__product_is_bf16(&m->kern))
         m->kern.qk_bf16(s->dots, TOKENS, (const mn_bf16 *)(const void *)s->rows, D, n_out, &page,
-                        n_token, D);
+                        n_token, D, NULL);
     else
-        m->kern.qk_f32(s->dots, TOKENS, s->rows, D, n_out, &page, n_token, D);
+        m->kern.qk_f32(s->dots, TOKENS, s->rows, D, n_out, &page, n_token, D, NULL);
 }
 
 /* At most TOKENS rows of v. */
@@ -92,4 +92,26 @@ void mn__model_output_norm(const void *model, size_t layer, size_t head, const f
         add_norms(m, &m->layer[layer].o, head, &s, n, out + row);
     }
     mn__tiles_end(&m->kern);
+}
+
+/* gram += x' x of one row, its lower half. */
+static void add_square(float *gram, const float *x, size_t n)
+{
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b <= a; b++) gram[a * n + b] += x[a] * x[b];
+}
+
+void mn__model_output_gram(const void *model, size_t layer, size_t h, float *gram)
+{
+    const struct mn_model *m = model;
+    const mn__weight *w = &m->layer[layer].o;
+    size_t D = m->head_dim;
+    float row[MAX_DIM];
+    memset(gram, 0, D * D * sizeof *gram);
+    for (size_t r = 0; r < w->n_out; r++) {
+        widen_part(w, r, h * D, D, row);
+        add_square(gram, row, D);
+    }
+    for (size_t a = 0; a < D; a++)
+        for (size_t b = 0; b < a; b++) gram[b * D + a] = gram[a * D + b];
 }

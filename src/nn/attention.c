@@ -111,9 +111,11 @@ void mn__attn_scores(const mn__attn_job *job, const mn__attn_thread *t, size_t r
     const mn__attn *a = job->a;
     size_t H = job->l->n_head, D = job->l->head_dim, ld = mn__attn_qkv_ld(job->l);
     if (a->lim.kv_type == MN__KV_F32)
-        a->kern->qk_f32(t->s, MN__ATTN_LD, job->qkv + row * ld + h * D, ld, n_row, page, n_tok, D);
+        a->kern->qk_f32(t->s, MN__ATTN_LD, job->qkv + row * ld + h * D, ld, n_row, page, n_tok, D,
+                        NULL);
     else
-        a->kern->qk_bf16(t->s, MN__ATTN_LD, a->q + (row * H + h) * D, H * D, n_row, page, n_tok, D);
+        a->kern->qk_bf16(t->s, MN__ATTN_LD, a->q + (row * H + h) * D, H * D, n_row, page, n_tok, D,
+                         NULL);
 }
 
 /* ---- new tokens: norm, rotation, into the lanes ---- */

@@ -54,11 +54,11 @@ static void block(const mn__attn_job *job, const tile *t, mn__attn_thread *th, s
         if (a->lim.kv_type == MN__KV_F32) {
             a->kern->softmax_f32(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, t->n_row, n_tok, th->lo,
                                  th->hi, job->l->scale, m, l, th->corr);
-            a->kern->pv_f32(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D);
+            a->kern->pv_f32(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D, NULL);
         } else {
             a->kern->softmax_bf16(th->p, MN__ATTN_LD, th->s, MN__ATTN_LD, t->n_row, n_tok, th->lo,
                                   th->hi, job->l->scale, m, l, th->corr);
-            a->kern->pv_bf16(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D);
+            a->kern->pv_bf16(o, D, th->corr, th->p, MN__ATTN_LD, t->n_row, page, n_tok, D, NULL);
         }
     }
 }

@@ -103,22 +103,22 @@ static void run_page_get_bf16(struct bench *b)
 
 static void run_qk_bf16(struct bench *b)
 {
-    b->kern->qk_bf16(b->y, b->n_tok, b->a, b->d, b->n_row, b->page, b->n_tok, b->d);
+    b->kern->qk_bf16(b->y, b->n_tok, b->a, b->d, b->n_row, b->page, b->n_tok, b->d, NULL);
 }
 
 static void run_qk_f32(struct bench *b)
 {
-    b->kern->qk_f32(b->y, b->n_tok, b->x, b->d, b->n_row, b->page, b->n_tok, b->d);
+    b->kern->qk_f32(b->y, b->n_tok, b->x, b->d, b->n_row, b->page, b->n_tok, b->d, NULL);
 }
 
 static void run_pv_bf16(struct bench *b)
 {
-    b->kern->pv_bf16(b->z, b->d, b->corr, b->p, b->n_tok, b->n_row, b->page, b->n_tok, b->d);
+    b->kern->pv_bf16(b->z, b->d, b->corr, b->p, b->n_tok, b->n_row, b->page, b->n_tok, b->d, NULL);
 }
 
 static void run_pv_f32(struct bench *b)
 {
-    b->kern->pv_f32(b->z, b->d, b->corr, b->x, b->n_tok, b->n_row, b->page, b->n_tok, b->d);
+    b->kern->pv_f32(b->z, b->d, b->corr, b->x, b->n_tok, b->n_row, b->page, b->n_tok, b->d, NULL);
 }
 
 static void run_softmax_bf16(struct bench *b)

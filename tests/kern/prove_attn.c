@@ -90,9 +90,9 @@ void prove_qk_bf16(struct probe *p)
     mn_bf16 *q = guard_bf16(p, n_q), *q_abs = guard_copy(q, n_q * 2);
     for (size_t i = 0; i < n_q; i++) q_abs[i] &= 0x7fff;
     float *a = guard_take(n_s * 4), *b = guard_take(n_s * 4), *mag = guard_take(n_s * 4);
-    p->ref->qk_bf16(mag, ld_s, q_abs, ld_q, c.n_row, c.page_abs, c.n_tok, c.d);
-    p->ref->qk_bf16(a, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d);
-    p->kern->qk_bf16(b, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d);
+    p->ref->qk_bf16(mag, ld_s, q_abs, ld_q, c.n_row, c.page_abs, c.n_tok, c.d, NULL);
+    p->ref->qk_bf16(a, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d, NULL);
+    p->kern->qk_bf16(b, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d, NULL);
     check_rows(p, "s", a, b, mag, c.n_row, ld_s, c.n_tok, c.n_pad16, c.d);
 }
 
@@ -105,9 +105,9 @@ void prove_qk_f32(struct probe *p)
     float *q = guard_f32(p, n_q), *q_abs = guard_copy(q, n_q * 4);
     for (size_t i = 0; i < n_q; i++) q_abs[i] = fabsf(q[i]);
     float *a = guard_take(n_s * 4), *b = guard_take(n_s * 4), *mag = guard_take(n_s * 4);
-    p->ref->qk_f32(mag, ld_s, q_abs, ld_q, c.n_row, c.page_abs, c.n_tok, c.d);
-    p->ref->qk_f32(a, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d);
-    p->kern->qk_f32(b, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d);
+    p->ref->qk_f32(mag, ld_s, q_abs, ld_q, c.n_row, c.page_abs, c.n_tok, c.d, NULL);
+    p->ref->qk_f32(a, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d, NULL);
+    p->kern->qk_f32(b, ld_s, q, ld_q, c.n_row, c.page, c.n_tok, c.d, NULL);
     check_rows(p, "s", a, b, mag, c.n_row, ld_s, c.n_tok, c.n_pad16, c.d);
 }
 
@@ -141,9 +141,9 @@ void prove_pv_bf16(struct probe *p)
     mn_bf16 *w = guard_take(v.n_p * 2);
     for (size_t i = 0; i < v.n_p; i++)
         w[i] = i % v.ld_p < c.n_tok ? mn__bf16_round((float)probe_uniform(p)) : 0;
-    p->ref->pv_bf16(v.mag, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page_abs, c.n_tok, c.d);
-    p->ref->pv_bf16(v.a, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d);
-    p->kern->pv_bf16(v.b, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d);
+    p->ref->pv_bf16(v.mag, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page_abs, c.n_tok, c.d, NULL);
+    p->ref->pv_bf16(v.a, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d, NULL);
+    p->kern->pv_bf16(v.b, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d, NULL);
     check_rows(p, "o", v.a, v.b, v.mag, c.n_row, v.ld_o, c.d, c.d, c.n_tok + 1);
 }
 
@@ -154,9 +154,9 @@ void prove_pv_f32(struct probe *p)
     draw_pages(p, &c, true);
     float *w = guard_take(v.n_p * 4);
     for (size_t i = 0; i < v.n_p; i++) w[i] = i % v.ld_p < c.n_tok ? (float)probe_uniform(p) : 0;
-    p->ref->pv_f32(v.mag, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page_abs, c.n_tok, c.d);
-    p->ref->pv_f32(v.a, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d);
-    p->kern->pv_f32(v.b, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d);
+    p->ref->pv_f32(v.mag, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page_abs, c.n_tok, c.d, NULL);
+    p->ref->pv_f32(v.a, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d, NULL);
+    p->kern->pv_f32(v.b, v.ld_o, v.corr, w, v.ld_p, c.n_row, c.page, c.n_tok, c.d, NULL);
     check_rows(p, "o", v.a, v.b, v.mag, c.n_row, v.ld_o, c.d, c.d, c.n_tok + 1);
 }
 

@@ -4,8 +4,9 @@
 #include "kern/ref/ref.h"
 
 void mn__qk_bf16_ref(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row,
-                     const void *const *page, size_t n_tok, size_t d)
+                     const void *const *page, size_t n_tok, size_t d, const void *const *then)
 {
+    (void)then;
     for (size_t r = 0; r < n_row; r++)
         for (size_t t = 0; t < n_tok; t++) {
             const mn_bf16 *k = (const mn_bf16 *)page[t / 64] + t % 64 / 16 * 16 * d + t % 16 * 2;
@@ -18,8 +19,9 @@ void mn__qk_bf16_ref(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_
 }
 
 void mn__qk_f32_ref(float *s, size_t ld_s, const float *q, size_t ld_q, size_t n_row,
-                    const void *const *page, size_t n_tok, size_t d)
+                    const void *const *page, size_t n_tok, size_t d, const void *const *then)
 {
+    (void)then;
     for (size_t r = 0; r < n_row; r++)
         for (size_t t = 0; t < n_tok; t++) {
             const float *k = (const float *)page[t / 64] + t % 64 / 16 * 16 * d + t % 16;
@@ -34,14 +36,14 @@ void mn__qk_f32_ref(float *s, size_t ld_s, const float *q, size_t ld_q, size_t n
 static int softmax_row_max(const float *s, size_t lo, size_t hi, float scale, float *m,
                            double *corr)
 {
-    float top = *m;
+    float top = -INFINITY, old = *m;
     for (size_t t = lo; t < hi; t++) {
         float x = s[t] * scale;
         if (x > top) top = x;
     }
-    *corr = top == *m ? 1.0 : exp((double)*m - top);
-    *m = top;
-    return top > -INFINITY;
+    if (top > old + MN__SOFTMAX_SLACK) *m = top;
+    *corr = *m == old ? 1.0 : exp((double)old - *m);
+    return *m > -INFINITY;
 }
 
 static size_t clip(int32_t x, size_t n)
@@ -88,8 +90,10 @@ void mn__softmax_f32_ref(float *p, size_t ld_p, const float *s, size_t ld_s, siz
 }
 
 void mn__pv_bf16_ref(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p,
-                     size_t n_row, const void *const *page, size_t n_tok, size_t d)
+                     size_t n_row, const void *const *page, size_t n_tok, size_t d,
+                     const void *const *then)
 {
+    (void)then;
     for (size_t r = 0; r < n_row; r++)
         for (size_t c = 0; c < d; c++) {
             double sum = (double)o[r * ld_o + c] * corr[r];
@@ -103,8 +107,10 @@ void mn__pv_bf16_ref(float *o, size_t ld_o, const float *corr, const mn_bf16 *p,
 }
 
 void mn__pv_f32_ref(float *o, size_t ld_o, const float *corr, const float *p, size_t ld_p,
-                    size_t n_row, const void *const *page, size_t n_tok, size_t d)
+                    size_t n_row, const void *const *page, size_t n_tok, size_t d,
+                    const void *const *then)
 {
+    (void)then;
     for (size_t r = 0; r < n_row; r++)
         for (size_t c = 0; c < d; c++) {
             double sum = (double)o[r * ld_o + c] * corr[r];

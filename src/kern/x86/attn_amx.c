@@ -1,12 +1,13 @@
 /* attn_amx.c: scores and weighted values in tiles. Rows go 32 at a time while there are as many
- * (prefill); what is left, and decode's few rows, 16 at a time against four blocks of the cache,
- * padded with zeros. */
+ * (prefill); what is left, 16 at a time against four blocks of the cache, padded with zeros.
+ * Decode's few rows wait for memory, and plain vectors ask for it ahead. */
 #include "kern/x86/tile_amx.h"
 #include "kern/x86/x86.h"
 
 enum {
     ROWS = 32,
     FEW = 16,
+    MEMORY_BOUND = 8, /* rows up to which tiles gain nothing */
     TOKENS = MN__PAGE_TOKENS,
     D_MAX = 512, /* widest head whose last rows are copied on the stack */
 };
@@ -80,13 +81,6 @@ static void qk_rows(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const 
     }
 }
 
-/* Bytes from this page to the next, or 0. */
-static ptrdiff_t page_ahead(const void *const *page, size_t t, size_t n_tok)
-{
-    size_t i = t / TOKENS;
-    return t + TOKENS < n_tok ? (const char *)page[i + 1] - (const char *)page[i] : 0;
-}
-
 /* At most 16 rows: a page at a time. Blocks beyond the last token belong to the page and their
  * scores are not copied. */
 static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row,
@@ -101,7 +95,7 @@ static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t 
         size_t n = n_tok - t < TOKENS ? n_tok - t : TOKENS;
         struct tile_cols cols = {{k, k + 32 * d, k + 64 * d, k + 96 * d}, 64};
         c_zero();
-        few_add(copy, d, &cols, d / 32, page_ahead(page, t, n_tok));
+        few_add(copy, d, &cols, d / 32);
         few_store(out, TOKENS);
         for (size_t r = 0; r < n_row; r++)
             memcpy(s + r * ld_s + t, out + r * TOKENS, n * sizeof *s);
@@ -109,11 +103,11 @@ static void qk_few(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t 
 }
 
 void mn__qk_bf16_amx(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, size_t n_row,
-                     const void *const *page, size_t n_tok, size_t d)
+                     const void *const *page, size_t n_tok, size_t d, const void *const *then)
 {
     size_t r = 0;
-    if (d % 32 || d > D_MAX) {
-        mn__qk_bf16_avx512(s, ld_s, q, ld_q, n_row, page, n_tok, d);
+    if (n_row <= MEMORY_BOUND || d % 32 || d > D_MAX) {
+        mn__qk_bf16_avx512(s, ld_s, q, ld_q, n_row, page, n_tok, d, then);
         return;
     }
     for (; r + ROWS <= n_row; r += ROWS)
@@ -184,14 +178,14 @@ static void pv_few(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, s
                                  d * 4};
         for (size_t r = 0; r < n_row; r++)
             memcpy(copy + r * TOKENS, p + r * ld_p + t, (n + 31) / 32 * 64);
-        few_add(copy, TOKENS, &cols, whole / 32, page_ahead(page, t, n_tok));
+        few_add(copy, TOKENS, &cols, whole / 32);
         if (whole < n) {
             struct tile_cols tail = {{(const char *)end, (const char *)(end + 32),
                                       (const char *)(end + second),
                                       (const char *)(end + second + 32)},
                                      n_col * 4};
             pv_copy_tail(end, v + whole * d, n - whole, n_col, d);
-            few_add(copy + whole, TOKENS, &tail, 1, 0);
+            few_add(copy + whole, TOKENS, &tail, 1);
         }
     }
     few_store(out, 64);
@@ -201,17 +195,18 @@ static void pv_few(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, s
 static void scale_rows(float *o, size_t ld_o, const float *corr, size_t n_row, size_t d)
 {
     for (size_t r = 0; r < n_row; r++)
-        for (size_t c = 0; c < d; c += 16)
+        for (size_t c = 0; c < d && corr[r] != 1; c += 16)
             _mm512_storeu_ps(o + r * ld_o + c, _mm512_mul_ps(_mm512_loadu_ps(o + r * ld_o + c),
                                                              _mm512_set1_ps(corr[r])));
 }
 
 void mn__pv_bf16_amx(float *o, size_t ld_o, const float *corr, const mn_bf16 *p, size_t ld_p,
-                     size_t n_row, const void *const *page, size_t n_tok, size_t d)
+                     size_t n_row, const void *const *page, size_t n_tok, size_t d,
+                     const void *const *then)
 {
     size_t r = 0;
-    if (d % 32) {
-        mn__pv_bf16_avx512(o, ld_o, corr, p, ld_p, n_row, page, n_tok, d);
+    if (n_row <= MEMORY_BOUND || d % 32) {
+        mn__pv_bf16_avx512(o, ld_o, corr, p, ld_p, n_row, page, n_tok, d, then);
         return;
     }
     scale_rows(o, ld_o, corr, n_row / ROWS * ROWS, d);

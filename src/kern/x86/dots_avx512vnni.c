@@ -45,14 +45,19 @@ MN__INLINE __m512i sum_block(const group *g, int bits, size_t b, const int8_t *x
     return bits == 4 ? sum_nibbles(g, b, x) : sum_bytes(g, bits, b, x, 0, 8);
 }
 
-/* Memory is the bound, and the planes of a group are more streams than the processor follows: ask
- * for what lies 4 KB ahead, at the pace of the blocks. Past the end nothing happens. */
-MN__INLINE void look_ahead(const group *g, int bits, mn__dots_scale kind, size_t b)
+/* Memory is the bound, and one stream of it leaves the processor idle: its prefetcher follows each
+ * page of 4 KB on its own and only so far. So four groups come at once, a quarter of each during a
+ * group's time: the first of the one four groups ahead, ..., the last of the next one. */
+enum { STREAMS = 4 };
+
+MN__INLINE void look_ahead(const group *g, int bits, mn__dots_scale kind, size_t k, size_t b)
 {
-    const size_t bytes = mn__dots_layout(bits, kind, 256).bytes / 8;
+    const size_t block = mn__dots_layout(bits, kind, 256).bytes / 8, n_block = k / MN__DOTS_BLOCK;
+    const size_t part = (n_block + STREAMS - 1) / STREAMS, j = b % STREAMS;
+    const char *at = (const char *)g->q + (j + 1) * mn__dots_layout(bits, kind, k).bytes +
+                     ((STREAMS - 1 - j) * part + b / STREAMS) * block;
 #pragma GCC unroll 9
-    for (size_t i = 0; i < (bytes + 63) / 64; i++)
-        _mm_prefetch((const char *)g->q + 4096 + b * bytes + i * 64, _MM_HINT_T0);
+    for (size_t i = 0; i < (block + 63) / 64; i++) _mm_prefetch(at + i * 64, _MM_HINT_T0);
 }
 
 typedef struct row {
@@ -67,7 +72,7 @@ MN__INLINE void dot_per_32(float *y, const group *g, const row *x, int bits, int
 {
     __m512 total = _mm512_setzero_ps(), least = _mm512_setzero_ps();
     for (size_t b = 0; b < x->k / 32; b++) {
-        look_ahead(g, bits, kind, b);
+        look_ahead(g, bits, kind, x->k, b);
         __m512i s = sum_block(g, bits, b, x->q + b * 32);
         if (zero) s = _mm512_sub_epi32(s, _mm512_set1_epi32(zero * x->sum[b]));
         const __m512 d = _mm512_mul_ps(halves(g->d + b * 32), _mm512_set1_ps(x->scale[b]));
@@ -85,7 +90,7 @@ MN__INLINE void dot_k(float *y, const group *g, const row *x, int bits)
     for (size_t super = 0; super < x->k / 256; super++) {
         __m512 part = _mm512_setzero_ps(), least = _mm512_setzero_ps();
         for (size_t b = super * 8; b < super * 8 + 8; b++) {
-            look_ahead(g, bits, MN__DOTS_K, b);
+            look_ahead(g, bits, MN__DOTS_K, x->k, b);
             const __m512 s = _mm512_cvtepi32_ps(sum_block(g, bits, b, x->q + b * 32));
             const __m512 d =
                 _mm512_mul_ps(small_unsigned(g->part + b * 16), _mm512_set1_ps(x->scale[b]));
@@ -114,7 +119,7 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
     for (size_t super = 0; super < x->k / 256; super++) {
         __m512 part = _mm512_setzero_ps();
         for (size_t b = super * 8; b < super * 8 + 8; b++) {
-            look_ahead(g, bits, MN__DOTS_S, b);
+            look_ahead(g, bits, MN__DOTS_S, x->k, b);
 #pragma GCC unroll 2
             for (int h = 0; h < 2; h++) {
                 __m512i s = sum_bytes(g, bits, b, x->q + b * 32, 4 * h, 4 * h + 4);

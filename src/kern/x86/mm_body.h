@@ -29,7 +29,7 @@ void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, con
             mm_widen(wide, a + i, ld_a, n, k_here);
             for (size_t j = 0; j < MN__MM_COLS; j += MM_COLS) {
                 const mn_bf16 *at = b + i * MN__MM_COLS + j * 2;
-                struct tile_pair t = {{at, at + 2 * VF_N}, 2 * MN__MM_COLS, 0};
+                struct tile_pair t = {{at, at + 2 * VF_N}, 2 * MN__MM_COLS, ahead_none};
                 tile_pair_rows(2, c + j, MN__MM_COLS, wide, MM_LD, n, &t, k_here, i > 0);
             }
         }

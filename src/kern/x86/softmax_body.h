@@ -52,15 +52,15 @@ static float row_max(const float *s, struct span at)
     return vf_top(vf_max(vf_max(m[0], m[1]), vf_max(m[2], m[3])));
 }
 
-/* Rows whose maxima are found before any of them is exponentiated, so that their shrinking is one
- * vector. */
+/* Rows whose references are found before any of them is exponentiated, so that their shrinking is
+ * one vector. */
 enum { SOFTMAX_ROWS = 8 };
 
 struct rows {
     struct span at[SOFTMAX_ROWS]; /* empty where nothing is to be written but zeros */
 };
 
-/* New maxima, and by what old sums shrink: n <= SOFTMAX_ROWS rows. */
+/* New references, and by what old sums shrink: n <= SOFTMAX_ROWS rows. */
 static void rows_begin(struct rows *g, const float *s, size_t ld_s, size_t n, size_t n_tok,
                        const int32_t *lo, const int32_t *hi, float scale, float *m, float *corr)
 {
@@ -68,7 +68,7 @@ static void rows_begin(struct rows *g, const float *s, size_t ld_s, size_t n, si
     for (size_t r = 0; r < n; r++, s += ld_s) {
         g->at[r] = span_make(lo[r], hi[r], n_tok);
         float top = g->at[r].lo < g->at[r].hi ? row_max(s, g->at[r]) * scale : -INFINITY;
-        if (top > m[r]) {
+        if (top > m[r] + MN__SOFTMAX_SLACK) {
             drop[r] = m[r] - top;
             m[r] = top;
         }

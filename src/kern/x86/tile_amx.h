@@ -109,34 +109,20 @@ MN__INLINE void few_store(float *c, size_t ld_c)
     _tile_stored(3, c + 48, ld_c * 4);
 }
 
-/* The sixteen lines of the tile that lies ahead bytes from here: hardware does not follow from one
- * page to another. */
-MN__INLINE void tile_fetch(const char *b, size_t ld, ptrdiff_t ahead)
-{
-    if (ahead)
-        for (size_t i = 0; i < 16; i++) _mm_prefetch(b + i * ld + ahead, _MM_HINT_T0);
-}
-
-/* c (16 x 64) += a (16 rows, n_step * 32 deep) * b: bound by memory for any real cache, 64 bytes
- * per cycle at best. */
-MN__INLINE void few_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step,
-                        ptrdiff_t ahead)
+/* c (16 x 64) += a (16 rows, n_step * 32 deep) * b */
+MN__INLINE void few_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step)
 {
     MN__TILES_WRITTEN();
     for (size_t i = 0; i < n_step; i++) {
         size_t at = i * 16 * t->ld;
         _tile_loadd(4, a + i * 32, ld_a * 2);
         _tile_loadd(5, t->b[0] + at, t->ld);
-        tile_fetch(t->b[0] + at, t->ld, ahead);
         _tile_dpbf16ps(0, 4, 5);
         _tile_loadd(6, t->b[1] + at, t->ld);
-        tile_fetch(t->b[1] + at, t->ld, ahead);
         _tile_dpbf16ps(1, 4, 6);
         _tile_loadd(5, t->b[2] + at, t->ld);
-        tile_fetch(t->b[2] + at, t->ld, ahead);
         _tile_dpbf16ps(2, 4, 5);
         _tile_loadd(6, t->b[3] + at, t->ld);
-        tile_fetch(t->b[3] + at, t->ld, ahead);
         _tile_dpbf16ps(3, 4, 6);
     }
 }

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 #include <string.h>
-#include "kern/kern.h"
+#include "kern/x86/ahead.h"
 
 #define MN__INLINE static inline __attribute__((always_inline, unused))
 #ifdef __clang__
@@ -17,13 +17,12 @@
 
 enum { DP_ROWS_4COL = 6, DP_ROWS_2COL = 12, DP_ROWS_MAX = 12 };
 
-/* Columns of b: column j starts at b[j], its next pair lies ld elements further. ahead: bytes from
- * here to what is read next, because hardware prefetch does not follow from one page to another; 0:
- * nothing to fetch. */
+/* Columns of b: column j starts at b[j], its next pair lies ld elements further. With each of its
+ * vectors as many bytes of stream j of `ahead` are asked for. */
 struct tile_dp {
     const mn_bf16 *b[4];
     size_t ld;
-    ptrdiff_t ahead;
+    struct ahead ahead;
 };
 
 typedef __m512 dp_acc[DP_ROWS_MAX][4];
@@ -53,7 +52,7 @@ MN__INLINE void tile_dp_block(int R, int C, float *c, size_t ld_c, const mn_bf16
         MN__UNROLL
         for (int j = 0; j < C; j++) {
             b[j] = _mm512_loadu_si512(t->b[j] + i * t->ld);
-            if (t->ahead) _mm_prefetch((const char *)(t->b[j] + i * t->ld) + t->ahead, _MM_HINT_T0);
+            if (t->ahead.at[j]) _mm_prefetch(t->ahead.at[j] + i * sizeof(__m512), _MM_HINT_T0);
         }
         MN__UNROLL
         for (int r = 0; r < R; r++) MN__UNROLL

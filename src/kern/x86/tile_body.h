@@ -11,18 +11,19 @@
 #define MN__UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Columns of b: column j starts at b[j], its next step lies ld elements further. ahead: bytes from
- * here to what is read next, because hardware prefetch does not follow from one page to another; 0:
- * nothing to fetch. */
+#include "kern/x86/ahead.h"
+
+/* Columns of b: column j starts at b[j], its next step lies ld elements further. With each of its
+ * vectors as many bytes of stream j of `ahead` are asked for. */
 struct tile_f32 {
     const float *b[4];
     size_t ld;
-    ptrdiff_t ahead;
+    struct ahead ahead;
 };
 struct tile_pair {
     const mn_bf16 *b[4];
     size_t ld;
-    ptrdiff_t ahead;
+    struct ahead ahead;
 };
 
 typedef vf tile_acc[VF_ROWS_2COL][4];
@@ -78,7 +79,7 @@ MN__INLINE void tile_f32_block(int R, int C, float *c, size_t ld_c, const float 
         MN__UNROLL
         for (int j = 0; j < C; j++) {
             b[j] = vf_load(t->b[j] + i * t->ld);
-            if (t->ahead) _mm_prefetch((const char *)(t->b[j] + i * t->ld) + t->ahead, _MM_HINT_T0);
+            if (t->ahead.at[j]) _mm_prefetch(t->ahead.at[j] + i * sizeof(vf), _MM_HINT_T0);
         }
         acc_step(R, C, acc, &rows, b);
     }
@@ -98,7 +99,7 @@ MN__INLINE void tile_pair_block(int R, int C, float *c, size_t ld_c, const float
         MN__UNROLL
         for (int j = 0; j < C; j++) {
             b[j] = vf_pair_even(vi_load(t->b[j] + i * t->ld));
-            if (t->ahead) _mm_prefetch((const char *)(t->b[j] + i * t->ld) + t->ahead, _MM_HINT_T0);
+            if (t->ahead.at[j]) _mm_prefetch(t->ahead.at[j] + i * sizeof(vf), _MM_HINT_T0);
         }
         acc_step(R, C, acc, &rows, b);
         MN__UNROLL
