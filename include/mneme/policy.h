@@ -23,13 +23,21 @@ typedef struct mn_policy_info {
 /** An option that every policy understands. */
 typedef struct mn_policy_option {
     const char *key, *value; /* "pool", default "1" */
-    const char *meaning;     /* one line */
+    const char *meaning;     /* a line or more */
 } mn_policy_option;
+
+/** An option of one policy; its default stands in mn_policy_info.options. */
+typedef struct mn_policy_own_option {
+    const char *policy, *key; /* "critical", "norm" */
+    const char *meaning;      /* a line or more, with what departs from the paper */
+} mn_policy_own_option;
 
 /** All policies, in registry order; *n receives their number. The array is static. */
 MN_API const mn_policy_info *mn_policy_list(size_t *n);
 /** The common options; *n receives their number. The array is static. */
 MN_API const mn_policy_option *mn_policy_option_list(size_t *n);
+/** The options of single policies; *n receives their number. The array is static. */
+MN_API const mn_policy_own_option *mn_policy_own_option_list(size_t *n);
 /** Is this a policy the library knows, with options it knows? MN_EUSAGE with a sentence (nearest
  * name) if not. */
 MN_API mn_status mn_policy_check(const char *spec, mn_diag *diag);

@@ -187,6 +187,7 @@ mn_status mn__cache_fork(mn__cache **out, const mn__cache *c, mn_diag *diag)
         memcpy(child->query_ring.data, c->query_ring.data, c->query_ring.committed);
     child->n_seen = c->n_seen;
     child->query_begin = c->query_begin;
+    child->n_prompt = c->n_prompt;
     child->n_nan = c->n_nan;
     *out = child;
     child = NULL;
@@ -200,6 +201,7 @@ void mn__cache_clear(mn__cache *c)
     for (size_t i = 0; i < n_lane(c); i++) mn__lane_cut(c, &c->lane[i], 0);
     if (c->shape.lane_bytes) memset(c->lane[0].lane_state, 0, n_lane(c) * c->shape.lane_bytes);
     c->n_seen = 0;
+    c->n_prompt = 0;
     c->n_reserved = 0;
     c->query_begin = 0;
 }

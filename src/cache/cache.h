@@ -74,6 +74,7 @@ typedef struct mn__cache {
     mn__span query_ring; /* float [n_layer][n_query_ring][n_head][head_dim], rotated; row of token t
                             is t % n_query_ring */
     int64_t query_begin; /* oldest token whose queries the ring holds whole */
+    int64_t n_prompt;    /* tokens up to the end of the last prompt: later ones were generated */
     uint64_t n_nan;      /* scores that were NaN, counted over the cache's life */
 } mn__cache;
 
@@ -137,6 +138,17 @@ size_t mn__lane_first_visible(const mn__lane *l, int32_t window, int64_t pos);
  * that move do not; nothing changed then. keep NULL: the first n_keep slots. */
 mn_status mn__lane_keep(mn__cache *c, size_t layer, size_t head, const uint32_t *keep,
                         size_t n_keep);
+/* New values for some survivors, made while what is dropped can still be read. */
+typedef struct mn__revalue {
+    const uint32_t *slot; /* [n] ascending slots of the lane as it is, all of them kept */
+    size_t n;
+    /* v [head_dim]: in, the value of slot[i]; out, what it becomes. i ascends. May read the lane's
+     * keys and the values of slots that do not change. */
+    void (*value)(const struct mn__revalue *r, size_t i, float *v);
+} mn__revalue;
+/* The same, with these values changed first: all of it or nothing. Rounded once to kv_type. */
+mn_status mn__lane_keep_revalued(mn__cache *c, size_t layer, size_t head, const uint32_t *keep,
+                                 size_t n_keep, const mn__revalue *r);
 
 /* Rows back as floats: slots [i, i+n) of K and/or V (NULL: not wanted), [n][head_dim]. */
 void mn__lane_read(const mn__cache *c, const mn__lane *l, size_t i, size_t n, float *k, float *v);

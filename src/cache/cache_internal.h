@@ -31,6 +31,9 @@ mn_status mn__lane_grow(const mn__cache *c, mn__lane *l, size_t n, size_t n_page
 mn_status mn__lane_grow_origin(const mn__cache *c, mn__lane *l, size_t n_origin);
 /* Write down the origins of slots up to n_origin; room is there. */
 void mn__lane_add_origins(const mn__cache *c, mn__lane *l, size_t n_origin);
+/* A row [head_dim] in place of the key and/or the value (NULL: stays) of slot i, whose page is the
+ * lane's own. Rounded as mn__lane_put does. */
+void mn__lane_put_row(const mn__cache *c, mn__lane *l, size_t i, const float *k, const float *v);
 /* Turn the keys of slots [begin, end), which have origins and lie in a page of their own, to
  * positions pos, pos + 1, ... */
 void mn__lane_turn(const mn__cache *c, mn__lane *l, const mn__rope *rope, size_t begin, size_t end,

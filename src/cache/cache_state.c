@@ -131,8 +131,9 @@ static mn_status check_head(const loading *in, const mn__lane_head *head)
     uint64_t most = window > 0 ? (uint64_t)window + MN__PAGE_TOKENS - 1 : s->max_slots;
     if (head->n > most)
         return mn__fail(in->diag, MN_ERANGE,
-                        "layer %zu head %zu holds %llu tokens, at most %llu fit this context",
-                        in->layer, in->head, (unsigned long long)head->n, (unsigned long long)most);
+                        "layer %zu head %zu holds %llu tokens, at most %llu fit the %s", in->layer,
+                        in->head, (unsigned long long)head->n, (unsigned long long)most,
+                        window > 0 ? "sliding window" : "context (--ctx) it is opened with");
     if (head->n_origin > (s->compact && window <= 0 ? head->n : 0))
         return refuse(in, MN_EINPUT, "more keys were moved than it can hold");
     if (!mn__lane_state_bytes(s, head, &bytes) || bytes > in->from->left(in->from->ctx))

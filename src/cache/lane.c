@@ -1,8 +1,10 @@
 /* lane.c: one lane's arrays, and rows into its pages and back. */
+#include <math.h>
 #include <string.h>
 #include "cache/cache_internal.h"
 #include "cache/pool.h"
 #include "cache/slot.h"
+#include "kern/ref/number_ref.h"
 
 size_t mn__lane_sides(const mn__cache_shape *shape, mn__lane *l, struct mn__side side[MN__SIDE_MAX])
 {
@@ -68,6 +70,44 @@ void mn__lane_put(const mn__cache *c, mn__lane *l, size_t i, const float *k, siz
             kern->page_put_q8(page, scale_k + slot, scale_v + slot, at, k, ld_k, v, ld_v, m, d);
             break;
         }
+    }
+}
+
+/* The rule of page_put_q8 for one row; returns the scale. */
+static float quantise(int8_t *out, const float *x, size_t d)
+{
+    float top = 0;
+    for (size_t k = 0; k < d; k++)
+        if (fabsf(x[k]) > top) top = fabsf(x[k]);
+    float inverse = mn__q8_inverse(top);
+    for (size_t k = 0; k < d; k++) out[k] = mn__q8_round(x[k], inverse);
+    return top / 127.0f;
+}
+
+void mn__lane_put_row(const mn__cache *c, mn__lane *l, size_t i, const float *k, const float *v)
+{
+    union {
+        mn_bf16 bf16[MN__HEAD_DIM_MAX];
+        int8_t q8[MN__HEAD_DIM_MAX];
+    } row;
+    mn__kv_type type = c->shape.kv_type;
+    size_t d = c->shape.head_dim;
+    void *page = mn__lane_page_list(l)[i / MN__PAGE_TOKENS];
+    for (int value = 0; value < 2; value++) {
+        const float *x = value ? v : k;
+        const void *raw = &row;
+        if (!x) continue;
+        switch (type) {
+        case MN__KV_BF16: c->kern->f32_to_bf16(row.bf16, x, d); break;
+        case MN__KV_F32: raw = x; break;
+        case MN__KV_Q8:
+            ((float *)(value ? l->scale_v.data : l->scale_k.data))[i] = quantise(row.q8, x, d);
+            break;
+        }
+        if (value)
+            mn__slot_put_raw_value(type, d, page, i % MN__PAGE_TOKENS, raw);
+        else
+            mn__slot_put_raw(type, d, page, i % MN__PAGE_TOKENS, raw);
     }
 }
 

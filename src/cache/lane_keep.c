@@ -3,7 +3,8 @@
  * looks for the old content of any slot up to keep[j]. A page whose survivors stand in whole,
  * aligned order is moved by its pointer. A shared page is never written: a fresh one takes its
  * place. Fresh pages are taken before anything changes, at most one for every page that is both
- * written and shared. */
+ * written and shared. New values (mn__revalue) are written before anything moves, into pages that
+ * are the lane's own by then. */
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
@@ -16,10 +17,11 @@ struct job {
     mn__lane *l;
     const uint32_t *keep; /* NULL: the first n_keep */
     size_t n_keep;
-    const mn__rope *rope; /* NULL: positions stay */
-    int64_t pos0;         /* position of the first survivor, the others follow */
-    size_t n_turn;        /* the last survivor that turns is before this one */
-    void **fresh;         /* [n_fresh], behind the page list */
+    const mn__rope *rope;       /* NULL: positions stay */
+    int64_t pos0;               /* position of the first survivor, the others follow */
+    size_t n_turn;              /* the last survivor that turns is before this one */
+    const mn__revalue *revalue; /* NULL: values stay */
+    void **fresh;               /* [n_fresh], behind the page list */
     size_t n_fresh;
 };
 
@@ -61,6 +63,9 @@ static size_t count_fresh(const struct job *job)
         page_range(job, i, &begin, &end);
         n_write += !is_whole(job, begin, end) || turns(job, begin, end);
     }
+    for (size_t i = 0; job->revalue && i < job->revalue->n; i++)
+        n_write += i == 0 || job->revalue->slot[i] / MN__PAGE_TOKENS !=
+                                 job->revalue->slot[i - 1] / MN__PAGE_TOKENS;
     return n_write < n_shared ? n_write : n_shared;
 }
 
@@ -91,6 +96,28 @@ static void *replace_shared(struct job *job, size_t i)
     assert(job->n_fresh > 0);
     *page = job->fresh[--job->n_fresh];
     return old;
+}
+
+/* The same, with what stood there. */
+static void copy_shared(struct job *job, size_t i)
+{
+    void *old = replace_shared(job, i);
+    if (!old) return;
+    memcpy(mn__lane_page_list(job->l)[i], old,
+           mn__pool_page_bytes(job->c->shape.kv_type, job->c->shape.head_dim));
+    mn__pool_give(job->c->pool, old);
+}
+
+static void change_values(struct job *job)
+{
+    float v[MN__HEAD_DIM_MAX];
+    for (size_t i = 0; job->revalue && i < job->revalue->n; i++) {
+        size_t slot = job->revalue->slot[i];
+        mn__lane_read(job->c, job->l, slot, 1, NULL, v);
+        job->revalue->value(job->revalue, i, v);
+        copy_shared(job, slot / MN__PAGE_TOKENS);
+        mn__lane_put_row(job->c, job->l, slot, NULL, v);
+    }
 }
 
 static void build_page(struct job *job, size_t i, size_t begin, size_t end)
@@ -162,12 +189,7 @@ static void turn_pages(struct job *job)
     for (size_t i = 0; i < mn__page_count(job->n_keep); i++) {
         page_range(job, i, &begin, &end);
         if (!turns(job, begin, end)) continue;
-        void *old = replace_shared(job, i);
-        if (old) {
-            memcpy(mn__lane_page_list(job->l)[i], old,
-                   mn__pool_page_bytes(job->c->shape.kv_type, job->c->shape.head_dim));
-            mn__pool_give(job->c->pool, old);
-        }
+        copy_shared(job, i);
         mn__lane_turn(job->c, job->l, job->rope, begin, end, job->pos0 + (int64_t)begin);
     }
 }
@@ -175,8 +197,14 @@ static void turn_pages(struct job *job)
 mn_status mn__lane_keep(mn__cache *c, size_t layer, size_t head, const uint32_t *keep,
                         size_t n_keep)
 {
+    return mn__lane_keep_revalued(c, layer, head, keep, n_keep, NULL);
+}
+
+mn_status mn__lane_keep_revalued(mn__cache *c, size_t layer, size_t head, const uint32_t *keep,
+                                 size_t n_keep, const mn__revalue *r)
+{
     mn__lane *l = mn__cache_lane(c, layer, head);
-    struct job job = {.c = c, .l = l, .keep = keep, .n_keep = n_keep};
+    struct job job = {.c = c, .l = l, .keep = keep, .n_keep = n_keep, .revalue = r};
     assert(c->n_reserved == 0 && n_keep <= l->n);
     assert(n_keep == 0 || source(&job, n_keep - 1) < l->n);
     if (c->shape.compact) {
@@ -187,6 +215,7 @@ mn_status mn__lane_keep(mn__cache *c, size_t layer, size_t head, const uint32_t 
     }
     mn_status st = prepare(&job);
     if (st != MN_OK) return st;
+    change_values(&job);
     move_pages(&job);
     move_sides(&job);
     move_origins(&job);

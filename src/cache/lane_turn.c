@@ -2,11 +2,9 @@
  * was first put, never from what an earlier turn left: rounded to bf16, a thousand small turns
  * would lose the slow channels altogether, and a key must not depend on how often its lane was cut.
  */
-#include <math.h>
 #include <string.h>
 #include "cache/cache_internal.h"
 #include "cache/slot.h"
-#include "kern/ref/number_ref.h"
 
 size_t mn__origin_bytes(const mn__cache_shape *shape)
 {
@@ -50,34 +48,6 @@ static void widen(const mn__cache *c, const mn__origin *o, float *x)
     }
 }
 
-/* The rule of page_put_q8 for a key alone; returns the scale. */
-static float quantise(int8_t *out, const float *x, size_t d)
-{
-    float top = 0;
-    for (size_t k = 0; k < d; k++)
-        if (fabsf(x[k]) > top) top = fabsf(x[k]);
-    float inverse = mn__q8_inverse(top);
-    for (size_t k = 0; k < d; k++) out[k] = mn__q8_round(x[k], inverse);
-    return top / 127.0f;
-}
-
-static void put_key(const mn__cache *c, mn__lane *l, size_t i, const float *x)
-{
-    union {
-        mn_bf16 bf16[MN__HEAD_DIM_MAX];
-        int8_t q8[MN__HEAD_DIM_MAX];
-    } row;
-    size_t d = c->shape.head_dim;
-    const void *raw = &row;
-    switch (c->shape.kv_type) {
-    case MN__KV_BF16: c->kern->f32_to_bf16(row.bf16, x, d); break;
-    case MN__KV_F32: raw = x; break;
-    case MN__KV_Q8: ((float *)l->scale_k.data)[i] = quantise(row.q8, x, d); break;
-    }
-    mn__slot_put_raw(c->shape.kv_type, d, mn__lane_page_list(l)[i / MN__PAGE_TOKENS],
-                     i % MN__PAGE_TOKENS, raw);
-}
-
 static void restore_key(const mn__cache *c, mn__lane *l, size_t i, const mn__origin *o)
 {
     if (c->shape.kv_type == MN__KV_Q8) ((float *)l->scale_k.data)[i] = o->scale;
@@ -103,6 +73,6 @@ void mn__lane_turn(const mn__cache *c, mn__lane *l, const mn__rope *rope, size_t
         made_for = delta;
         widen(c, o, x);
         c->kern->rope(x, cos_sin, rope->n_rot, rope->neox);
-        put_key(c, l, i, x);
+        mn__lane_put_row(c, l, i, x, NULL);
     }
 }

@@ -114,6 +114,19 @@ void mn__slot_put_raw(mn__kv_type type, size_t d, void *page, size_t i, const vo
         memcpy(dst + u * 16 * unit, (const uint8_t *)raw + u * unit, unit);
 }
 
+void mn__slot_put_raw_value(mn__kv_type type, size_t d, void *page, size_t i, const void *raw)
+{
+    size_t element = element_bytes(type);
+    uint8_t *dst = (uint8_t *)page + MN__PAGE_TOKENS * d * element;
+    const uint8_t *src = raw;
+    if (type == MN__KV_F32) {
+        memcpy(dst + i * d * element, src, d * element);
+        return;
+    }
+    dst += (i / 2 * 2 * d + i % 2) * element;
+    for (size_t c = 0; c < d; c++) memcpy(dst + 2 * c * element, src + c * element, element);
+}
+
 void mn__slot_get_q8(const void *page, size_t i, size_t n, size_t d, const float *scale_k,
                      const float *scale_v, float *k, float *v)
 {

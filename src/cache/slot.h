@@ -14,6 +14,8 @@ void mn__slot_move(mn__kv_type type, size_t d, void *dst, size_t to, const void 
 /* The key of slot i as it is stored, its d elements side by side, out of a page and into it. */
 void mn__slot_get_raw(mn__kv_type type, size_t d, const void *page, size_t i, void *raw);
 void mn__slot_put_raw(mn__kv_type type, size_t d, void *page, size_t i, const void *raw);
+/* The same for the value of slot i. */
+void mn__slot_put_raw_value(mn__kv_type type, size_t d, void *page, size_t i, const void *raw);
 /* n slots of an 8-bit page from slot i as rows [n][d]; k or v may be NULL. scale_k, scale_v [n] */
 void mn__slot_get_q8(const void *page, size_t i, size_t n, size_t d, const float *scale_k,
                      const float *scale_v, float *k, float *v);

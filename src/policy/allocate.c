@@ -114,6 +114,18 @@ static void wish_pyramid(const mn__policy *p, mn__quota *q, size_t n_lane, size_
     }
 }
 
+/* Shares of the file. They are of what was seen, not of what a lane still holds: after a second
+ * event they are the same. The budget scales them. */
+static void wish_profile(const mn__policy *p, mn__quota *q, size_t n_lane, size_t total,
+                         size_t n_seen)
+{
+    size_t n_free = 0;
+    for (size_t l = 0; l < n_lane; l++) n_free += !q[l].spared;
+    double kept = n_seen ? (double)total / ((double)n_free * (double)n_seen) : 1;
+    for (size_t l = 0; l < n_lane; l++)
+        q[l].want = fmax(mn__profile_share(&p->profile, l, kept), 1e-6);
+}
+
 /* Spare the best-ranked heads: as many as the profile's option says, or as the budget allows when
  * the others get what is protected. */
 static void spare_heads(const mn__policy *p, mn__quota *q, size_t n_lane, size_t *total)
@@ -149,7 +161,7 @@ static mn_status too_small(const mn__policy *p, const mn__quota *q, size_t n_lan
 }
 
 mn_status mn__allocate(const mn__policy *p, mn__quota *q, size_t n_lane, size_t total,
-                       mn_diag *diag)
+                       size_t n_seen, mn_diag *diag)
 {
     size_t need = 0, held = 0, spared = 0, n_free = 0;
     if (p->base->rank) spare_heads(p, q, n_lane, &total);
@@ -164,6 +176,8 @@ mn_status mn__allocate(const mn__policy *p, mn__quota *q, size_t n_lane, size_t 
     if (need > total) return too_small(p, q, n_lane, total, need, diag);
     if (p->alloc == MN__ALLOC_PYRAMID || p->alloc == MN__ALLOC_PYRAMID_ADA)
         wish_pyramid(p, q, n_lane, total - spared);
+    else if (p->alloc == MN__ALLOC_PROFILE)
+        wish_profile(p, q, n_lane, total - spared, n_seen);
     else
         for (size_t l = 0; l < n_lane; l++) q[l].want = (double)(total - spared) / (double)n_free;
     mn__apportion(q, n_lane, total - spared, bound_protect, bound_held);
@@ -179,7 +193,7 @@ static void add_winners(mn__quota *q, size_t n_lane, size_t m)
         bool met = false;
         for (size_t i = 0; i < q[l].n; i++) {
             if (q[l].mask[i]) continue;
-            uint64_t key = mn__pick_key(q[l].score[i], q[l].token[i]);
+            uint64_t key = mn__pick_key(q[l].score[i] * q[l].gain, q[l].token[i]);
             bool equal = pick.n_equal &&
                          key == pick.key; /* tokens of a lane differ, so this is met once at most */
             met |= equal;
@@ -187,6 +201,21 @@ static void add_winners(mn__quota *q, size_t n_lane, size_t m)
         }
         pick.n_equal -= met;
     }
+}
+
+/* Ada-KV's normalisation: the mass of a head's best slots, as many as an even share gives it, over
+ * the mass of all its candidates. Only what is above zero has mass. */
+static float mass_gain(const mn__quota *q)
+{
+    mn__pick pick = mn__pick_best(q, 1, q->keep - q->protect);
+    double best = 0, all = 0;
+    for (size_t i = 0; i < q->n; i++) {
+        if (q->mask[i] || !(q->score[i] > 0)) continue;
+        uint64_t key = mn__pick_key(q->score[i], q->token[i]);
+        all += (double)q->score[i];
+        if (key > pick.key || (pick.n_equal && key == pick.key)) best += (double)q->score[i];
+    }
+    return all > 0 && isfinite(all) ? (float)(best / all) : 1;
 }
 
 static size_t reserve_best(mn__quota *q, double alpha)
@@ -223,11 +252,16 @@ void mn__allocate_compete(const mn__policy *p, mn__quota *q, size_t n_lane)
         if (q[l].spared) continue;
         free_slots += q[l].keep - q[l].protect;
         q[l].want = (double)(q[l].keep - q[l].protect);
+        float gain = p->by_mass ? mass_gain(&q[l]) : 1;
         size_t reserved = p->floor_mix ? 0 : reserve_best(&q[l], p->alpha);
         m += q[l].keep - q[l].protect - reserved;
         q[l].keep = q[l].protect + reserved;
+        q[l].gain = gain;
     }
     add_winners(q, n_lane, m);
     if (p->floor_mix) mix_floor(p, q, n_lane, free_slots);
-    for (size_t l = 0; l < n_lane; l++) release(&q[l]);
+    for (size_t l = 0; l < n_lane; l++) {
+        release(&q[l]);
+        q[l].gain = 1; /* a lane chooses by its scores as they are */
+    }
 }

@@ -28,8 +28,9 @@ typedef struct room {
     float *scratch; /* the scorer's */
     float *score;   /* [n] when lanes stand alone */
     float *spare;   /* [n] pooling, second stage */
-    float *value;   /* [n] norms of the output (critical), then 64 rows of V */
+    float *value;   /* [n] norms of the output (critical), then 64 rows of V and their products */
     float *rows;
+    float *merge;   /* of merge.c */
     uint32_t *keep; /* [n] */
     uint8_t *mask;  /* [n] */
 } room;
@@ -39,29 +40,33 @@ static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache
 {
     size_t at = 0, pad = mn__pad16(n);
     bool output = p->scorer->needs & MN__NEED_OUTPUT;
-    size_t size[7] = {
+    size_t rows =
+        MN__PAGE_TOKENS * shape->head_dim + (p->norm_l2 ? mn__gram_floats(shape->head_dim) : 0);
+    size_t size[8] = {
         p->scorer->ops->scratch_floats
             ? mn__pad16(p->scorer->ops->scratch_floats(p->scorer, shape, n))
             : 0,
         compares_lanes(p) ? 0 : pad,
         pad,
         output ? pad : 0,
-        output ? mn__pad16(MN__PAGE_TOKENS * shape->head_dim) : 0,
+        output ? mn__pad16(rows) : 0,
         pad,
         mn__pad16((n + 3) / 4),
+        mn__merge_floats(p, shape->head_dim, n),
     };
-    float *piece[7];
-    for (int i = 0; i < 7; i++) {
+    float *piece[8];
+    for (int i = 0; i < 8; i++) {
         piece[i] = base ? base + at : NULL;
         at += size[i];
     }
-    *r = (room){piece[0],
-                piece[1],
-                piece[2],
-                piece[3],
-                piece[4],
-                (uint32_t *)(void *)piece[5],
-                (uint8_t *)(void *)piece[6]};
+    *r = (room){.scratch = piece[0],
+                .score = piece[1],
+                .spare = piece[2],
+                .value = piece[3],
+                .rows = piece[4],
+                .merge = piece[7],
+                .keep = (uint32_t *)(void *)piece[5],
+                .mask = (uint8_t *)(void *)piece[6]};
     return at;
 }
 
@@ -215,14 +220,21 @@ static void pool_lane(const event_run *r, const room *w, mn__quota *q)
         mn__pool_scores(q->score, q->n - q->n_tail, r->p->pool, r->p->pool_avg, w->spare);
 }
 
-/* Lanes that stay above the threshold stay; the budget remains a cap. */
-static void apply_threshold(const event_run *r, mn__quota *q)
+/* A token is judged once, when it has left the newest ones: below the threshold it goes. The budget
+ * remains a cap. Returns the first token that is to be judged another time. */
+static int64_t apply_threshold(const event_run *r, mn__quota *q)
 {
-    size_t above = q->protect;
-    if (!r->p->has_threshold) return;
-    for (size_t i = 0; i < q->n; i++)
-        above += !q->mask[i] && (double)q->score[i] >= r->p->threshold;
-    q->keep = above < q->keep ? above : q->keep;
+    int64_t judged;
+    size_t stay = 0;
+    if (!r->p->has_threshold) return 0;
+    memcpy(&judged, q->lane->lane_state + r->p->judged_at, sizeof judged);
+    for (size_t i = 0; i < q->n; i++) {
+        if (!q->mask[i] && q->token[i] >= judged && !((double)q->score[i] >= r->p->threshold))
+            q->mask[i] = MN__MASK_DROPPED;
+        stay += q->mask[i] != MN__MASK_DROPPED;
+    }
+    q->keep = stay < q->keep ? stay : q->keep;
+    return q->n > q->n_tail ? q->token[q->n - q->n_tail - 1] + (int64_t)1 : judged;
 }
 
 static const float *output_norms(const event_run *r, const room *w, const mn__quota *q)
@@ -231,19 +243,27 @@ static const float *output_norms(const event_run *r, const room *w, const mn__qu
     for (size_t i = 0; i < q->n; i += MN__PAGE_TOKENS) {
         size_t n = q->n - i < MN__PAGE_TOKENS ? q->n - i : MN__PAGE_TOKENS;
         mn__lane_read(r->c, q->lane, i, n, NULL, w->rows);
-        r->env->output_norm(r->env->model_hook, q->layer, q->head, w->rows, n, w->value + i);
+        if (r->p->norm_l2)
+            mn__gram_norms(r->env->gram, r->c->kern, q->layer, q->head, w->rows, n,
+                           w->rows + MN__PAGE_TOKENS * r->c->shape.head_dim, w->value + i);
+        else
+            r->env->output_norm(r->env->model_hook, q->layer, q->head, w->rows, n, w->value + i);
     }
     return w->value;
 }
 
 static void keep_lane(const event_run *r, const room *w, mn__quota *q)
 {
-    apply_threshold(r, q);
+    int64_t judged = apply_threshold(r, q);
     if (q->keep < q->n) {
         const float *value = output_norms(r, w, q);
         q->keep = mn__select(r->p, q, value, w->spare, w->keep);
-        q->st = mn__lane_keep(r->c, q->layer, q->head, w->keep, q->keep);
+        q->st = r->p->merge == MN__MERGE_NONE
+                    ? mn__lane_keep(r->c, q->layer, q->head, w->keep, q->keep)
+                    : mn__merge_keep(r->p, r->c, q, w->keep, r->env->seed, w->merge);
     }
+    if (r->p->has_threshold && q->st == MN_OK)
+        memcpy(q->lane->lane_state + r->p->judged_at, &judged, sizeof judged);
 }
 
 /* Threads meet, and the lanes are handed out anew. */
@@ -286,11 +306,13 @@ static void share_lanes(const event_run *r, const mn__crew *crew)
 static void compete(const event_run *r, const mn__crew *crew)
 {
     size_t n_head = r->p->n_kv_head;
+    size_t first = r->p->n_even, n_layer = r->p->n_full - first;
     bool global = r->p->alloc == MN__ALLOC_GLOBAL;
     if (r->p->alloc < MN__ALLOC_ADA) return;
     meet(crew);
-    for (size_t i; (i = mn__team_claim(crew)) < (global ? 1 : r->p->n_full);)
-        mn__allocate_compete(r->p, r->e->quota + i * n_head, global ? r->e->n_lane : n_head);
+    for (size_t i; (i = mn__team_claim(crew)) < (global ? 1 : n_layer);)
+        mn__allocate_compete(r->p, r->e->quota + (first + i) * n_head,
+                             global ? n_layer * n_head : n_head);
 }
 
 static void run_together(const event_run *r, const mn__crew *crew, const room *w)
@@ -340,7 +362,8 @@ static mn_status plan_event(event_run *r, mn__event event, mn_diag *diag)
                          .head = (uint32_t)head,
                          .lane = lane,
                          .n = lane->n,
-                         .keep = lane->n};
+                         .keep = lane->n,
+                         .gain = 1};
         q->token = mn__lane_token(lane);
         q->spared = p->skip[layer];
         mn__protect_count(q, p, recent, r->env);
@@ -350,7 +373,7 @@ static mn_status plan_event(event_run *r, mn__event event, mn_diag *diag)
     }
     if (p->budget.kind == MN__BUDGET_SHARE && total < own && total >= spared)
         total = own; /* a share never asks for less than sinks and recent tokens */
-    return mn__allocate(p, r->e->quota, r->e->n_lane, total, diag);
+    return mn__allocate(p, r->e->quota, r->e->n_lane, total, (size_t)r->c->n_seen, diag);
 }
 
 static bool nothing_to_do(const event_run *r)
@@ -393,7 +416,7 @@ mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team 
                               "the cache is full (%zu bytes) and policy %s drops nothing",
                               p->budget.amount, p->text)
                    : MN_OK;
-    if (p->kind->critical && !env->output_norm)
+    if (p->kind->critical && (p->norm_l2 ? !env->gram : !env->output_norm))
         return mn__fail(diag, MN_EFAIL,
                         "policy %s needs the output projection, which this model does not show",
                         p->text);

@@ -48,18 +48,32 @@ size_t mn__policy_chunk(const mn__policy *p);
  * MN_EBUDGET. */
 size_t mn__policy_protected(const mn__policy *p);
 
+/* Wo[h]' Wo[h] of the query heads of full-attention layers, for policies that take norms of
+ * projected values through it (critical:norm=l2). Immutable, for sessions of one model to share. */
+typedef struct mn__gram mn__gram;
+
 /* What a scorer may need of the model, and the run's facts. */
 typedef struct mn__evict_env {
     float softmax_scale;
     const void *model_hook;
     void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row,
                         float *out);
+    /* Wo[h]' Wo[h] of query head h: [D][D] */
+    void (*output_gram)(const void *hook, size_t layer, size_t h, float *gram);
+    const mn__gram *gram; /* of mn__gram_new; NULL where the policy needs none */
     const mn__pin *pin;
     size_t n_pin;
     int64_t n_prompt; /* tokens of the prompt (shares refer to tokens seen; h2o's ratios to the
                          prompt) */
     uint64_t seed;
 } mn__evict_env;
+
+/* All products by env->output_gram, on the team's threads: H*D*D*C multiply-adds a layer. *out NULL
+ * where the policy needs none. MN_EFAIL: the model does not show its output projection. */
+mn_status mn__gram_new(mn__gram **out, const mn__policy *p, const mn__cache_shape *shape,
+                       const mn__evict_env *env, mn__team *team, mn_diag *diag);
+void mn__gram_free(mn__gram *g);
+size_t mn__gram_bytes(const mn__policy *p, const mn__cache_shape *shape);
 
 /* Workspace, planned once for the longest lanes; POLICY in the ledger. */
 typedef struct mn__evictor mn__evictor;

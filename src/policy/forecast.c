@@ -83,7 +83,7 @@ mn_status mn__evict_forecast(const mn__policy *p, mn__cache *c, mn__event event,
         spared += q->spared ? q->n : 0;
     }
     if (p->budget.kind == MN__BUDGET_SHARE && total < own && total >= spared) total = own;
-    mn_status st = mn__allocate(p, quota, n_lane, total, diag);
+    mn_status st = mn__allocate(p, quota, n_lane, total, (size_t)c->n_seen, diag);
     if (st == MN_OK) set_lanes(p, c, quota, n_lane);
     mn__free(quota);
     return st;

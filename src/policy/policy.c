@@ -4,7 +4,7 @@
 #include "base/diag.h"
 #include "policy/policy_kind.h"
 
-enum { MAX_TOKENS = 1 << 30 };
+enum { MAX_TOKENS = 1 << 30, MAX_REACH = 1 << 16 };
 
 /* `32`, `50%` of the budget, or `window`: the number of queries the scorer looks back with. */
 static mn_status read_recent(mn__policy *p, const mn__spec *s, mn_diag *diag)
@@ -55,29 +55,68 @@ static mn_status read_threshold(mn__policy *p, const mn__spec *s, mn_diag *diag)
                             : MN_OK;
 }
 
+static mn_status read_merge(mn__policy *p, const mn__spec *s, mn_diag *diag)
+{
+    static const char *const merges[] = {"none", "similar", "later", NULL};
+    mn_status st;
+    MN_TRY(mn__spec_word(s, "merge", merges, &p->merge, diag));
+    MN_TRY(mn__spec_real(s, "merge_min", 0, 1, &p->merge_min, diag));
+    MN_TRY(mn__spec_size(s, "merge_reach", 1, MAX_REACH, &p->merge_reach, diag));
+done:
+    return st;
+}
+
+/* A file that is given is read by someone, and who reads one is given it. */
+static mn_status read_profile(mn__policy *p, const mn__spec *s, const mn__cache_shape *shape,
+                              mn_diag *diag)
+{
+    const char *path = mn__spec_get(s, "profile");
+    bool wanted = p->alloc == MN__ALLOC_PROFILE;
+    if (p->base->own_profile && wanted)
+        return mn__fail(diag, MN_EUSAGE,
+                        "policy %s shares the budget out by its own profile, not by alloc=profile",
+                        s->name);
+    if (p->base->own_profile) return MN_OK;
+    if (*path && !wanted)
+        return mn__fail(diag, MN_EUSAGE,
+                        "policy %s: profile=%s is read by alloc=profile, alloc=%s found", s->name,
+                        path, mn__spec_get(s, "alloc"));
+    if (!wanted || !shape) return MN_OK;
+    if (!*path)
+        return mn__fail(diag, MN_EUSAGE,
+                        "policy %s: alloc=profile needs profile=FILE: one line per layer, one "
+                        "share per KV head",
+                        s->name);
+    return mn__profile_read(&p->profile, path, shape, diag);
+}
+
 static mn_status read_allocation(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
-    static const char *const allocs[] = {"uniform",     "pyramid", "ada",
+    static const char *const allocs[] = {"uniform",     "pyramid", "profile", "ada",
                                          "pyramid+ada", "global",  NULL};
     static const char *const floors[] = {"reserve", "mix", NULL}, *const rules[] = {
                                                                       "paper", "kvpress", NULL};
-    static const char *const stages[] = {"free", "all", NULL};
-    int floor_mix = 0, rule = 0, stage = 0;
-    size_t ada = 0;
+    static const char *const stages[] = {"free", "all", NULL}, *const norms[] = {"l1", "l2", NULL};
+    int floor_mix = 0, rule = 0, stage = 0, norm = 0;
+    size_t ada = 0, mass = 0;
     mn_status st;
     MN_TRY(mn__spec_word(s, "alloc", allocs, &p->alloc, diag));
     MN_TRY(mn__spec_word(s, "floor", floors, &floor_mix, diag));
     MN_TRY(mn__spec_word(s, "rule", rules, &rule, diag));
     MN_TRY(mn__spec_real(s, "alpha", 0, 1, &p->alpha, diag));
     MN_TRY(mn__spec_real(s, "beta", 1, 1e6, &p->beta, diag));
+    MN_TRY(mn__spec_size(s, "mass", 0, 1, &mass, diag));
     if (p->kind->critical) {
         MN_TRY(mn__spec_word(s, "stage", stages, &stage, diag));
+        MN_TRY(mn__spec_word(s, "norm", norms, &norm, diag));
         MN_TRY(mn__spec_size(s, "ada", 0, 1, &ada, diag));
         if (ada) p->alloc = p->alloc == MN__ALLOC_PYRAMID ? MN__ALLOC_PYRAMID_ADA : MN__ALLOC_ADA;
     }
     p->floor_mix = floor_mix;
     p->pyramid_kvpress = rule;
     p->stage_all = stage;
+    p->norm_l2 = norm;
+    p->by_mass = mass;
 done:
     return st;
 }
@@ -104,6 +143,7 @@ static mn_status read_rules(mn__policy *p, const mn__spec *s, mn_diag *diag)
     static const char *const shares[] = {"none", "layer", "all", NULL}, *const ofs[] = {
                                                                             "seen", "prompt", NULL};
     int of_prompt = 0;
+    size_t skip = 0;
     mn_status st;
     MN_TRY(mn__spec_size(s, "sinks", 0, MAX_TOKENS, &p->sinks, diag));
     MN_TRY(read_threshold(p, s, diag));
@@ -111,13 +151,18 @@ static mn_status read_rules(mn__policy *p, const mn__spec *s, mn_diag *diag)
     MN_TRY(mn__spec_word(s, "share", shares, &p->share, diag));
     MN_TRY(read_pool(p, s, diag));
     MN_TRY(read_allocation(p, s, diag));
+    MN_TRY(read_merge(p, s, diag));
     MN_TRY(read_skip_layers(p, s, diag));
+    MN_TRY(mn__spec_size(s, "skip", 0, MAX_TOKENS, &skip, diag));
     MN_TRY(mn__spec_size(s, "chunk", 0, MAX_TOKENS, &p->chunk, diag));
     MN_TRY(mn__spec_size(s, "every", 0, MAX_TOKENS, &p->every, diag));
     MN_TRY(mn__spec_word(s, "of", ofs, &of_prompt, diag));
     MN_TRY(mn__spec_size(s, "group", 0, MAX_TOKENS, &p->group, diag));
     MN_TRY(mn__spec_size(s, "chunks", 0, MAX_TOKENS, &p->chunks, diag));
     p->of_prompt = of_prompt;
+    while (p->n_even < p->n_full && p->full[p->n_even] < skip) p->n_even++;
+    if (p->has_threshold && !p->every && !mn__spec_is_given(s, "every"))
+        p->every = 64; /* what it judges leaves the window while writing too */
     if ((p->group != 0) + (p->chunks != 0) + p->kind->critical > 1)
         return mn__fail(
             diag, MN_EUSAGE,
@@ -154,8 +199,14 @@ static mn_status read_scorer(mn__policy *p, const mn__spec *s, const mn__cache_s
     mn_status st = read_rules(p, s, diag);
     if (st != MN_OK) return st;
     for (size_t i = 0; i < p->n_full; i++) p->n_skip += p->skip[p->full[i]];
-    st = p->base->make(&p->scorer, s, shape, diag);
-    if (st == MN_OK && p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT;
+    MN_TRY(read_profile(p, s, shape, diag));
+    MN_TRY(p->base->make(&p->scorer, s, shape, diag));
+    if (p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT;
+    if (p->has_threshold) {
+        p->judged_at = (p->scorer->lane_bytes + 7) / 8 * 8;
+        p->scorer->lane_bytes = p->judged_at + sizeof(int64_t);
+    }
+done:
     return st;
 }
 
@@ -193,6 +244,7 @@ void mn__policy_free(mn__policy *p)
 {
     if (!p) return;
     if (p->scorer) p->scorer->ops->free(p->scorer);
+    mn__profile_free(&p->profile);
     mn__free(p->text);
     mn__free(p->full);
     mn__free(p->skip);

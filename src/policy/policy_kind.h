@@ -7,7 +7,7 @@
 
 /* ---- spec.c: `name:key=value,key=value` ---- */
 
-enum { MN__SPEC_ITEMS = 40, MN__SPEC_KEY = 24, MN__SPEC_VALUE = 512 };
+enum { MN__SPEC_ITEMS = 48, MN__SPEC_KEY = 24, MN__SPEC_VALUE = 512 };
 
 typedef struct mn__spec_item {
     char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
@@ -46,6 +46,7 @@ mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *w
 typedef struct mn__policy_kind {
     bool wrapper;                /* scores with the policy named by its option `base` */
     bool critical;               /* second selection stage by the output's norm */
+    bool own_profile;            /* its option `profile` is its own business */
     bool compact;                /* survivors move together unless told otherwise */
     const char *kvpress, *paper; /* option values of the presets, NULL: no such preset */
     /* The scorer (mn__alloc, POLICY). shape is NULL when only the options are to be checked. NULL:
@@ -65,16 +66,33 @@ typedef struct mn__policy_kind {
 #include "policy/policies.def"
 #undef MN_POLICY
 
+/* ---- profile.c: a file of one number per layer and KV head, or of several such tables ---- */
+
+typedef struct mn__profile {
+    size_t n_lane;  /* heads of full-attention layers, layer major */
+    size_t n_table; /* 1 where kept is NULL */
+    float *kept;    /* [n_table] rising: the mean share kept that a table is for; NULL: one table */
+    float *value;   /* [n_table][n_lane] in [0,1] */
+} mn__profile;
+/* MN_EIO, MN_EINPUT with file, table, layer and head. Nothing is left in *out on failure. */
+mn_status mn__profile_read(mn__profile *out, const char *path, const mn__cache_shape *shape,
+                           mn_diag *diag);
+void mn__profile_free(mn__profile *p);
+/* A lane's number when `kept` of all tokens stay: linear between tables, the nearest one beyond. */
+double mn__profile_share(const mn__profile *p, size_t lane, double kept);
+
 /* ---- the policy ---- */
 
 enum mn__share { MN__SHARE_NONE, MN__SHARE_LAYER, MN__SHARE_ALL };
 enum mn__alloc {
     MN__ALLOC_UNIFORM,
     MN__ALLOC_PYRAMID,
-    MN__ALLOC_ADA,
+    MN__ALLOC_PROFILE,
+    MN__ALLOC_ADA, /* from here on lanes compete by score */
     MN__ALLOC_PYRAMID_ADA,
     MN__ALLOC_GLOBAL
 };
+enum mn__merge { MN__MERGE_NONE, MN__MERGE_SIMILAR, MN__MERGE_LATER };
 
 struct mn__policy {
     const mn__policy_kind *kind, *base;
@@ -86,13 +104,17 @@ struct mn__policy {
     uint32_t *full; /* [n_full] their indices */
     uint8_t *skip;  /* [n_layer] */
     size_t n_skip;  /* full-attention layers among them */
+    size_t n_even;  /* first full-attention layers whose heads do not compete */
     size_t sinks, recent;
     double recent_share; /* of the mean budget; 0: recent holds */
-    int share, alloc;
-    bool pool_avg, floor_mix, pyramid_kvpress, of_prompt, stage_all, has_threshold;
-    size_t pool; /* 1: none (or done by the scorer) */
-    double alpha, beta, threshold;
-    size_t chunk, every, group, chunks;
+    int share, alloc, merge;
+    bool pool_avg, floor_mix, pyramid_kvpress, of_prompt, stage_all, has_threshold, by_mass,
+        norm_l2;
+    mn__profile profile; /* alloc=profile */
+    size_t pool;         /* 1: none (or done by the scorer) */
+    double alpha, beta, threshold, merge_min;
+    size_t chunk, every, group, chunks, merge_reach;
+    size_t judged_at; /* threshold: where in a lane's state the first token not judged yet stands */
     size_t cap_slots, cap_lane, cap_step; /* byte budgets: slots of all lanes, of one on average,
                                              tokens of a step while reading */
 };
@@ -117,21 +139,22 @@ typedef struct mn__quota {
     double want;           /* before rounding */
     bool spared;           /* keeps everything, the others pay */
     float *score;          /* [n] */
+    float gain;            /* on scores when lanes compete */
     uint8_t *mask;         /* [n] nonzero: not a candidate (MN__MASK_*) */
     uint64_t n_nan;
     mn_status st;  /* of the compaction */
     size_t cursor; /* share_pool.c */
 } mn__quota;
 
-enum { MN__MASK_PROTECTED = 1, MN__MASK_CHOSEN = 2 };
+enum { MN__MASK_PROTECTED = 1, MN__MASK_CHOSEN = 2, MN__MASK_DROPPED = 4 };
 
 /* protect.c: sinks, tail and pins of one lane. */
 void mn__protect_count(mn__quota *q, const mn__policy *p, size_t recent, const mn__evict_env *env);
 void mn__protect_mask(const mn__quota *q, const mn__evict_env *env);
 
-/* select.c: the m best candidates over lanes, in a total order: higher score, then newer token,
- * then earlier lane (NaN counts as minus infinity). A slot is taken when its key is above *key, or
- * equal to it and among the first *n_equal such lanes. */
+/* select.c: the m best candidates over lanes, in a total order: higher score (times the lane's
+ * gain), then newer token, then earlier lane (NaN counts as minus infinity). A slot is taken when
+ * its key is above *key, or equal to it and among the first *n_equal such lanes. */
 typedef struct mn__pick {
     uint64_t key;
     size_t n_equal;
@@ -153,10 +176,10 @@ void mn__share_mean(mn__quota *q, size_t n_lane);
 /* Over slots [0, n); tmp [n]. */
 void mn__pool_scores(float *score, size_t n, size_t kernel, bool avg, float *tmp);
 
-/* allocate.c: who keeps how many of `total`. Fills keep; MN_EBUDGET when the protected slots need
- * more. */
+/* allocate.c: who keeps how many of `total`, when n_seen tokens were read. Fills keep; MN_EBUDGET
+ * when the protected slots need more. */
 mn_status mn__allocate(const mn__policy *p, mn__quota *q, size_t n_lane, size_t total,
-                       mn_diag *diag);
+                       size_t n_seen, mn_diag *diag);
 /* The lanes' keep is put together and shared out again by score. */
 void mn__allocate_compete(const mn__policy *p, mn__quota *q, size_t n_lane);
 /* want -> keep: bounds [lo(q), n], sum exactly total (largest remainder, earlier lane first). lo
@@ -166,6 +189,23 @@ void mn__apportion(mn__quota *q, size_t n_lane, size_t total, size_t (*lo)(const
 /* Layer i of n_layer: slots per lane, whose mean is `mean`; n held, w of them window. */
 double mn__pyramid_layer(const mn__policy *p, size_t i, size_t n_layer, double n, double w,
                          double mean);
+
+/* ---- merge.c: values of dropped tokens folded into survivors (merge=) ---- */
+
+/* Floats of one thread's workspace, 64-byte aligned, for lanes of n slots. */
+size_t mn__merge_floats(const mn__policy *p, size_t head_dim, size_t n);
+/* mn__lane_keep of the lane's slots keep[0, q->keep), after the values of the others were folded
+ * into them. q->score: [n]. */
+mn_status mn__merge_keep(const mn__policy *p, mn__cache *c, const mn__quota *q,
+                         const uint32_t *keep, uint64_t seed, float *work);
+
+/* ---- gram.c: norms of projected values through Wo[h]' Wo[h] (critical:norm=l2) ---- */
+
+/* Floats of workspace for 64 values. */
+size_t mn__gram_floats(size_t head_dim);
+/* |Wo[h] v|_2, mean over the group of a KV head; v [n_row][D], at most 64 rows. */
+void mn__gram_norms(const mn__gram *g, const struct mn__kern *kern, size_t layer, size_t head,
+                    const float *v, size_t n_row, float *work, float *out);
 
 /* ---- window_score.c: scorers that look back with the last queries ---- */
 typedef struct mn__window_rule {

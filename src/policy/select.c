@@ -26,7 +26,7 @@ static void count_digits(const mn__quota *q, uint64_t prefix, unsigned shift, un
     unsigned above = shift + bits;
     for (size_t i = 0; i < q->n; i++) {
         if (q->mask[i]) continue;
-        uint64_t key = mn__pick_key(q->score[i], q->token[i]);
+        uint64_t key = mn__pick_key(q->score[i] * q->gain, q->token[i]);
         if (above < 64 && (key ^ prefix) >> above) continue;
         count[key >> shift & ((1u << bits) - 1)]++;
     }
@@ -66,7 +66,7 @@ bool mn__pick_mark(const mn__quota *q, const mn__pick *pick, bool take_equal, ui
     bool met = false;
     for (size_t i = 0; i < q->n; i++) {
         if (q->mask[i]) continue;
-        uint64_t key = mn__pick_key(q->score[i], q->token[i]);
+        uint64_t key = mn__pick_key(q->score[i] * q->gain, q->token[i]);
         bool equal = pick->n_equal && key == pick->key;
         met |= equal;
         if (key > pick->key || (equal && take_equal)) q->mask[i] = bit;
@@ -197,6 +197,6 @@ size_t mn__select(const mn__policy *p, mn__quota *q, const float *value, float *
         choose(q, m);
     size_t n = 0;
     for (size_t i = 0; i < q->n; i++)
-        if (q->mask[i]) keep[n++] = (uint32_t)i;
+        if (q->mask[i] & (MN__MASK_PROTECTED | MN__MASK_CHOSEN)) keep[n++] = (uint32_t)i;
     return n;
 }

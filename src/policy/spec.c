@@ -38,6 +38,18 @@ enum { N_COMMON = sizeof common / sizeof common[0] };
 static const char *const alias[][2] = {
     {"kernel", "pool"}, {"block", "chunk"}, {"n_sink", "sinks"}, {"lambda", "beta"}};
 
+static const mn_policy_own_option own[] = {
+#define MN_POLICY_OWN(policy, key, meaning) {#policy, #key, meaning},
+#include "policy/policies.def"
+#undef MN_POLICY_OWN
+};
+
+const mn_policy_own_option *mn_policy_own_option_list(size_t *n)
+{
+    *n = sizeof own / sizeof own[0];
+    return own;
+}
+
 const mn_policy_info *mn_policy_list(size_t *n)
 {
     *n = N_POLICY;

@@ -4,6 +4,7 @@
 #define POLICY_FIXTURE_H
 
 #include "policy_rows.h"
+#include "tiny_model.h"
 
 /* Sizes and rows of section 11; a test may change them before pf_open. */
 static inline struct pf pf_golden(void)
@@ -39,6 +40,7 @@ static inline void pf_close(struct pf *f)
     mn__cache_free(f->cache);
     mn__pool_free(f->pool);
     mn__evictor_free(f->evictor);
+    mn__gram_free(f->gram);
     mn__policy_free(f->policy);
     mn__team_free(f->team);
 }
@@ -56,6 +58,7 @@ static inline mn_status pf_try(struct pf *f, const char *spec, const char *budge
                                  .window = f->window,
                                  .rope = f->rope_of,
                                  .kv_type = f->type,
+                                 .compact = f->compact,
                                  .max_slots = PF_TOKENS,
                                  .max_step = 128};
     mn_status st = mn__budget_parse(budget, &b, &f->diag);
@@ -72,7 +75,10 @@ static inline mn_status pf_try(struct pf *f, const char *spec, const char *budge
     f->env = (mn__evict_env){.softmax_scale = (float)(1 / sqrt((double)f->d)),
                              .model_hook = f,
                              .output_norm = pf_output_norm,
+                             .output_gram = pf_output_gram,
                              .seed = 1};
+    if (st == MN_OK) st = mn__gram_new(&f->gram, f->policy, &f->shape, &f->env, f->team, &f->diag);
+    f->env.gram = f->gram;
     return st;
 }
 
@@ -157,9 +163,10 @@ static inline void pf_write(struct pf *f, size_t layer, size_t i)
     mn__cache_put_query(f->cache, layer, i, q);
 }
 
-/* One step of n tokens. */
+/* One step of n tokens: one is generated, several are read. */
 static inline void pf_feed(struct pf *f, size_t n)
 {
+    if (n > 1) f->cache->n_prompt = f->cache->n_seen + (int64_t)n;
     assert_int_equal(mn__cache_reserve(f->cache, n, &f->diag), MN_OK);
     for (size_t layer = 0; layer < f->n_layer; layer++) {
         for (size_t i = 0; i < n; i++) pf_write(f, layer, i);
@@ -213,16 +220,15 @@ static inline bool pf_has(const struct pf *f, size_t layer, size_t head, int32_t
     return false;
 }
 
-/* A file of this text; the caller removes it. path has room for 64 characters. */
-static inline void pf_write_file(char *path, const char *text)
+/* A file of this text, over the one of the call before. */
+static inline const char *pf_write_file(const char *text)
 {
-    snprintf(path, 64, "%s/mneme-profile-XXXXXX", P_tmpdir);
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    FILE *file = fdopen(fd, "w");
+    const char *path = tiny_model_path("profile");
+    FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
-    fclose(file);
+    assert_int_equal(fclose(file), 0);
+    return path;
 }
 
 #endif

@@ -78,11 +78,19 @@ struct pf {
     mn__evictor *evictor;
     mn__team *team;
     mn__evict_env env;
+    mn__gram *gram;
     mn_diag diag;
     int n_thread;
     bool adjacent; /* pairs of rotation side by side, not half a head apart */
+    bool compact;  /* survivors move */
     mn__kv_type type;
 };
+
+/* Channel c of row a of the golden output projection's part for query head h. */
+static inline double pf_output(const struct pf *f, size_t h, size_t a, size_t c)
+{
+    return cos(0.5 * (double)a + 0.8 * (double)(h * f->d + c));
+}
 
 /* |Wo[h] v|_1 of the golden output projection, mean over the group. */
 static inline void pf_output_norm(const void *hook, size_t layer, size_t head, const float *v,
@@ -96,14 +104,24 @@ static inline void pf_output_norm(const void *hook, size_t layer, size_t head, c
         for (size_t g = 0; g < n_group; g++)
             for (size_t a = 0; a < 16; a++) {
                 double dot = 0;
-                for (size_t c = 0; c < f->d; c++) {
-                    double b = (double)((head * n_group + g) * f->d + c);
-                    dot += cos(0.5 * (double)a + 0.8 * b) * (double)v[r * f->d + c];
-                }
+                for (size_t c = 0; c < f->d; c++)
+                    dot += pf_output(f, head * n_group + g, a, c) * (double)v[r * f->d + c];
                 sum += fabs(dot);
             }
         out[r] = (float)(sum / (double)n_group);
     }
+}
+
+static inline void pf_output_gram(const void *hook, size_t layer, size_t h, float *gram)
+{
+    const struct pf *f = hook;
+    (void)layer;
+    for (size_t i = 0; i < f->d; i++)
+        for (size_t j = 0; j < f->d; j++) {
+            double sum = 0;
+            for (size_t a = 0; a < 16; a++) sum += pf_output(f, h, a, i) * pf_output(f, h, a, j);
+            gram[i * f->d + j] = (float)sum;
+        }
 }
 
 static inline void pf_row(const struct pf *f, pf_value fn, size_t layer, size_t head, int64_t i,

@@ -180,6 +180,109 @@ static void test_refused_copies_change_nothing(void **state)
     fix_fini(&f);
 }
 
+/* ---- new values for survivors ---- */
+
+/* Twice the value and 1 more. */
+static void twice(const mn__revalue *r, size_t i, float *v)
+{
+    (void)r;
+    (void)i;
+    for (size_t c = 0; c < FIX_DIM; c++) v[c] = 2 * v[c] + 1;
+}
+
+/* Every third survivor from the 40th to the 400th. */
+static mn__revalue some_survivors(const uint32_t *keep, size_t n_keep, uint32_t *slot)
+{
+    mn__revalue r = {.slot = slot, .value = twice};
+    for (size_t j = 40; j < n_keep && j < 400; j += 3) slot[r.n++] = keep[j];
+    return r;
+}
+
+/* Changed values are rounded once, 8-bit ones with a scale of their own; all else is as without. */
+static void assert_revalued(const mn__cache *c, const struct image *plain, mn__kv_type type)
+{
+    static const double tolerance[] = {1. / 256, 0, 0};
+    struct image now = fix_image(c, 0, 1);
+    assert_int_equal(now.n, plain->n);
+    assert_memory_equal(now.k, plain->k, now.n * FIX_DIM * 4);
+    assert_memory_equal(now.pos, plain->pos, now.n * 4);
+    assert_memory_equal(now.token, plain->token, now.n * 4);
+    assert_memory_equal(now.state, plain->state, now.n * FIX_STATE);
+    for (size_t j = 0; j < now.n; j++) {
+        const float *v = now.v + j * FIX_DIM, *was = plain->v + j * FIX_DIM;
+        bool changes = j >= 40 && j < 400 && (j - 40) % 3 == 0;
+        float want[FIX_DIM], top = 0;
+        memcpy(want, was, sizeof want);
+        if (changes) twice(NULL, 0, want);
+        for (size_t i = 0; i < FIX_DIM; i++) top = fmaxf(top, fabsf(want[i]));
+        for (size_t i = 0; i < FIX_DIM; i++) {
+            double off = changes ? fabs((double)want[i]) * tolerance[type] : 0;
+            if (changes && type == MN__KV_Q8) off = 0.501 * (double)top / 127;
+            assert_true(fabs((double)v[i] - (double)want[i]) <= off);
+        }
+    }
+    fix_image_free(&now);
+}
+
+static void test_values_change(void **state)
+{
+    (void)state;
+    uint32_t keep[N], slot[N];
+    for (uint32_t i = 0; i < 12; i++) {
+        struct fixture f;
+        mn__cache *plain, *child;
+        fix_init(&f, types[i % 3], i >= 6);
+        fix_feed(f.cache, 500);
+        fix_feed(f.cache, 200);
+        size_t n_keep = fix_subset(keep, N, i % 2 ? 0.9 : 0.3, 50 + i);
+        mn__revalue r = some_survivors(keep, n_keep, slot);
+        assert_true(r.n > 40);
+        assert_int_equal(mn__cache_fork(&plain, f.cache, NULL), MN_OK);
+        assert_int_equal(mn__lane_keep(plain, 0, 1, keep, n_keep), MN_OK);
+        struct image was = fix_image(f.cache, 0, 1), without = fix_image(plain, 0, 1);
+        /* into pages that a fork shares, and into pages of the lane's own */
+        assert_int_equal(mn__cache_fork(&child, f.cache, NULL), MN_OK);
+        assert_int_equal(mn__lane_keep_revalued(child, 0, 1, keep, n_keep, &r), MN_OK);
+        assert_revalued(child, &without, types[i % 3]);
+        fix_assert_gathered(f.cache, 0, 1, &was, NULL, N);
+        mn__cache_free(child);
+        assert_int_equal(mn__lane_keep_revalued(f.cache, 0, 1, keep, n_keep, &r), MN_OK);
+        assert_revalued(f.cache, &without, types[i % 3]);
+        mn__cache_free(plain);
+        fix_image_free(&was);
+        fix_image_free(&without);
+        fix_fini(&f);
+    }
+}
+
+/* Where nothing but values changes, every page of them needs a copy; without it nothing happens. */
+static void test_refused_values_change_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    mn__cache *child;
+    uint32_t keep[N], slot[N];
+    mn_mem_stats s;
+    fix_init(&f, MN__KV_BF16, false);
+    fix_feed(f.cache, 500);
+    assert_int_equal(mn__cache_fork(&child, f.cache, NULL), MN_OK);
+    struct image was = fix_image(child, 0, 1);
+    for (uint32_t i = 0; i < 448; i++) keep[i] = i; /* whole pages */
+    mn__revalue r = some_survivors(keep, 448, slot);
+    size_t bytes = mn__pool_bytes(f.pool), page = mn__pool_page_bytes(MN__KV_BF16, FIX_DIM);
+    mn_mem_get_stats(&s);
+    mn_mem_set_limit(s.total_now + 6 * page); /* slots 40 to 399 lie in seven */
+    assert_int_equal(mn__lane_keep_revalued(child, 0, 1, keep, 448, &r), MN_ENOMEM);
+    mn_mem_set_limit(0);
+    assert_int_equal(mn__pool_bytes(f.pool), bytes);
+    fix_assert_gathered(child, 0, 1, &was, NULL, 500);
+    assert_int_equal(mn__lane_keep_revalued(child, 0, 1, keep, 448, &r), MN_OK);
+    assert_int_equal(mn__pool_bytes(f.pool), bytes + 7 * page);
+    fix_image_free(&was);
+    mn__cache_free(child);
+    fix_fini(&f);
+}
+
 /* Turn a key by a number of positions in double. */
 static void turned(const float *k, int64_t by, double *out)
 {
@@ -415,6 +518,8 @@ int main(void)
         cmocka_unit_test(test_forks_diverge),
         cmocka_unit_test(test_untouched_pages_stay_shared),
         cmocka_unit_test(test_refused_copies_change_nothing),
+        cmocka_unit_test(test_values_change),
+        cmocka_unit_test(test_refused_values_change_nothing),
         cmocka_unit_test(test_compact_positions),
         cmocka_unit_test(test_many_turns_are_one),
         cmocka_unit_test(test_cuts_in_a_row_are_one),

@@ -65,10 +65,58 @@ static void test_output_norm(void **state)
     }
 }
 
+/* Wo[h]' Wo[h] entry by entry, and the norm that it gives against |Wo[h] v|_2 itself. */
+static void test_output_gram(void **state)
+{
+    (void)state;
+    enum { MAX_D = 24 };
+    static const char *const level[] = {"ref", "auto"};
+    for (size_t i = 0; i < 2; i++) {
+        tiny_model_params tp;
+        mn_model_params mp;
+        static float gram[MAX_D * MAX_D];
+        tiny_model_default(&tp, "llama");
+        tp.n_embd = 160; /* rows of Wo: more than are taken at once */
+        mn_model_params_default(&mp);
+        mp.cpu = level[i];
+        mn_model *m = must_open(&tp, &mp);
+        const mn__weight *o = &m->layer[1].o;
+        size_t D = m->head_dim;
+        assert_true(D <= MAX_D && D % 16 != 0);
+        for (size_t h = 0; h < m->n_head; h++) {
+            double direct = 0, by_gram = 0;
+            mn__model_output_gram(m, 1, h, gram);
+            for (size_t a = 0; a < D; a++)
+                for (size_t b = 0; b < D; b++) {
+                    double want = 0, size = 0;
+                    for (size_t r = 0; r < o->n_out; r++) {
+                        const float *row =
+                            (const float *)(const void *)(o->data + r * o->row_bytes) + h * D;
+                        want += (double)row[a] * row[b];
+                        size += fabs((double)row[a] * row[b]);
+                    }
+                    assert_true(fabs(gram[a * D + b] - want) <= 1e-5 * size);
+                    by_gram += mn__rng_normal(4, h, a, 0) * mn__rng_normal(4, h, b, 0) *
+                               (double)gram[a * D + b];
+                }
+            for (size_t r = 0; r < o->n_out; r++) {
+                const float *row =
+                    (const float *)(const void *)(o->data + r * o->row_bytes) + h * D;
+                double dot = 0;
+                for (size_t a = 0; a < D; a++) dot += mn__rng_normal(4, h, a, 0) * (double)row[a];
+                direct += dot * dot;
+            }
+            assert_true(direct > 1 && fabs(sqrt(by_gram) - sqrt(direct)) <= 1e-4 * sqrt(direct));
+        }
+        mn_model_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_norm),
+        cmocka_unit_test(test_output_gram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

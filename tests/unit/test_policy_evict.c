@@ -33,6 +33,15 @@ static const char *const all_specs[] = {
     "cur",
     "keydiff:group=5",
     "observed:chunks=32",
+    "random:merge=similar",
+    "h2o:merge=later",
+    "keydiff:merge=similar,merge_min=0.5,group=5",
+    "adakv:base=h2o,mass=1",
+    "h2o:alloc=ada,skip=1,floor=mix",
+    "h2o:alloc=global,skip=1,mass=1",
+    "critical:norm=l2",
+    "critical:base=h2o,norm=l2,ada=1,merge=later",
+    "keyformer:tau_delta=0.1,noise=mean",
 };
 enum { N_SPEC = sizeof all_specs / sizeof all_specs[0] };
 
@@ -172,12 +181,11 @@ static void test_pyramid_falls(void **state)
 
 static void open_duo(struct pf *f, const char *options, const char *budget)
 {
-    char path[64], spec[128];
+    char spec[512];
     *f = pf_random(3);
-    pf_write_file(path, "0.1 0.9\n0.5 1\n0 0.7\n");
-    snprintf(spec, sizeof spec, "duo:sinks=2,recent=8,profile=%s%s", path, options);
+    snprintf(spec, sizeof spec, "duo:sinks=2,recent=8,profile=%s%s",
+             pf_write_file("0.1 0.9\n0.5 1\n0 0.7\n"), options);
     pf_open(f, spec, budget);
-    remove(path);
     pf_feed(f, 110);
     assert_int_equal(pf_evict(f, MN__EVENT_PROMPT_END), MN_OK);
 }
@@ -246,6 +254,49 @@ static void test_threshold(void **state)
     assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
     assert_int_equal(pf_held(&f), 4 * 30);
     pf_close(&f);
+}
+
+/* What a token scores at this moment: 1 for odd ones, 0 for even ones, or the other way round. */
+static bool is_turned;
+static void parity_score(const mn__scorer *s, const mn__score_view *v, float *out)
+{
+    (void)s;
+    for (size_t i = 0; i < v->n; i++) out[i] = (v->token[i] % 2 != 0) != is_turned;
+}
+
+/* Judged when it has left the window, never again; every 64 tokens while writing. A fork remembers
+ * what was judged. */
+static void test_threshold_judges_once(void **state)
+{
+    (void)state;
+    static const struct mn__scorer_ops ops = {.name = "parity", .score = parity_score};
+    for (int forked = 0; forked < 2; forked++) {
+        struct pf f = pf_random(2);
+        mn__cache *child = NULL, *own;
+        pf_open(&f, "random:threshold=0.5,recent=20", "");
+        mn__scorer parity = *f.policy->scorer, *was = f.policy->scorer;
+        parity.ops = &ops;
+        f.policy->scorer = &parity;
+        assert_int_equal(f.policy->every, 64);
+        is_turned = false;
+        pf_feed(&f, 100);
+        assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
+        own = f.cache;
+        if (forked) assert_int_equal(mn__cache_fork(&child, f.cache, &f.diag), MN_OK);
+        if (forked) f.cache = child;
+        is_turned = true;
+        while (f.cache->n_seen < 128) pf_feed(&f, 1);
+        assert_true(mn__evict_due(f.policy, f.cache, MN__EVENT_DECODE));
+        assert_int_equal(pf_evict(&f, MN__EVENT_DECODE), MN_OK);
+        for (int32_t t = 0; t < 128; t++) {
+            bool stays = t < 4 || t >= 108 || (t < 80 ? t % 2 != 0 : t % 2 == 0);
+            for (size_t l = 0; l < 4; l++) assert_int_equal(pf_has(&f, l / 2, l % 2, t), stays);
+        }
+        f.cache = own;
+        f.policy->scorer = was;
+        mn__cache_free(child);
+        pf_close(&f);
+    }
 }
 
 static void test_when(void **state)
@@ -326,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_duo),
         cmocka_unit_test(test_shared_tokens_leave_together),
         cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_threshold_judges_once),
         cmocka_unit_test(test_when),
         cmocka_unit_test(test_h2o_steps),
     };

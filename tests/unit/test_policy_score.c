@@ -81,6 +81,32 @@ static void test_keyformer(void **state)
     }
 }
 
+/* The temperature rises with every generated token up to its end; the prompt has the first one. */
+static void test_keyformer_tau(void **state)
+{
+    (void)state;
+    enum { PROMPT = 40, WRITTEN = 15, LAST = PROMPT + WRITTEN };
+    struct pf f = pf_random(2);
+    float score[LAST];
+    int32_t token[LAST];
+    double p[LAST], want[LAST] = {0};
+    for (int32_t t = 0; t < LAST; t++) token[t] = t;
+    pf_open(&f, "keyformer:noise=mean,sinks=0,tau=1.1,tau_delta=0.05,tau_end=1.5", "60");
+    assert_true(f.policy->recent_share == 0.3);
+    pf_feed(&f, PROMPT);
+    for (size_t i = 0; i < WRITTEN; i++) pf_feed(&f, 1);
+    pf_score(&f, 1, 1, score);
+    for (int64_t t = 0; t < LAST; t++)
+        for (size_t h = 2; h < 4; h++) {
+            double tau = t < PROMPT ? 1.1 : fmin(1.1 + 0.05 * (double)(t - PROMPT + 1), 1.5);
+            pf_attention(&f, 1, h, t, token, LAST, p);
+            for (size_t i = 0; i <= (size_t)t; i++)
+                want[i] += pow(p[i] * exp(0.5772156649), 1 / tau) / 2;
+        }
+    for (size_t i = 0; i < LAST; i++) assert_true(fabs(score[i] - want[i]) <= 1e-4 * want[i]);
+    pf_close(&f);
+}
+
 /* The noise is a matter of seed, head and token, and has the mean it should have. */
 static void test_keyformer_noise(void **state)
 {
@@ -157,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dropkv),
         cmocka_unit_test(test_keyformer),
+        cmocka_unit_test(test_keyformer_tau),
         cmocka_unit_test(test_keyformer_noise),
         cmocka_unit_test(test_observed_after_eviction),
         cmocka_unit_test(test_scissorhands_decay),

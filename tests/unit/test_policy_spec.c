@@ -21,6 +21,30 @@ static void test_list(void **state)
     assert_int_equal(n_found, sizeof names / sizeof names[0]);
 }
 
+/* Every option that is a policy's own is explained, and nothing else is. */
+static void test_own_options(void **state)
+{
+    (void)state;
+    size_t n_policy, n_common, n_own, n_found = 0;
+    const mn_policy_info *info = mn_policy_list(&n_policy);
+    const mn_policy_option *common = mn_policy_option_list(&n_common);
+    const mn_policy_own_option *own = mn_policy_own_option_list(&n_own);
+    for (size_t i = 0; i < n_policy; i++)
+        for (const char *at = info[i].options; *at; at += strcspn(at, " "), at += *at == ' ') {
+            size_t n = strcspn(at, "="), n_meant = 0;
+            bool is_own = true;
+            for (size_t j = 0; j < n_common; j++)
+                is_own &= strncmp(common[j].key, at, n) != 0 || common[j].key[n] != 0;
+            is_own |= strncmp(info[i].name, "duo", 4) == 0 && strncmp(at, "profile", n) == 0;
+            for (size_t j = 0; j < n_own; j++)
+                n_meant += strcmp(own[j].policy, info[i].name) == 0 &&
+                           strncmp(own[j].key, at, n) == 0 && own[j].key[n] == 0;
+            if (n_meant != is_own) fail_msg("%s: %.*s", info[i].name, (int)n, at);
+            n_found += n_meant;
+        }
+    assert_int_equal(n_found, n_own);
+}
+
 static void test_understood(void **state)
 {
     (void)state;
@@ -38,7 +62,13 @@ static void test_understood(void **state)
                                        "h2o:recent=20%,every=4",
                                        "random:threshold=0.5",
                                        "adakv:base=pyramidkv,alloc=pyramid+ada",
-                                       "lagkv:lag=64,n_sink=16"};
+                                       "lagkv:lag=64,n_sink=16",
+                                       "adakv:base=expected,merge=similar,merge_min=0.2",
+                                       "tova:merge=later,merge_reach=8",
+                                       "adakv:skip=2,mass=1,preset=paper",
+                                       "critical:norm=l2,ada=1",
+                                       "h2o:alloc=profile,profile=heads.txt",
+                                       "keyformer:tau=1,tau_delta=0,noise=mean"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         mn_diag diag = {0};
         if (mn_policy_check(good[i], &diag) != MN_OK)
@@ -80,6 +110,17 @@ static void test_refused(void **state)
         {"full:window=3", "full has no option `window`"},
         {"knorm:threshold=abc", "threshold"},
         {"adakv:group=4", "alloc=ada does not"},
+        {"snapkv:alloc=profile,group=4", "alloc=profile does not"},
+        {"snapkv:profile=heads.txt", "is read by alloc=profile, alloc=uniform found"},
+        {"duo:alloc=profile", "by its own profile, not by alloc=profile"},
+        {"random:merge=fold", "one of none, similar, later"},
+        {"random:merge_min=1.5", "merge_min is a number from 0 to 1"},
+        {"random:merge_reach=0", "merge_reach is a whole number from 1"},
+        {"adakv:mass=2", "mass is a whole number from 0 to 1"},
+        {"adakv:skip=-1", "skip is a whole number"},
+        {"critical:norm=l3", "one of l1, l2"},
+        {"snapkv:norm=l2", "has no option `norm`"},
+        {"keyformer:tau_delta=-1", "tau_delta is a number from 0"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mn_diag diag = {0};
@@ -107,7 +148,12 @@ static void test_canonical(void **state)
                                         "tova:share=none",
                                         "h2o:of=seen",
                                         "random:threshold=0.5",
-                                        "pyramidkv:rule=kvpress"};
+                                        "pyramidkv:rule=kvpress",
+                                        "h2o:merge=later,merge_reach=7",
+                                        "h2o:merge=similar,merge_min=0.25",
+                                        "adakv:skip=1,mass=1",
+                                        "critical:norm=l2",
+                                        "keyformer"};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         struct pf a = pf_random(3), b = pf_random(3);
         pf_open(&a, specs[i], "200");
@@ -118,7 +164,10 @@ static void test_canonical(void **state)
                     p->pool_avg == q->pool_avg && p->alloc == q->alloc && p->share == q->share &&
                     p->n_skip == q->n_skip && p->every == q->every &&
                     p->of_prompt == q->of_prompt && p->alpha == q->alpha &&
-                    p->threshold == q->threshold &&
+                    p->threshold == q->threshold && p->merge == q->merge &&
+                    p->merge_min == q->merge_min && p->merge_reach == q->merge_reach &&
+                    p->n_even == q->n_even && p->by_mass == q->by_mass &&
+                    p->norm_l2 == q->norm_l2 && p->recent_share == q->recent_share &&
                     p->scorer->n_query_ring == q->scorer->n_query_ring);
         pf_close(&a);
         pf_close(&b);
@@ -146,14 +195,12 @@ static void test_presets(void **state)
 
 static mn_status open_duo(const char *profile, mn_diag *diag)
 {
-    char path[64], spec[96];
+    char spec[512];
     struct pf f = pf_random(3);
-    pf_write_file(path, profile);
-    snprintf(spec, sizeof spec, "duo:profile=%s", path);
+    snprintf(spec, sizeof spec, "duo:profile=%s", pf_write_file(profile));
     mn_status st = pf_try(&f, spec, "50%");
     *diag = f.diag;
     pf_close(&f);
-    remove(path);
     return st;
 }
 
@@ -170,6 +217,7 @@ static void test_profile(void **state)
         {"0.1 1.5\n0.5 1\n0 0\n", "layer 0, head 1: a number from 0 to 1"},
         {"0.1 x\n0.5 1\n0 0\n", "layer 0, head 1"},
         {"0.1 nan\n0.5 1\n0 0\n", "layer 0, head 1"},
+        {"kept 0.5\n1 1\n1 1\n1 1\n", "one table of gates wanted, 1 under `kept` found"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mn_status st = open_duo(bad[i][0], &diag);
@@ -180,14 +228,19 @@ static void test_profile(void **state)
     assert_int_equal(pf_try(&f, "duo", "50%"), MN_EUSAGE);
     assert_non_null(strstr(f.diag.text, "profile=FILE"));
     pf_close(&f);
+    f = pf_random(3);
+    assert_int_equal(pf_try(&f, "h2o:alloc=profile", "50%"), MN_EUSAGE);
+    assert_non_null(strstr(f.diag.text, "alloc=profile needs profile=FILE"));
+    pf_close(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),    cmocka_unit_test(test_understood),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_canonical),
-        cmocka_unit_test(test_presets), cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_list),       cmocka_unit_test(test_own_options),
+        cmocka_unit_test(test_understood), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_canonical),  cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
