@@ -1,10 +1,12 @@
 /* tiny_model.c: the writer of random models (tiny_model.h), over ggml's gguf.h. */
 #include "tiny_model.h"
 
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "base/rng.h"
@@ -42,15 +44,51 @@ void tiny_model_default(tiny_model_params *p, const char *arch)
     };
 }
 
+/* ---- where ---- */
+
+enum { PATH_MAX_BYTES = 256, MAX_PATH = 16 };
+
+static struct {
+    char path[MAX_PATH][PATH_MAX_BYTES], *name[MAX_PATH]; /* a name is the end of its path */
+    size_t n;
+    pid_t owner; /* children that a test forks remove nothing */
+} given;
+
+static void remove_given(void)
+{
+    if (getpid() != given.owner) return;
+    for (size_t i = 0; i < given.n; i++) {
+        char pattern[PATH_MAX_BYTES + 8];
+        glob_t found;
+        remove(given.path[i]);
+        snprintf(pattern, sizeof pattern, "%s.tmp-*", given.path[i]);
+        if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0) continue;
+        for (size_t k = 0; k < found.gl_pathc; k++) remove(found.gl_pathv[k]);
+        globfree(&found);
+    }
+}
+
 const char *tiny_model_path(const char *name)
 {
-    static char path[4][256];
-    static unsigned next;
-    char *out = path[next++ % 4];
     const char *dir = getenv("TMPDIR");
-    snprintf(out, sizeof path[0], "%s/mneme-%ld-%s", dir ? dir : P_tmpdir, (long)getpid(), name);
-    return out;
+    for (size_t i = 0; i < given.n; i++)
+        if (strcmp(given.name[i], name) == 0) return given.path[i];
+    if (given.n == 0) {
+        given.owner = getpid();
+        atexit(remove_given);
+    }
+    char *path = given.path[given.n % MAX_PATH];
+    int n = snprintf(path, PATH_MAX_BYTES, "%s/mneme-%ld-%s", dir ? dir : P_tmpdir, (long)getpid(),
+                     name);
+    if (given.n == MAX_PATH || n < 0 || n >= PATH_MAX_BYTES) {
+        fprintf(stderr, "tiny_model_path: %s: one name too many, or too long a path\n", name);
+        exit(1);
+    }
+    given.name[given.n++] = path + n - strlen(name);
+    return path;
 }
+
+/* ---- keys and tensors ---- */
 
 uint32_t tiny_model_n_vocab(const tiny_model_params *p)
 {

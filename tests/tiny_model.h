@@ -41,8 +41,9 @@ void tiny_model_default(tiny_model_params *p, const char *arch);
 bool tiny_model_write(const char *path, const tiny_model_params *p);
 /* Tokens of the vocabulary that goes with it. */
 uint32_t tiny_model_n_vocab(const tiny_model_params *p);
-/* A path of this process's own, for a file called `name`, in the folder for temporary files. Static
- * storage, four at a time. */
+/* A path of this process's own, for a file called `name`, in the folder for temporary files
+ * (TMPDIR). The same string for the same name, valid to the end; at exit, after a failed test too,
+ * the file and temporaries written for it are removed. */
 const char *tiny_model_path(const char *name);
 
 #endif

@@ -16,13 +16,15 @@ extern "C" {
 /** A way to choose tokens, with its random stream. One sequence and one thread at a time. */
 typedef struct mn_sampler mn_sampler;
 /** @param out  owned, mn_sampler_free. The model must outlive it.
- *  @return MN_OK; MN_EUSAGE (a value out of its range), MN_EINPUT (grammar that does not parse),
- * MN_ENOMEM. */
+ *  @return MN_OK; MN_EUSAGE (a value out of its range), MN_EINPUT (a grammar that cannot
+ * be used: the sentence names the line), MN_ENOMEM. */
 MN_API mn_status mn_sampler_new(mn_sampler **out, const mn_model *m,
                                 const mn_sampler_params *params, mn_diag *diag);
 MN_API void mn_sampler_free(mn_sampler *s);
 /** Tokens of the prompt, for the penalties. */
 MN_API mn_status mn_sampler_prime(mn_sampler *s, const int32_t *token, size_t n, mn_diag *diag);
+/** A new answer begins: the grammar starts over, penalties and random stream go on. */
+MN_API void mn_sampler_next_answer(mn_sampler *s);
 /** Choose from logits [V] and accept the choice. MN_EFAIL: no finite logit, or the grammar allows
  * nothing. Never allocates by itself. */
 MN_API mn_status mn_sampler_next(mn_sampler *s, const float *logits, int32_t *token, mn_diag *diag);

@@ -79,14 +79,17 @@ MN_API mn_status mn_session_score(mn_session *s, const int32_t *token, size_t n,
 /** Run one generated token. Never allocates. @param logits out [V], borrowed until the next step.
  */
 MN_API mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn_diag *diag);
-/** Workspace for stepping several sessions at once. */
+/** Workspace for stepping several sessions at once: of contexts up to that of `p`, and of its cache
+ * type. */
 typedef struct mn_batch mn_batch;
 MN_API mn_status mn_batch_new(mn_batch **out, const mn_model *m, const mn_session_params *p,
                               size_t max_session, mn_diag *diag);
 MN_API void mn_batch_free(mn_batch *b);
 /** One generated token for each of n different sessions of one model in one pass over the weights.
  * A session's bits do not depend on its neighbours. @param logits  out [n][V], one row a session,
- * borrowed until the batch's next step. */
+ * borrowed until the batch's next step. @return MN_OK; MN_EUSAGE (a session that stands there
+ * twice, of another model, a longer context or another cache type), MN_ERANGE, MN_EBUDGET or
+ * MN_ENOMEM: no session has moved then. */
 MN_API mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n,
                                const float **logits, mn_diag *diag);
 

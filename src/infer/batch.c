@@ -6,7 +6,8 @@
 
 struct mn_batch {
     const mn_model *m;
-    size_t max_session;
+    size_t max_session, n_ctx;
+    mn__kv_type kv_type;
     mn__forward *forward;
     mn__team *team;
     mn__forward_seq *seq;
@@ -21,7 +22,9 @@ mn_status mn_batch_new(mn_batch **out, const mn_model *m, const mn_session_param
     *out = NULL;
     if (!max_session || max_session > 4096)
         return mn__fail(diag, MN_EUSAGE, "batch: 1 to 4096 sessions, %zu given", max_session);
+    if (!m->layer) return mn__fail(diag, MN_EUSAGE, "batch: the model was opened without weights");
     mn__session_resolve(m, p, &params);
+    MN_TRY(mn__session_check(&params, diag));
     mn__cache_shape shape = mn__session_shape(m, &params);
     mn__forward_limits lim = mn__session_limits(m, &params, &shape);
     lim.max_prefill_row = 0;
@@ -30,6 +33,8 @@ mn_status mn_batch_new(mn_batch **out, const mn_model *m, const mn_session_param
     if (!b) return mn__fail(diag, MN_ENOMEM, "batch: no memory");
     b->m = m;
     b->max_session = max_session;
+    b->n_ctx = params.n_ctx;
+    b->kv_type = shape.kv_type;
     b->team = mn__team_new(params.n_thread);
     b->seq = mn__alloc_array(MN_MEM_OTHER, max_session, sizeof *b->seq);
     if (!b->team || !b->seq) MN_TRY(mn__fail(diag, MN_ENOMEM, "batch: no memory"));
@@ -50,14 +55,30 @@ void mn_batch_free(mn_batch *b)
     mn__free(b);
 }
 
+/* The workspace is made for lanes of one kind and length. */
+static mn_status check_session(const mn_batch *b, const mn_session *s, size_t i, mn_diag *diag)
+{
+    const mn__cache_shape *shape = &s->cache->shape;
+    if (s->m != b->m)
+        return mn__fail(diag, MN_EUSAGE, "batch: session %zu belongs to another model", i);
+    if (shape->max_slots > b->n_ctx || shape->kv_type != b->kv_type)
+        return mn__fail(diag, MN_EUSAGE,
+                        "batch: a context of at most %zu tokens and the batch's cache type wanted, "
+                        "session %zu has %zu tokens and %s type",
+                        b->n_ctx, i, shape->max_slots,
+                        shape->kv_type == b->kv_type ? "this" : "another");
+    if (s->cache->n_reserved)
+        return mn__fail(diag, MN_EUSAGE, "batch: session %zu stands there twice", i);
+    return MN_OK;
+}
+
 static mn_status prepare(mn_batch *b, mn_session *const *s, const int32_t *token, size_t n,
                          mn_diag *diag)
 {
     mn_status st = MN_OK;
     size_t ready = 0;
     for (; ready < n; ready++) {
-        if (s[ready]->m != b->m)
-            MN_TRY(mn__fail(diag, MN_EUSAGE, "batch: session %zu belongs to another model", ready));
+        MN_TRY(check_session(b, s[ready], ready, diag));
         if (token[ready] < 0 || (size_t)token[ready] >= b->m->n_vocab)
             MN_TRY(mn__fail(diag, MN_ERANGE, "token %d, the vocabulary has %zu", token[ready],
                             b->m->n_vocab));
@@ -90,7 +111,7 @@ mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t *token,
         mn__cache_commit(s[i]->cache);
         s[i]->forward_s += share;
         logits[i] = l + i * b->m->n_vocab;
-        mn_status after = mn__session_after(s[i], MN__EVENT_DECODE, diag);
+        mn_status after = mn__session_after(s[i], MN__EVENT_DECODE, st == MN_OK ? diag : NULL);
         if (st == MN_OK) st = after;
     }
     return st;

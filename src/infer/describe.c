@@ -102,9 +102,11 @@ static void tell_head(const teller *t, const mn__state_reader *r)
     tell(t, "file", "prompt tokens", "%lld", (long long)h->n_prompt);
     tell(t, "file", "peak cache bytes", "%llu", (unsigned long long)h->kv_peak_bytes);
     tell(t, "file", "NaN scores", "%llu", (unsigned long long)h->n_nan);
-    for (uint32_t i = 0; i < h->n_pin; i++)
-        tell(t, "file", "pinned", "[%lld, %lld)", (long long)r->pin[i].begin,
-             (long long)r->pin[i].end);
+    for (uint32_t i = 0; i < h->n_pin; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "pinned %u", i);
+        tell(t, "file", name, "[%lld, %lld)", (long long)r->pin[i].begin, (long long)r->pin[i].end);
+    }
 }
 
 static mn_status check_head(const mn__state_reader *r)

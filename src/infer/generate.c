@@ -39,6 +39,11 @@ mn_status mn_sampler_prime(mn_sampler *s, const int32_t *token, size_t n, mn_dia
     return mn__sampler_prime(s->sampler, token, n, diag);
 }
 
+void mn_sampler_next_answer(mn_sampler *s)
+{
+    mn__sampler_next_answer(s->sampler);
+}
+
 mn_status mn_sampler_next(mn_sampler *s, const float *logits, int32_t *token, mn_diag *diag)
 {
     mn_status st = mn__sampler_pick(s->sampler, logits, s->n_logit, token, diag);

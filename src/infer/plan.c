@@ -243,7 +243,7 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */
     r->s.env.n_pin = r->s.params.n_pin;
     r->n_lane = shape->n_layer * shape->n_kv_head;
-    r->fixed_policy = r->n_lane * shape->lane_bytes +
+    r->fixed_policy = r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape) +
                       round_to_pages(shape->n_layer * shape->n_query_ring * shape->n_head *
                                      shape->head_dim * sizeof(float));
     r->cache.lane = mn__alloc_zero(MN_MEM_OTHER, r->n_lane * sizeof *r->cache.lane);

@@ -10,15 +10,12 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "llama.h"
+#include "text/grammar.h"
 
-#define LAST_N_MAX (1 << 20)
-#define GRAMMAR_MAX_BYTES                                                  \
-    ((size_t)64 << 10) /* with the depth below: libllama's parser recurses \
-                        */
-#define GRAMMAR_MAX_DEPTH 256
-#define BREAKER_MAX       256
-#define TEMPERATURE_MIN   1e-6f /* below: greedy; logits of LOGIT_MAX divided by it stay finite */
-#define LOGIT_MAX         1e30f
+#define LAST_N_MAX      (1 << 20)
+#define BREAKER_MAX     256
+#define TEMPERATURE_MIN 1e-6f /* below: greedy; logits of LOGIT_MAX divided by it stay finite */
+#define LOGIT_MAX       1e30f
 
 struct mn__sampler {
     const mn__vocab *vocab;
@@ -51,22 +48,6 @@ struct range {
     double value, lo, hi;
 };
 
-static mn_status check_grammar(const char *grammar, mn_diag *diag)
-{
-    int depth = 0;
-    const size_t len = strlen(grammar);
-    if (len > GRAMMAR_MAX_BYTES)
-        return mn__fail(diag, MN_EUSAGE, "grammar: wanted at most %zu bytes, found %zu",
-                        GRAMMAR_MAX_BYTES, len);
-    for (size_t i = 0; i < len; i++) {
-        depth += grammar[i] == '(' ? 1 : grammar[i] == ')' ? -1 : 0;
-        if (depth > GRAMMAR_MAX_DEPTH)
-            return mn__fail(diag, MN_EUSAGE, "grammar: groups nested more than %d deep at byte %zu",
-                            GRAMMAR_MAX_DEPTH, i);
-    }
-    return MN_OK;
-}
-
 mn_status mn_sampler_params_check(const mn_sampler_params *params, mn_diag *diag)
 {
     const mn_sampler_params *p = params;
@@ -91,7 +72,10 @@ mn_status mn_sampler_params_check(const mn_sampler_params *params, mn_diag *diag
     for (size_t i = 0; p->dry_breakers != NULL && i < p->n_dry_breaker; i++)
         if (p->dry_breakers[i] == NULL || p->dry_breakers[i][0] == '\0')
             return mn__fail(diag, MN_EUSAGE, "dry_breakers: entry %zu is empty", i);
-    return p->grammar != NULL ? check_grammar(p->grammar, diag) : MN_OK;
+    if (p->grammar != NULL && strlen(p->grammar) > MN__GRAMMAR_MAX_BYTES)
+        return mn__fail(diag, MN_EUSAGE, "grammar: wanted at most %zu bytes, found %zu",
+                        MN__GRAMMAR_MAX_BYTES, strlen(p->grammar));
+    return MN_OK;
 }
 
 /* ---- making ---- */
@@ -166,6 +150,7 @@ mn_status mn__sampler_new(mn__sampler **out, const mn_sampler_params *params,
     s->chain = llama_sampler_chain_init(chain);
     add_links(s, params);
     if (params->grammar != NULL && params->grammar[0] != '\0') {
+        MN_TRY(mn__grammar_check(params->grammar, vocab, diag));
         mn__vocab_take_log();
         s->grammar = llama_sampler_init_grammar(mn__vocab_llama(vocab), params->grammar, "root");
         if (s->grammar == NULL)
@@ -305,10 +290,15 @@ mn_status mn__sampler_accept(mn__sampler *s, int32_t token, mn_diag *diag)
     return MN_OK;
 }
 
+void mn__sampler_next_answer(mn__sampler *s)
+{
+    if (s->grammar != NULL) llama_sampler_reset(s->grammar);
+}
+
 void mn__sampler_reset(mn__sampler *s)
 {
     llama_sampler_reset(s->chain);
-    if (s->grammar != NULL) llama_sampler_reset(s->grammar);
+    mn__sampler_next_answer(s);
     s->n_broken = 0;
 }
 

@@ -12,8 +12,8 @@
 typedef struct mn__sampler mn__sampler;
 
 /* `vocab` must outlive the sampler. MN_EUSAGE (a value out of its range), MN_EINPUT (a grammar that
- * does not parse; libllama itself prints the place to stderr), MN_ENOMEM. DRY with breakers costs
- * some 10 ms per breaker. */
+ * cannot be used: the sentence names the line), MN_ENOMEM. DRY with breakers costs some 10 ms per
+ * breaker. */
 mn_status mn__sampler_new(mn__sampler **out, const mn_sampler_params *params,
                           const mn__vocab *vocab, mn_diag *diag);
 void mn__sampler_free(mn__sampler *s); /* NULL is fine */
@@ -32,6 +32,8 @@ mn_status mn__sampler_prime(mn__sampler *s, const int32_t *tokens, size_t n, mn_
  * changes then). */
 mn_status mn__sampler_accept(mn__sampler *s, int32_t token, mn_diag *diag);
 
+/* The grammar starts over; all else goes on. */
+void mn__sampler_next_answer(mn__sampler *s);
 /* As new, random stream included. */
 void mn__sampler_reset(mn__sampler *s);
 /* A copy with all state, random stream included: a fork that shall differ calls mn__sampler_reseed.

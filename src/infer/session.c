@@ -50,6 +50,18 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_
                      (positions == MN_POSITIONS_AUTO && mn__policy_compact_default(policy));
 }
 
+/* Most slots that a lane may hold between steps: a sliding window may be longer than the context.
+ */
+static size_t most_slots(const mn__cache_shape *shape)
+{
+    size_t most = shape->max_slots;
+    for (size_t l = 0; l < shape->n_layer; l++) {
+        size_t n = shape->window[l] > 0 ? (size_t)shape->window[l] + MN__PAGE_TOKENS : 0;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
                                       const mn__cache_shape *shape)
 {
@@ -58,7 +70,7 @@ mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params
     rows = rows < 1 ? 1 : rows > p->chunk ? p->chunk : rows;
     return (mn__forward_limits){.max_prefill_row = p->chunk,
                                 .max_decode_row = 1,
-                                .max_slots = shape->max_slots + p->chunk,
+                                .max_slots = most_slots(shape) + p->chunk,
                                 .max_logit_row = rows,
                                 .kv_type = shape->kv_type,
                                 .n_thread = p->n_thread};
@@ -84,6 +96,7 @@ static void shared_pool_drop(mn__shared_pool *p)
 {
     if (!p || __atomic_sub_fetch(&p->n_user, 1, __ATOMIC_ACQ_REL) > 0) return;
     mn__pool_free(p->pool);
+    mn__gram_free(p->gram);
     mn__free(p);
 }
 
@@ -124,6 +137,8 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
 {
     mn_status st = MN_OK;
     mn__budget budget;
+    if (!m->layer)
+        return mn__fail(diag, MN_EUSAGE, "session: the model was opened without weights");
     mn_session *s = mn__alloc_zero(MN_MEM_OTHER, sizeof *s);
     if (!s) return mn__fail(diag, MN_ENOMEM, "session: no memory");
     s->m = m;
@@ -137,6 +152,7 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
     s->env = (mn__evict_env){.softmax_scale = m->softmax_scale,
                              .model_hook = m,
                              .output_norm = mn__model_output_norm,
+                             .output_gram = mn__model_output_gram,
                              .pin = s->pin,
                              .n_pin = s->params.n_pin,
                              .seed = s->params.seed};
@@ -162,6 +178,8 @@ mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_p
     *out = NULL;
     MN_TRY(session_base(&s, m, p, &shape, diag));
     MN_TRY(shared_pool_new(&s->shared, &shape, diag));
+    MN_TRY(mn__gram_new(&s->shared->gram, s->policy, &shape, &s->env, s->team, diag));
+    s->env.gram = s->shared->gram;
     MN_TRY(mn__cache_new(&s->cache, &shape, s->shared->pool, &m->kern, diag));
     *out = s;
     s = NULL;
@@ -181,6 +199,7 @@ mn_status mn_session_fork(mn_session **out, const mn_session *from, mn_diag *dia
     MN_TRY(session_base(&s, from->m, &p, &shape, diag));
     __atomic_add_fetch(&from->shared->n_user, 1, __ATOMIC_RELAXED);
     s->shared = from->shared;
+    s->env.gram = s->shared->gram;
     MN_TRY(mn__cache_fork(&s->cache, from->cache, diag));
     s->env.n_prompt = from->env.n_prompt;
     *out = s;
@@ -215,17 +234,28 @@ void mn_session_clear(mn_session *s)
 
 /* ---- steps ---- */
 
+/* How many more tokens every full-attention lane can take. */
+static size_t room_left(const mn__cache *c)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < c->shape.n_layer * c->shape.n_kv_head; i++)
+        if (c->shape.window[i / c->shape.n_kv_head] <= 0 && c->lane[i].n > longest)
+            longest = c->lane[i].n;
+    return c->shape.max_slots - longest;
+}
+
 mn_status mn__session_reserve(mn_session *s, size_t n, mn_diag *diag)
 {
     mn_status st = mn__cache_reserve(s->cache, n, diag);
-    if (st != MN_ERANGE) return st;
+    if (st != MN_ERANGE || room_left(s->cache) >= n) return st;
     return mn__fail(
         diag, MN_EBUDGET,
         "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none "
         "before it is reached; raise "
         "--ctx, or choose a policy and --budget that forget while reading (streaming, "
         "h2o:chunk=512)",
-        (long long)(s->cache->n_seen + (int64_t)n), s->params.n_ctx, mn__policy_spec(s->policy));
+        (long long)s->cache->n_seen + (long long)room_left(s->cache) + 1, s->params.n_ctx,
+        mn__policy_spec(s->policy));
 }
 
 size_t mn__session_chunk(const mn_session *s, size_t left)
@@ -290,7 +320,7 @@ mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, bool en
     size_t done = 0;
     if (!n) return mn__fail(diag, MN_EINPUT, "nothing to read: the prompt has no tokens");
     MN_TRY(check_tokens(s, token, n, diag));
-    s->env.n_prompt = s->cache->n_seen + (int64_t)n;
+    s->env.n_prompt = s->cache->n_prompt = s->cache->n_seen + (int64_t)n;
     while (done < n) {
         size_t c = mn__session_chunk(s, n - done);
         bool last = done + c == n;
@@ -354,7 +384,7 @@ mn_status mn_session_evict(mn_session *s, mn_diag *diag)
 
 mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)
 {
-    if ((int64_t)n > s->cache->n_seen)
+    if (n > (size_t)s->cache->n_seen)
         return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n,
                         (long long)s->cache->n_seen);
     mn_status st = mn__cache_rewind(s->cache, n);

@@ -7,10 +7,11 @@
 #include "model/forward.h"
 #include "policy/evict.h"
 
-/* Pages outlive the session that made them while forks hold them. */
+/* Pages, and what was made of weights, outlive the session that made them while forks hold them. */
 typedef struct mn__shared_pool {
     mn__pool *pool;
-    int n_user; /* atomic */
+    mn__gram *gram; /* NULL: the policy needs none */
+    int n_user;     /* atomic */
 } mn__shared_pool;
 
 struct mn_session {

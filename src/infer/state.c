@@ -169,7 +169,7 @@ mn_status mn_session_load(mn_session **out, const mn_model *m, const mn_session_
     MN_TRY(mn_session_new(&s, m, &params, diag));
     MN_TRY(check_options(&r, s));
     MN_TRY(read_cache(&r, s));
-    s->env.n_prompt = r.head.n_prompt;
+    s->env.n_prompt = s->cache->n_prompt = r.head.n_prompt;
     s->kv_peak_bytes = (size_t)r.head.kv_peak_bytes;
     s->forward_s = r.head.forward_s;
     s->evict_s = r.head.evict_s;

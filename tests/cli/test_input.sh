@@ -13,6 +13,15 @@ refused 3 run -m m.gguf -p "" -- "the prompt is empty"
 refused 3 run -m m.gguf -f empty -- "the prompt is empty"
 RUN_IN=empty refused 3 run -m m.gguf -f - -- "the prompt is empty"
 refused 3 run -m m.gguf -p x --grammar-file nosuch.gbnf -- "nosuch.gbnf: No such file"
+refused 3 run -m m.gguf -p x --grammar-file . -- ".: Is a directory"
+bad_grammar() { # text, what the sentence says of it
+    printf "$1" >bad.gbnf
+    refused 3 run -m m.gguf -p x --grammar-file bad.gbnf -- "${@:2}"
+}
+bad_grammar 'root ::= "a"\nb ::= (' "grammar, line 2: an item, | or ) wanted"
+bad_grammar 'root ::= nosuch' "grammar, line 1: no rule is called 'nosuch'"
+bad_grammar 'root ::= "a"{3,1}' "at least 3 and at most 1 times"
+bad_grammar 'root ::= ("a" | )*' "grammar: libllama refuses it: " "left recursion"
 printf 'caf\xe9 \xff\xfe au lait' >latin
 run run -m m.gguf -f latin -n 1
 want_code 0
@@ -78,6 +87,9 @@ tiny grow.gguf llama grow=blk.0.attn_k.weight
 refused 3 run -m grow.gguf -p x -- "blk.0.attn_k.weight: [64, 48] wanted, [64, 49] found"
 
 # Memory and processors.
+for limit in "5 " 0.5 0 -1 1X inf; do
+    refused 2 run -m m.gguf -p x --mem-limit "$limit" -- "--mem-limit: bytes wanted"
+done
 for limit in 1K 300K; do
     refused 4 run -m m.gguf -p x --mem-limit $limit -- "(--mem-limit $limit)"
 done
@@ -98,10 +110,11 @@ for level in avx2 avx512 avx512bf16 amx; do
 done
 run run -m m.gguf -p x -n 1 --json --cpu ref
 want_json "d['cpu'] == 'ref'"
-for sink in /dev/full; do
-    [ -e $sink ] || continue
-    "$MNEME" run -m m.gguf -p x -n 2 -q >$sink 2>err
-    code=$? said="mneme run >$sink"
+for what in "run -m m.gguf -p x -n 2 -q" "inspect m.gguf" "run --policy list" "run --help" \
+    --version; do
+    [ -e /dev/full ] || continue
+    "$MNEME" $what >/dev/full 2>err
+    code=$? said="mneme $what >/dev/full"
     want_code 1
     want_err "standard output cannot be written"
 done

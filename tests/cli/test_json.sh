@@ -78,6 +78,10 @@ want_json "d['prompt_tokens'] == sum(t['prompt_tokens'] for t in d['turns'])
     and d['generated_tokens'] == 8"
 want_json "d['kv']['layers'][0]['kept'][0] >= d['prompt_tokens'] + 8
     and d['prefill_tokens_per_s'] > 0"
+printf 'caf\xe9 \xff\xfe!\n' >talk
+RUN_IN=talk run chat -m m.gguf -n 2 --json
+want_json "[t['user'] for t in d['turns']] == ['caf\ufffd \ufffd\ufffd!']"
+printf 'hello\nand then?\n' >talk
 printf 'a document\n' >doc
 RUN_IN=talk run chat -m m.gguf -f doc -p "a question" -n 2 --json
 want_json "[t['user'] for t in d['turns']] == ['a document\n\n\na question', 'hello', 'and then?']"
@@ -89,6 +93,9 @@ run inspect m.gguf --json
 want_code 0
 want_json "d['file']['format'] == 'GGUF' and len(d['tensor']) == 21
     and 'llama' in d['key']['general.architecture']"
+run run -m m.gguf -p x -n 1 -q --pin 1:2 --pin 4:9 --save s
+run inspect s --json
+want_json "d['file']['pinned 0'] == '[1, 2)' and d['file']['pinned 1'] == '[4, 9)'"
 run inspect m.gguf
 want_out "general.architecture" "blk.1.ffn_up.weight"
 run pull --list --json

@@ -21,6 +21,11 @@ run inspect s
 want_code 0
 want_out "mneme session" "h2o"
 
+refused 3 "${ask[@]}" -p x --load s -c 39 -- "s: layer 0 head 0 holds " \
+    "tokens, at most 39 fit the context (--ctx) it is opened with"
+run "${ask[@]}" -p "the second" -n 6 --load s -c 200
+want_code 0
+check "in a smaller context it answers otherwise" cmp -s out once
 refused 3 run -m m.gguf -q -p x --load s -- "s: " "h2o"
 refused 3 "${ask[@]}" -p x --load s --kv-type f32 -- "cache type"
 tiny other.gguf llama ctx=4096 dim=32 seed=2
@@ -89,4 +94,27 @@ interrupt run -m m.gguf -p "tell me all" -n 10000000 --policy streaming --budget
 want_code 130
 want_err "interrupted while writing"
 want_json "d['generated_tokens'] > 0 and len(d['text']) > 0"
+mkfifo pipe
+sleep 30 >pipe & holder=$! # a standard input that never ends
+"$MNEME" run -m m.gguf -f - <pipe >out 2>err &
+pid=$! said="mneme run -f - (interrupted)"
+sleep 1
+kill -INT $pid
+wait $pid
+code=$?
+kill $holder
+want_code 130
+want_err "interrupted while reading -"
+
+# A chat: every answer begins the grammar anew, and one that is full can be saved.
+echo 'root ::= "a" "b"' >ab.gbnf
+printf 'one\ntwo\nthree\n' >talk
+RUN_IN=talk run chat -m m.gguf -q -n 4 --grammar-file ab.gbnf
+want_code 0
+check "three times 'ab' wanted, found: $out" [ "$out" = $'ab\nab\nab' ]
+RUN_IN=talk run chat -m m.gguf -q -n 4 -c 150 --save full
+want_code 4
+want_err "the context holds 150 tokens"
+run run -m m.gguf -q -n 4 -p "and now" --load full
+want_code 0
 finish 30

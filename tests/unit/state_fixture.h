@@ -8,9 +8,7 @@
 
 static inline const char *file_path(void)
 {
-    static char path[256]; /* models made meanwhile take over the other storage */
-    if (!*path) snprintf(path, sizeof path, "%s", tiny_model_path("saved.session"));
-    return path;
+    return tiny_model_path("saved.session");
 }
 
 static inline void save(const mn_session *s, const char *path)

@@ -1,5 +1,6 @@
 /* test_atomic.c: the old file or the new one, whole, whatever happens in between. */
 #include "base/file.h"
+#include "tiny_model.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -13,12 +14,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char folder[] = "mneme-test-atomic-XXXXXX";
-static char path[256];
+static char folder[256];
+static char path[300];
 
 static int make_folder(void **state)
 {
     (void)state;
+    snprintf(folder, sizeof folder, "%s", tiny_model_path("atomic-XXXXXX"));
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/file", folder);
     return 0;
@@ -131,7 +133,7 @@ static void test_killed_writer(void **state)
     assert_true(WIFSIGNALED(how));
     expect("old");
     assert_int_equal(n_files(), 2); /* the temporary carries the number of the dead */
-    char tmp[300];
+    char tmp[340];
     snprintf(tmp, sizeof tmp, "%s.tmp-%ld", path, (long)child);
     assert_int_equal(unlink(tmp), 0);
 }
@@ -139,7 +141,7 @@ static void test_killed_writer(void **state)
 static void test_temporary_of_a_namesake(void **state)
 {
     (void)state;
-    char tmp[300];
+    char tmp[340];
     snprintf(tmp, sizeof tmp, "%s.tmp-%ld", path, (long)getpid());
     FILE *file = fopen(tmp, "wb");
     assert_non_null(file);

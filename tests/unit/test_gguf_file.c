@@ -3,6 +3,7 @@
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_write.h"
 #include "mneme/mem.h"
+#include "tiny_model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,7 @@
 #include <cmocka.h>
 
 enum { N_TENSOR = 100 };
-static char path[64];
+static const char *path;
 
 static int make_file(void **state)
 {
@@ -21,7 +22,7 @@ static int make_file(void **state)
     mn__gguf_writer *w;
     mn_diag diag;
     float values[N_TENSOR][8];
-    snprintf(path, sizeof path, "mneme-test-file-%ld.gguf", (long)getpid());
+    path = tiny_model_path("file.gguf");
     if (mn__gguf_writer_new(&w, &diag) != MN_OK) return -1;
     mn__gguf_set_str(w, "general.architecture", "test");
     for (int i = 0; i < N_TENSOR; i++) {
@@ -109,7 +110,7 @@ static void refuse(const char *name, mn_status wanted, const char *word)
 static void test_bad_files(void **state)
 {
     (void)state;
-    char bad[80];
+    char bad[300];
     snprintf(bad, sizeof bad, "%s.bad", path);
     refuse(bad, MN_EIO, "No such file");
     FILE *file = fopen(bad, "wb");

@@ -2,6 +2,7 @@
  * at all. */
 #include "gguf/gguf_key.h"
 #include "gguf/gguf_write.h"
+#include "tiny_model.h"
 
 #include <float.h>
 #include <math.h>
@@ -14,7 +15,7 @@
 
 static mn__gguf *g;
 static mn_diag diag;
-static char path[64];
+static const char *path;
 
 static int make_file(void **state)
 {
@@ -26,7 +27,7 @@ static int make_file(void **state)
     const double far_out[] = {1, 1e300, 2};
     const int8_t bools[] = {1, 0, 1};
     const char *const strs[] = {"first", "", "third"};
-    snprintf(path, sizeof path, "mneme-test-key-%ld.gguf", (long)getpid());
+    path = tiny_model_path("key.gguf");
     if (mn__gguf_writer_new(&w, &diag) != MN_OK) return -1;
     mn__gguf_set_u32(w, "u32", 4000000000u);
     mn__gguf_set_i32(w, "i32", -3);

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "gguf/gguf_key.h"
 #include "gguf/gguf_write.h"
+#include "tiny_model.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -16,13 +17,13 @@
 #include <cmocka.h>
 
 enum { WIDE = 512, N_ROW = 700 }; /* 1.4 MB of floats: more than one piece */
-static char path[64];
+static const char *path;
 static float *floats;
 
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(path, sizeof path, "mneme-test-write-%ld.gguf", (long)getpid());
+    path = tiny_model_path("write.gguf");
     floats = malloc(sizeof *floats * WIDE * N_ROW);
     if (!floats) return -1;
     for (uint32_t i = 0; i < WIDE * N_ROW; i++) floats[i] = (float)mn__rng_normal(3, 1, i, 0);

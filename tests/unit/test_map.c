@@ -1,6 +1,7 @@
 /* test_map.c: mapping shows a file's bytes and refuses what is no file of bytes. */
 #include "base/file.h"
 #include "mneme/mem.h"
+#include "tiny_model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,12 +12,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char folder[] = "mneme-test-map-XXXXXX";
-static char path[256];
+static char folder[256];
+static char path[300];
 
 static int make_folder(void **state)
 {
     (void)state;
+    snprintf(folder, sizeof folder, "%s", tiny_model_path("map-XXXXXX"));
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/file", folder);
     return 0;

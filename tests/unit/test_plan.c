@@ -97,6 +97,9 @@ static const job jobs[] = {
     {"snapkv", "130", 430, 60, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
     {"snapkv", "50%", 330, 60, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
     {"pyramidkv", "200", 430, 20, MN_KV_BF16, MN_POSITIONS_AUTO, 1},
+    {"h2o:merge=similar", "150", 430, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 2},
+    {"random:merge=later", "150", 430, 40, MN_KV_Q8, MN_POSITIONS_AUTO, 1},
+    {"critical:norm=l2", "150", 430, 40, MN_KV_BF16, MN_POSITIONS_AUTO, 2},
 };
 enum { N_JOB = sizeof jobs / sizeof *jobs };
 

@@ -2,13 +2,14 @@
  * MNEME_WHEELS may name a folder with the real wheels: then SmolLM2 is pulled too.
  * The command's sources are no library, so the one under test is compiled in. */
 #include "../../tools/mneme/pull.c"
+#include "tiny_model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
-static char root[] = P_tmpdir "/mneme-pull-XXXXXX", start_folder[PATH_CAP], *start_path;
+static char root[256], start_folder[PATH_CAP], *start_path;
 static mn_diag diag;
 
 /* "hello " and "world\n" in two wheels. */
@@ -52,6 +53,7 @@ static int group_setup(void **state)
     struct child c = {.argv = argv};
     (void)state;
     start_path = strdup(getenv("PATH"));
+    snprintf(root, sizeof root, "%s", tiny_model_path("pull-XXXXXX"));
     if (mkdtemp(root) == NULL || getcwd(start_folder, sizeof start_folder) == NULL) return -1;
     setenv("PIP_NO_INDEX", "1", 1);
     setenv("PIP_CONFIG_FILE", "/dev/null", 1);

@@ -318,6 +318,9 @@ static void test_grammar(void **state)
                          MN_EINPUT); /* refused, and nothing changes */
         assert_int_equal(pick_accept(s, logits), wants[i]);
     }
+    assert_int_equal(pick(s, logits), ABC_EOS); /* the answer is over, until a new one begins */
+    mn__sampler_next_answer(s);
+    for (int i = 0; i < 3; i++) assert_int_equal(pick_accept(s, logits), wants[i]);
     mn__sampler_reset(s);
     assert_int_equal(pick(s, logits), ABC_D);
     for (int i = 0; i < ABC_N; i++) logits[i] = i == ABC_A ? 1 : -INFINITY;
@@ -340,11 +343,12 @@ static void test_grammar_ignores_the_prompt(void **state)
     mn__sampler_free(s);
 }
 
+/* More of them in test_grammar.c. */
 static void test_bad_grammars(void **state)
 {
     static const char *const bad[] = {"root ::= undefined", "other ::= \"a\"",
                                       "root ::= root \"a\"", "root ::= \"a"};
-    static char deep[4096], big[70000];
+    static char big[70000];
     mn_sampler_params p = plain();
     mn__sampler *s = NULL;
     (void)state;
@@ -354,12 +358,11 @@ static void test_bad_grammars(void **state)
         assert_non_null(strstr(diag.text, "grammar"));
         assert_null(s);
     }
-    memset(deep, '(', sizeof deep - 1);
-    p.grammar = deep;
-    assert_int_equal(mn__sampler_new(&s, &p, vocab, &diag), MN_EUSAGE);
     memset(big, ' ', sizeof big - 1);
     p.grammar = big;
     assert_int_equal(mn__sampler_new(&s, &p, vocab, &diag), MN_EUSAGE);
+    assert_int_equal(mn_sampler_params_check(&p, &diag), MN_EUSAGE);
+    assert_non_null(strstr(diag.text, "grammar"));
 }
 
 static void test_ranges(void **state)

@@ -31,8 +31,8 @@ static void fill(struct lanes *x, uint64_t seed, size_t n_lane, size_t n)
                                        : (float)(u - 0.7) * 100;
             x->mask[l][i] = uniform(seed, 2, l, i) < 0.15;
         }
-        x->q[l] =
-            (mn__quota){.n = n, .token = x->token[l], .score = x->score[l], .mask = x->mask[l]};
+        x->q[l] = (mn__quota){
+            .n = n, .token = x->token[l], .score = x->score[l], .gain = 1, .mask = x->mask[l]};
     }
 }
 

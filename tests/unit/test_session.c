@@ -208,6 +208,54 @@ static void test_batches(void **state)
     }
 }
 
+/* A sliding window that is longer than the context: its lanes are the longest ones then. */
+static void test_window_beyond_the_context(void **state)
+{
+    (void)state;
+    tiny_model_params tp;
+    tiny_model_default(&tp, "gemma3");
+    tp.window = 1100;
+    tp.n_ctx = FIX_TOKENS;
+    mn_model *m = fix_open(&tp);
+    mn_session_params p = fix_params("streaming:chunk=16,every=1", "40"), wide;
+    p.positions = MN_POSITIONS_ABSOLUTE;
+    wide = p;
+    p.n_ctx = 64;
+    p.chunk = wide.chunk = 16;
+    wide.n_ctx = 8192;
+    mn_session *s = fix_session(m, &p), *straight = fix_session(m, &wide);
+    for (size_t i = 0; i < 2; i++) {
+        fix_read(s, 0, 600, false);
+        fix_read(straight, 0, 600, false);
+    }
+    fix_same(m, fix_write(s, 600, 3), fix_write(straight, 600, 3), "a window of 1100");
+    mn_session_free(s);
+    mn_session_free(straight);
+    mn_model_free(m);
+}
+
+/* A model of which only the vocabulary is there has nothing to run. */
+static void test_no_weights(void **state)
+{
+    (void)state;
+    mn_model *m = NULL;
+    mn_session *s = (mn_session *)1;
+    mn_diag diag = {""};
+    mn_model_params mp;
+    tiny_model_params tp;
+    tiny_model_default(&tp, "llama");
+    const char *path = tiny_model_path("session.gguf");
+    assert_true(tiny_model_write(path, &tp));
+    mn_model_params_default(&mp);
+    mp.vocab_only = true;
+    assert_int_equal(mn_model_open(&m, path, &mp, &diag), MN_OK);
+    mn_session_params p = fix_params("full", "");
+    assert_int_equal(mn_session_new(&s, m, &p, &diag), MN_EUSAGE);
+    assert_non_null(strstr(diag.text, "without weights"));
+    assert_null(s);
+    mn_model_free(m);
+}
+
 /* A bad token in a batch: no session moves. */
 static void test_batch_is_whole(void **state)
 {
@@ -226,7 +274,23 @@ static void test_batch_is_whole(void **state)
     mn_session_get_info(s[0], &info);
     assert_int_equal(info.n_seen, 0);
     token[1] = 6;
+    mn_session *twice[2] = {s[0], s[0]}, *odd[2] = {s[0], NULL};
+    assert_int_equal(mn_batch_step(batch, twice, token, 2, logits, &diag), MN_EUSAGE);
+    assert_non_null(strstr(diag.text, "session 1 stands there twice"));
+    for (int i = 0; i < 2; i++) {
+        mn_session_params other = p;
+        if (i)
+            other.kv_type = MN_KV_F32;
+        else
+            other.n_ctx = FIX_TOKENS + 1;
+        odd[1] = fix_session(m, &other);
+        assert_int_equal(mn_batch_step(batch, odd, token, 2, logits, &diag), MN_EUSAGE);
+        assert_non_null(strstr(diag.text, i ? "another type" : "1025 tokens"));
+        mn_session_free(odd[1]);
+    }
     assert_int_equal(mn_batch_step(batch, s, token, 2, logits, &diag), MN_OK);
+    mn_session_get_info(s[0], &info);
+    assert_int_equal(info.n_seen, 1);
     mn_batch_free(batch);
     mn_session_free(s[0]);
     mn_session_free(s[1]);
@@ -252,6 +316,7 @@ static void test_rewind(void **state)
         fix_write(s, 310, 3);
         assert_int_equal(mn_session_rewind(s, 3, &diag), MN_OK);
         fix_same(m, fix_write(straight, 75, 9), fix_write(s, 75, 9), "written again");
+        assert_int_equal(mn_session_rewind(s, SIZE_MAX, &diag), MN_ERANGE);
         assert_int_equal(mn_session_rewind(s, 85, &diag), MN_ERANGE);
         assert_non_null(strstr(diag.text, "rewind by 85: only 84"));
         free(want);
@@ -383,7 +448,7 @@ static void test_longer_than_context(void **state)
     mn_session *s = fix_session(m, &p);
     assert_int_equal(mn_session_read(s, fix_text(), 120, true, &logits, NULL, NULL, &diag),
                      MN_EBUDGET);
-    assert_non_null(strstr(diag.text, "token 120 does not fit: the context holds 100 tokens"));
+    assert_non_null(strstr(diag.text, "token 101 does not fit: the context holds 100 tokens"));
     assert_non_null(strstr(diag.text, "'full'"));
     mn_session_get_info(s, &info);
     assert_int_equal(info.n_seen, 64); /* the chunk before is kept */
@@ -434,6 +499,8 @@ int main(void)
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_window_beyond_the_context),
+        cmocka_unit_test(test_no_weights),
         cmocka_unit_test(test_batch_is_whole),
         cmocka_unit_test(test_rewind),
         cmocka_unit_test(test_clear),

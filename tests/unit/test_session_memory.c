@@ -92,7 +92,12 @@ static void test_steps_allocate_nothing(void **state)
                                        {"expected:every=8", "70"},
                                        {"critical:every=8", "70"},
                                        {"tova", "70"},
-                                       {"h2o", "80K"}};
+                                       {"h2o", "80K"},
+                                       {"h2o:merge=similar", "70"},
+                                       {"h2o:every=8,merge=later", "70"},
+                                       {"critical:every=8,norm=l2", "70"},
+                                       {"adakv:every=8,mass=1,merge=similar", "70"},
+                                       {"random:every=8,threshold=0.3,recent=20", "90"}};
     mn_model *m = fix_model("gemma3");
     size_t before = n_malloc;
     void *volatile block = malloc(1); /* the count counts */
@@ -165,11 +170,10 @@ static mn_status whole_life(const char *path, const mn_session_params *p, mn_dia
 static void test_nth_allocation_fails(void **state)
 {
     (void)state;
-    char path[256];
+    const char *path = tiny_model_path("life.gguf");
     const mn_pin pin = {8, 9};
     tiny_model_params tp;
     size_t n_failed = 0, n_fine = 0, base = fix_total(), live = n_live;
-    snprintf(path, sizeof path, "%s", tiny_model_path("life.gguf"));
     tiny_model_default(&tp, "llama");
     tp.n_layer = 1;
     assert_true(tiny_model_write(path, &tp));

@@ -81,6 +81,12 @@ static void test_goes_on(void **state)
         {"expected:every=16", "70", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"random:every=8", "70", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"tova", "200K", MN_KV_F32, MN_POSITIONS_AUTO},
+        {"h2o:merge=similar", "80", MN_KV_BF16, MN_POSITIONS_COMPACT},
+        {"h2o:merge=later", "80", MN_KV_Q8, MN_POSITIONS_AUTO},
+        {"adakv:every=16,mass=1,skip=1,merge=similar", "90", MN_KV_F32, MN_POSITIONS_AUTO},
+        {"critical:every=16,norm=l2", "90", MN_KV_BF16, MN_POSITIONS_AUTO},
+        {"random:threshold=0.4,recent=16,every=8", "", MN_KV_BF16, MN_POSITIONS_AUTO},
+        {"keyformer:tau_delta=0.05", "80", MN_KV_F32, MN_POSITIONS_AUTO},
     };
     mn_model *llama = fix_model("llama"), *gemma = fix_model("gemma3");
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -132,6 +138,43 @@ static void test_fork(void **state)
     mn_session_free(a);
     mn_session_free(b);
     mn_session_free(fork);
+    mn_model_free(m);
+    remove(path);
+}
+
+/* A smaller context will do as long as it has room for what is held, ragged lanes included. */
+static void test_smaller_context(void **state)
+{
+    (void)state;
+    const char *path = file_path();
+    mn_diag diag = {""};
+    const float *logits;
+    size_t longest = 0;
+    mn_model *m = fix_model("gemma3");
+    mn_session_params p = fix_params("adakv:every=16", "60");
+    mn_session *a = fix_session(m, &p), *b = NULL;
+    fix_read(a, 0, 300, true);
+    for (size_t l = 0; l < 7; l++)
+        for (size_t h = 0; h < 2; h++) {
+            const int32_t *token;
+            size_t n = mn_session_kept(a, l, h, &token);
+            if (l == 5 && n > longest) longest = n; /* the one layer that sees everything */
+        }
+    assert_in_range(longest, 61, 150); /* ragged */
+    save(a, path);
+    p.n_ctx = longest - 1;
+    assert_int_equal(mn_session_load(&b, m, &p, path, &diag), MN_ERANGE);
+    assert_null(b);
+    p.n_ctx = longest;
+    b = load(m, &p, path);
+    same_kept(m, a, b);
+    assert_int_equal(mn_session_step(b, 7, &logits, &diag), MN_EBUDGET); /* full, and says so */
+    mn_session_free(b);
+    p.n_ctx = longest + 64;
+    b = load(m, &p, path);
+    fix_same(m, fix_write(a, 300, 40), fix_write(b, 300, 40), "a smaller context");
+    mn_session_free(a);
+    mn_session_free(b);
     mn_model_free(m);
     remove(path);
 }
@@ -219,8 +262,9 @@ static void test_other_model_or_options(void **state)
     q.positions = MN_POSITIONS_COMPACT;
     refuse(m, &q, path, "positions 'absolute'", "'compact'");
     q = p;
-    q.n_ctx = 70;
-    refuse(m, &q, path, "layer 0 head 0 holds 80 tokens", "at most 70");
+    q.n_ctx = 79;
+    refuse(m, &q, path, "layer 0 head 0 holds 80 tokens",
+           "at most 79 fit the context (--ctx) it is opened with");
     mn_session_free(s);
     mn_model_free(m);
     mn_model_free(other);
@@ -409,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_empty_and_long),
         cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_smaller_context),
         cmocka_unit_test(test_what_may_differ),
         cmocka_unit_test(test_other_model_or_options),
         cmocka_unit_test(test_damaged),

@@ -83,11 +83,19 @@ static mn_status read_depths(bench *b, mn_diag *diag)
     return MN_OK;
 }
 
-static mn_status open_runners(bench *b, mn_diag *diag)
+/* A peer that cannot rewind drifts on from one measurement to the next. */
+static size_t most_tokens(const bench *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n_depth; i++)
+        n = (b->depth[i] > n ? b->depth[i] : n) + (BENCH_PREFILL + b->n_token + 1) * b->n_repeat;
+    return n;
+}
+
+static mn_status open_runners(bench *b, bool peers, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const char *full = "full", *const *policy = b->a->n_policy ? b->a->policy : &full;
-    bool peers = args_has(b->a, OPT_PEER);
     b->n_ours = b->a->n_policy ? b->a->n_policy : 1;
     b->run = calloc(b->n_ours + 2, sizeof *b->run);
     if (!b->run) return mn__fail(diag, MN_ENOMEM, "bench: no memory");
@@ -130,14 +138,13 @@ static mn_status set_up(bench *b, mn_diag *diag)
     MN_TRY(ui_open_model(b->a, false, &b->m, diag));
     mn_model_get_info(b->m, &b->info);
     name_of(b->path, b->name, sizeof b->name);
-    n = b->depth[b->n_depth - 1] +
-        (BENCH_PREFILL + b->n_token) * (b->n_repeat + 1); /* a peer that cannot rewind drifts */
+    n = most_tokens(b);
     b->sp.n_ctx = (n + 255) / 256 * 256;
     b->token = malloc(n * sizeof *b->token);
     if (!b->token) MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
     for (size_t i = 0; i < n; i++)
         b->token[i] = (int32_t)(mn__rng_uniform(1, 0, i, 0) * (double)b->info.n_vocab);
-    MN_TRY(open_runners(b, diag));
+    MN_TRY(open_runners(b, peer_kind != 0, diag));
 done:
     return st;
 }
@@ -216,11 +223,12 @@ typedef struct speed {
 static void add_row(bench *b, const runner *r, const char *phase, size_t depth, const speed *v,
                     size_t kv_bytes)
 {
-    json_t *row = json_pack(
-        "{s:s,s:s,s:s,s:s,s:I,s:f,s:f,s:I,s:I}", "model", b->name, "policy", r->policy, "cpu",
-        b->info.cpu, "phase", phase, "depth", (json_int_t)depth, "tokens_per_s", v->ours,
-        "limit_share", v->limit_share, "kv_bytes", (json_int_t)kv_bytes, "bytes_per_token",
-        (json_int_t)(*phase == 'd' ? b->info.step_weight_bytes + kv_bytes : kv_bytes));
+    json_t *row =
+        json_pack("{s:o,s:o,s:s,s:s,s:I,s:f,s:f,s:I,s:I}", "model", ui_json_text(b->name), "policy",
+                  ui_json_text(r->policy), "cpu", b->info.cpu, "phase", phase, "depth",
+                  (json_int_t)depth, "tokens_per_s", v->ours, "limit_share", v->limit_share,
+                  "kv_bytes", (json_int_t)kv_bytes, "bytes_per_token",
+                  (json_int_t)(*phase == 'd' ? b->info.step_weight_bytes + kv_bytes : kv_bytes));
     if (v->peer > 0) {
         json_object_set_new(row, "peer", json_string("llama"));
         json_object_set_new(row, "peer_tokens_per_s", json_real(v->peer));
@@ -316,11 +324,11 @@ static mn_status bench_stream(const args *a, mn_diag *diag)
     MN_TRY(stream_through(m, &sp, n, &r, diag));
     if (args_has(a, OPT_JSON))
         ui_print_json(json_pack(
-            "{s:I,s:s,s:f,s:f,s:f,s:I,s:I,s:I,s:I}", "tokens", (json_int_t)n, "policy", sp.policy,
-            "early_tokens_per_s", r.early_rate, "late_tokens_per_s", r.late_rate, "ratio",
-            r.late_rate / r.early_rate, "early_rss_bytes", (json_int_t)r.early_resident,
-            "late_rss_bytes", (json_int_t)r.late_resident, "early_kv_bytes", (json_int_t)r.early_kv,
-            "late_kv_bytes", (json_int_t)r.late_kv));
+            "{s:I,s:o,s:f,s:f,s:f,s:I,s:I,s:I,s:I}", "tokens", (json_int_t)n, "policy",
+            ui_json_text(sp.policy), "early_tokens_per_s", r.early_rate, "late_tokens_per_s",
+            r.late_rate, "ratio", r.late_rate / r.early_rate, "early_rss_bytes",
+            (json_int_t)r.early_resident, "late_rss_bytes", (json_int_t)r.late_resident,
+            "early_kv_bytes", (json_int_t)r.early_kv, "late_kv_bytes", (json_int_t)r.late_kv));
     else
         printf(
             "%zu tokens, policy %s: tokens 10k-20k %.0f/s, last 10k %.0f/s, ratio %.3f; resident "

@@ -50,15 +50,16 @@ static mn_status one_turn(talk *t, const char *user, mn_diag *diag)
     t->ans.n_prompt += p.n;
     MN_TRY(mn_sampler_prime(t->sampler, p.token, p.n, diag));
     t->ans.n = 0;
+    mn_sampler_next_answer(t->sampler);
     mn_generate_params gp = {.max_token = t->n_max, .on_text = on_text, .ctx = t};
     st = mn_generate(t->s, t->sampler, logits, &gp, &g, diag);
     t->ans.n_generated += g.n_token;
     t->ans.write_s += g.seconds;
     if (st != MN_OK) goto done;
     if (t->turns)
-        json_array_append_new(t->turns, json_pack("{s:s,s:s%,s:I,s:I}", "user", user, "assistant",
-                                                  t->ans.n ? t->ans.text : "", t->ans.n,
-                                                  "prompt_tokens", (json_int_t)p.n,
+        json_array_append_new(t->turns, json_pack("{s:o,s:s%,s:I,s:I}", "user", ui_json_text(user),
+                                                  "assistant", t->ans.n ? t->ans.text : "",
+                                                  t->ans.n, "prompt_tokens", (json_int_t)p.n,
                                                   "generated_tokens", (json_int_t)g.n_token));
     else
         fputc('\n', stdout);
@@ -140,7 +141,8 @@ mn_status verb_chat(const args *a, mn_diag *diag)
     MN_TRY(open_talk(&t, diag));
     if (args_has(a, OPT_JSON)) t.turns = json_array();
     st = converse(&t, a->value[OPT_PROMPT], diag);
-    if (args_has(a, OPT_SAVE) && (st == MN_OK || st == MN_ECANCEL)) {
+    bool is_whole = st == MN_OK || st == MN_ECANCEL || st == MN_EBUDGET; /* what was read is held */
+    if (args_has(a, OPT_SAVE) && is_whole) {
         mn_status saved = mn_session_save(t.s, a->value[OPT_SAVE], diag);
         if (saved != MN_OK) st = saved;
     }
@@ -148,7 +150,7 @@ mn_status verb_chat(const args *a, mn_diag *diag)
         json_t *doc = report_json(t.m, t.s, &t.ans);
         json_object_set(doc, "turns", t.turns);
         ui_print_json(doc);
-    } else if ((st == MN_OK || st == MN_ECANCEL) && !args_has(a, OPT_QUIET)) {
+    } else if (is_whole && !args_has(a, OPT_QUIET)) {
         report_text(a, t.m, t.s, &t.ans);
     }
 done:

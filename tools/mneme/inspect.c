@@ -22,8 +22,9 @@ static void fact(const char *section, const char *name, const char *value, void 
             sec = json_object();
             json_object_set_new(v->doc, section, sec);
         }
-        json_t *text = json_string(value); /* NULL for bytes that are no UTF-8 */
-        json_object_set_new(sec, name, text ? text : json_null());
+        json_t *key = ui_json_text(name);
+        json_object_set_new(sec, json_string_value(key), ui_json_text(value));
+        json_decref(key);
         return;
     }
     if (strcmp(v->section, section)) {

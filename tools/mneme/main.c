@@ -15,10 +15,11 @@ static const verb_fn verb_fns[VERB_COUNT] = {
 
 static json_t *policies_json(void)
 {
-    size_t n, n_option;
+    size_t n, n_option, n_own;
     const mn_policy_info *p = mn_policy_list(&n);
     const mn_policy_option *o = mn_policy_option_list(&n_option);
-    json_t *policies = json_array(), *options = json_array();
+    const mn_policy_own_option *own = mn_policy_own_option_list(&n_own);
+    json_t *policies = json_array(), *options = json_array(), *owns = json_array();
     for (size_t i = 0; i < n; i++)
         json_array_append_new(policies, json_pack("{s:s,s:s,s:s,s:s}", "name", p[i].name, "summary",
                                                   p[i].summary, "paper", p[i].paper, "options",
@@ -26,7 +27,11 @@ static json_t *policies_json(void)
     for (size_t i = 0; i < n_option; i++)
         json_array_append_new(options, json_pack("{s:s,s:s,s:s}", "key", o[i].key, "default",
                                                  o[i].value, "meaning", o[i].meaning));
-    return json_pack("{s:o,s:o}", "policies", policies, "options", options);
+    for (size_t i = 0; i < n_own; i++)
+        json_array_append_new(owns, json_pack("{s:s,s:s,s:s}", "policy", own[i].policy, "key",
+                                              own[i].key, "meaning", own[i].meaning));
+    return json_pack("{s:o,s:o,s:o}", "policies", policies, "options", options, "own_options",
+                     owns);
 }
 
 static void list_policies(void)
@@ -41,6 +46,10 @@ static void list_policies(void)
     printf("\nOptions of all (name:key=value,key=value):\n");
     for (size_t i = 0; i < n; i++)
         printf("%s=%-*s %s\n", o[i].key, (int)(18 - strlen(o[i].key)), o[i].value, o[i].meaning);
+    const mn_policy_own_option *own = mn_policy_own_option_list(&n);
+    printf("\nOptions of one policy:\n");
+    for (size_t i = 0; i < n; i++)
+        printf("%-13s %-10s %s\n", own[i].policy, own[i].key, own[i].meaning);
 }
 
 /* Things that are asked for instead of work. */
@@ -71,16 +80,13 @@ int main(int argc, char **argv)
     mn_diag diag = {{0}};
     bool help = false;
     int color;
-    if (answered(argc, argv, &a, false)) return 0;
-    mn_status st = args_parse(&a, argc, argv, &help, &diag);
-    if (st == MN_OK && answered(argc, argv, &a, help)) {
-        args_free(&a);
-        return 0;
-    }
-    if (st == MN_OK)
+    bool done = answered(argc, argv, &a, false);
+    mn_status st = done ? MN_OK : args_parse(&a, argc, argv, &help, &diag);
+    done = done || (st == MN_OK && answered(argc, argv, &a, help));
+    if (st == MN_OK && !done)
         st = args_choice(&a, OPT_COLOR, (const char *const[]){"auto", "always", "never", NULL}, 0,
                          &color, &diag);
-    if (st == MN_OK) {
+    if (st == MN_OK && !done) {
         ui_catch_interrupt();
         st = verb_fns[a.verb](&a, &diag);
     }

@@ -188,7 +188,12 @@ static void policies(FILE *to)
     const mn_policy_option *o = mn_policy_option_list(&n);
     fprintf(to, "\n## Options of every policy\n\n| option | default | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < n; i++)
-        fprintf(to, "| `%s` | `%s` | %s |\n", o[i].key, o[i].value, o[i].meaning);
+        fprintf(to, *o[i].value ? "| `%s` | `%s` | %s |\n" : "| `%s` | %s | %s |\n", o[i].key,
+                o[i].value, o[i].meaning);
+    const mn_policy_own_option *own = mn_policy_own_option_list(&n);
+    fprintf(to, "\n## Options of one policy\n\n| policy | option | meaning |\n|---|---|---|\n");
+    for (size_t i = 0; i < n; i++)
+        fprintf(to, "| `%s` | `%s` | %s |\n", own[i].policy, own[i].key, own[i].meaning);
 }
 
 bool args_document(FILE *to, const char *kind)

@@ -42,8 +42,8 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     MN_TRY(mn_plan_make(m, &sp, p.n, n, &plan, diag));
     if (args_has(a, OPT_JSON))
         ui_print_json(json_pack(
-            "{s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)p.n,
-            "generate_tokens", (json_int_t)n, "policy", sp.policy, "weights_bytes",
+            "{s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)p.n,
+            "generate_tokens", (json_int_t)n, "policy", ui_json_text(sp.policy), "weights_bytes",
             (json_int_t)plan.weights_bytes, "packed_bytes", (json_int_t)plan.packed_bytes,
             "kv_peak_bytes", (json_int_t)plan.kv_peak_bytes, "kv_final_bytes",
             (json_int_t)plan.kv_final_bytes, "policy_bytes", (json_int_t)plan.policy_bytes,

@@ -40,7 +40,8 @@ mn_status verb_pull(const args *a, mn_diag *diag)
         MN_TRY(pull_model(a->rest[i], args_has(a, OPT_OFFLINE), args_has(a, OPT_QUIET), path,
                           sizeof path, diag));
         if (!args_has(a, OPT_JSON)) puts(path);
-        json_array_append_new(doc, json_pack("{s:s,s:s}", "name", a->rest[i], "path", path));
+        json_array_append_new(
+            doc, json_pack("{s:s,s:o}", "name", a->rest[i], "path", ui_json_text(path)));
     }
     if (args_has(a, OPT_JSON)) {
         ui_print_json(json_pack("{s:o}", "models", doc));

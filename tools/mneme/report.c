@@ -118,14 +118,14 @@ json_t *report_json(const mn_model *m, const mn_session *s, const answer *ans)
         (json_int_t)si.kv_bytes, "bytes_peak", (json_int_t)si.kv_peak_bytes, "bytes_window",
         (json_int_t)si.kv_window_bytes, "policy_bytes", (json_int_t)si.policy_bytes, "kept_share",
         si.kept_share, "layers", kept_json(m, s, false), "dropped_spans", dropped);
-    return json_pack("{s:s%,s:I,s:I,s:f,s:f,s:I,s:s,s:s,s:s,s:f,s:I,s:o,s:o}", "text",
+    return json_pack("{s:s%,s:I,s:I,s:f,s:f,s:I,s:o,s:s,s:o,s:f,s:I,s:o,s:o}", "text",
                      ans->text ? ans->text : "", ans->n, "prompt_tokens", (json_int_t)ans->n_prompt,
                      "generated_tokens", (json_int_t)ans->n_generated, "prefill_tokens_per_s",
                      rate(ans->n_prompt, ans->read_s), "decode_tokens_per_s",
                      rate(ans->n_generated, ans->write_s), "peak_rss_bytes",
-                     (json_int_t)mn_mem_resident_peak(), "model", mi.name, "cpu", mi.cpu, "policy",
-                     si.policy, "evict_s", si.evict_s, "nan_scores", (json_int_t)si.n_nan_scores,
-                     "kv", kv, "memory", memory_json());
+                     (json_int_t)mn_mem_resident_peak(), "model", ui_json_text(mi.name), "cpu",
+                     mi.cpu, "policy", ui_json_text(si.policy), "evict_s", si.evict_s, "nan_scores",
+                     (json_int_t)si.n_nan_scores, "kv", kv, "memory", memory_json());
 }
 
 mn_status report_dump_kept(const mn_session *s, const mn_model *m, const char *path, mn_diag *diag)
@@ -135,8 +135,8 @@ mn_status report_dump_kept(const mn_session *s, const mn_model *m, const char *p
     mn_status st = mn__atomic_open(&f, path, diag);
     if (st != MN_OK) return st;
     mn_session_get_info(s, &si);
-    json_t *doc = json_pack("{s:I,s:s,s:o}", "tokens_seen", (json_int_t)si.n_seen, "policy",
-                            si.policy, "layers", kept_json(m, s, true));
+    json_t *doc = json_pack("{s:I,s:o,s:o}", "tokens_seen", (json_int_t)si.n_seen, "policy",
+                            ui_json_text(si.policy), "layers", kept_json(m, s, true));
     int bad = json_dumpf(doc, f.file, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(doc);
     if (bad) {

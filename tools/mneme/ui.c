@@ -1,6 +1,7 @@
 /* ui.c: interruption, sentences, progress, JSON out. */
 #include "ui.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -107,15 +108,44 @@ mn_status ui_bytes(const char *text, const char *option, size_t *out, mn_diag *d
 {
     char *end = NULL;
     double v = strtod(text, &end);
-    const char *units = "KMGT", *u = *end ? strchr(units, *end & ~32) : NULL;
+    const char *units = "KMGT",
+               *u = isalpha((unsigned char)*end) ? strchr(units, *end & ~32) : NULL;
     double scale = u ? pow(1024, (double)(u - units + 1)) : 1;
     const char *tail = end + (u ? 1 : 0);
     if (end == text || (*tail && strcmp(tail, "B") && strcmp(tail, "iB")) || !isfinite(v) ||
-        v <= 0 || v * scale > 9e18)
+        v * scale < 1 || v * scale > 9e18)
         return mn__fail(diag, MN_EUSAGE, "--%s: bytes wanted, such as 2G or 512M, '%s' found",
                         option, text);
     *out = (size_t)(v * scale);
     return MN_OK;
+}
+
+/* Bytes of the whole character that `text` begins with, 0: none. jansson is the judge. */
+static size_t character_bytes(const char *text, size_t n)
+{
+    for (size_t k = 1; k <= 4 && k <= n; k++) {
+        json_t *one = json_stringn(text, k);
+        json_decref(one);
+        if (one) return k;
+    }
+    return 0;
+}
+
+json_t *ui_json_text(const char *text)
+{
+    size_t n = strlen(text), at = 0;
+    json_t *whole = json_stringn(text, n);
+    if (whole) return whole;
+    char *clean = malloc(3 * n + 1);
+    if (!clean) return NULL;
+    for (size_t i = 0, k; i < n; i += k ? k : 1) {
+        k = character_bytes(text + i, n - i);
+        memcpy(clean + at, k ? text + i : "\xEF\xBF\xBD", k ? k : 3);
+        at += k ? k : 3;
+    }
+    whole = json_stringn(clean, at);
+    free(clean);
+    return whole;
 }
 
 void ui_print_json(json_t *doc)

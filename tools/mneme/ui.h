@@ -57,6 +57,8 @@ mn_status ui_read_files(const args *a, char **out, size_t *n, mn_diag *diag);
 mn_status ui_tokenize(const mn_model *m, const char *text, size_t n, unsigned flags, prompt *out,
                       mn_diag *diag);
 
+/* A JSON string of any bytes: those that are no UTF-8 become U+FFFD. NULL: no memory. */
+json_t *ui_json_text(const char *text);
 /* One document on standard output, an object; gets its version here; takes the reference. */
 void ui_print_json(json_t *doc);
 

@@ -95,11 +95,13 @@ static mn_status read_grammar(const char *path, char **out, mn_diag *diag)
     enum { GRAMMAR_MAX = 1 << 20 };
     FILE *f = fopen(path, "rb");
     if (!f) return mn__fail(diag, MN_EINPUT, "%s: %s", path, strerror(errno));
-    char *text = calloc(1, GRAMMAR_MAX);
+    char *text = *out = calloc(1, GRAMMAR_MAX);
     size_t n = text ? fread(text, 1, GRAMMAR_MAX - 1, f) : 0;
-    bool whole = text && !ferror(f) && fgetc(f) == EOF && memchr(text, 0, n) == NULL;
+    int reason = ferror(f) ? errno : 0;
+    bool whole = fgetc(f) == EOF && (!text || memchr(text, 0, n) == NULL);
     fclose(f);
-    *out = text;
+    if (!text) return mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path);
+    if (reason) return mn__fail(diag, MN_EINPUT, "%s: %s", path, strerror(reason));
     return whole ? MN_OK
                  : mn__fail(diag, MN_EINPUT, "%s: a grammar is text of less than 1 MiB", path);
 }

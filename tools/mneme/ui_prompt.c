@@ -51,6 +51,8 @@ static mn_status append_file(text *t, const char *path, mn_diag *diag)
                             t->n - begin + (size_t)(nul - buf)));
         MN_TRY(append(t, buf, n, diag));
     }
+    if (ferror(f) && ui_interrupted())
+        MN_TRY(mn__fail(diag, MN_ECANCEL, "interrupted while reading %s", path));
     if (ferror(f))
         MN_TRY(
             mn__fail(diag, errno == EISDIR ? MN_EINPUT : MN_EIO, "%s: %s", path, strerror(errno)));
