@@ -50,6 +50,7 @@ void mn__kern_init_x86(struct mn__kern *k, int level)
 #define MN__PANEL(name, type, bits, zero, kind) k->panel16_##name = mn__panel16_##name##_avx512bf16;
     if (level >= MN__CPU_AVX512BF16) {
         MN__DOTS_MAP(MN__PANEL)
+        k->f32_to_bf16 = mn__f32_to_bf16_avx512bf16;
         k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
         if (!__builtin_cpu_is("intel")) mn__kern_use_pairs(k);
     }
