@@ -16,11 +16,6 @@ function(mneme_find target header library package)
         INTERFACE_INCLUDE_DIRECTORIES "${${target}_include}")
 endfunction()
 
-find_package(OpenMP COMPONENTS C)
-if(NOT OpenMP_C_FOUND)
-    message(FATAL_ERROR "OpenMP not found for ${CMAKE_C_COMPILER}: "
-        "gcc has its own; clang needs apt-get install libomp-dev")
-endif()
 find_package(Threads REQUIRED)
 mneme_find(jansson jansson.h jansson libjansson-dev)
 mneme_find(xxhash xxhash.h xxhash libxxhash-dev)
@@ -29,10 +24,16 @@ mneme_find(zstd zstd.h zstd libzstd-dev)
 if(MNEME_TESTS)
     mneme_find(cmocka cmocka.h cmocka libcmocka-dev)
 endif()
+# oneDNN, and OpenMP to say how many threads it may use.
 set(mneme_product "")
 if(NOT MNEME_REF_PRODUCT)
     mneme_find(dnnl oneapi/dnnl/dnnl.h dnnl libdnnl-dev)
-    set(mneme_product mneme::dnnl)
+    find_package(OpenMP COMPONENTS C)
+    if(NOT OpenMP_C_FOUND)
+        message(FATAL_ERROR "OpenMP not found for ${CMAKE_C_COMPILER}: "
+            "gcc has its own; clang needs apt-get install libomp-dev")
+    endif()
+    set(mneme_product mneme::dnnl OpenMP::OpenMP_C)
 endif()
 
 # ggml and libllama: pointed to, or what the bootstrap built for this compiler and CPU.

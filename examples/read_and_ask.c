@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Document, question and the chat template around them as tokens; free. */
+/* Document, question and the chat template around them as tokens; free. What the document says is
+ * text, whatever it looks like: mn_chat_tokenize reads no control words in it. */
 static int32_t *read_prompt(const mn_model *m, const char *path, const char *question, size_t *n,
                             mn_diag *diag)
 {
@@ -26,16 +27,19 @@ static int32_t *read_prompt(const mn_model *m, const char *path, const char *que
 
     mn_chat_message ask = {"user", text};
     mn_chat chat = {.messages = &ask, .n_message = 1, .open_answer = true};
-    mn_text_buf turn = {0};
     mn_token_buf token = {0};
-    unsigned flags = MN_TOKENIZE_ADD_SPECIAL | MN_TOKENIZE_PARSE_SPECIAL;
-    if (mn_chat_format(m, &chat, &turn, diag) == MN_OK && (turn.data = malloc(turn.cap = turn.n)) &&
-        mn_chat_format(m, &chat, &turn, diag) == MN_OK &&
-        mn_tokenize(m, turn.data, turn.n, flags, &token, diag) == MN_OK &&
-        (token.data = malloc((token.cap = token.n) * sizeof *token.data)))
-        mn_tokenize(m, turn.data, turn.n, flags, &token, diag);
+    mn_status st = mn_chat_tokenize(m, &chat, &token, diag); /* how many? */
+    if (st == MN_OK && (token.data = malloc(token.n * sizeof *token.data))) {
+        token.cap = token.n;
+        st = mn_chat_tokenize(m, &chat, &token, diag);
+    } else if (st == MN_OK) {
+        snprintf(diag->text, sizeof diag->text, "no memory for %zu tokens", token.n);
+    }
     free(text);
-    free(turn.data);
+    if (st != MN_OK) {
+        free(token.data);
+        return NULL;
+    }
     *n = token.n;
     return token.data;
 }

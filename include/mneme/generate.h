@@ -50,8 +50,10 @@ typedef struct mn_generated {
 } mn_generated;
 
 /** Write an answer into the session, starting from `logits` of the last read token.
- *  The closing token is run through the session too, so that a next turn can follow.
- *  @return MN_OK or what the step returned; `out` is valid in both cases. */
+ *  The closing token is run through the session too, so that a next turn can follow
+ *  (mn_chat_tokenize_next).
+ *  @return MN_OK, what the step returned, or MN_EUSAGE (a sampler of another model); `out` is valid
+ *  in all cases. */
 MN_API mn_status mn_generate(mn_session *s, mn_sampler *sampler, const float *logits,
                              const mn_generate_params *params, mn_generated *out, mn_diag *diag);
 

@@ -112,6 +112,7 @@ MN_API mn_status mn_session_load(mn_session **out, const mn_model *m, const mn_s
 /** What the cache holds. */
 typedef struct mn_session_info {
     int64_t n_seen;         /* tokens read and written so far */
+    int32_t last_token;     /* of them; -1: none, or forgotten by a rewind */
     size_t kv_bytes;        /* held now, full-attention layers */
     size_t kv_window_bytes; /* held now, sliding-window layers */
     size_t kv_full_bytes;   /* what kv_bytes would be had nothing been dropped */

@@ -70,8 +70,8 @@ typedef struct mn_chat {
     bool open_answer;          /* end with the beginning of the assistant's turn */
 } mn_chat;
 
-/** Write a conversation the way the model was trained to read it; tokenize the result with
- * MN_TOKENIZE_PARSE_SPECIAL. A model without a template, and no name given: the contents alone,
+/** Write a conversation the way the model was trained to read it, to be looked at; to be read by
+ * the model, mn_chat_tokenize. A model without a template, and no name given: the contents alone,
  * joined by blank lines (mn_model_info.chat_template is NULL then: say so). The template is matched
  * against a list of known ones, not interpreted: a default system message that a template holds for
  *  conversations without one (SmolLM2's does) is not written; give the message to have it.
@@ -79,6 +79,21 @@ typedef struct mn_chat {
  * ones); MN_EUSAGE (no messages, or one without role or content); MN_ERANGE (256 MiB or more). */
 MN_API mn_status mn_chat_format(const mn_model *model, const mn_chat *chat, mn_text_buf *out,
                                 mn_diag *diag);
+
+/** The same conversation as tokens, beginning with those that the model asks for (BOS). Only the
+ * template's own control words are read as such, never those in a message. `out` as mn_tokenize.
+ *  @return as mn_chat_format and mn_tokenize; MN_EINPUT also for a template that leaves messages
+ * out. Cost: about 1 us per byte. */
+MN_API mn_status mn_chat_tokenize(const mn_model *model, const mn_chat *chat, mn_token_buf *out,
+                                  mn_diag *diag);
+
+/** What follows an answer in a session that holds the conversation so far: the end of the answer's
+ * turn, as far as the model has not written it, and the new messages of `chat`. The session's
+ * tokens and these are what the template makes of the whole conversation.
+ *  @param last_token  the session's (mn_session_info.last_token)
+ *  @return as mn_chat_tokenize. */
+MN_API mn_status mn_chat_tokenize_next(const mn_model *model, const mn_chat *chat,
+                                       int32_t last_token, mn_token_buf *out, mn_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,5 @@
-/* arena.c: one block handed out piece by piece and taken back all at once. `high` remembers the
- * most ever used, so that a test can hold the plan against it. Under the address sanitizer
- * whatever is not handed out is forbidden. */
+/* arena.c: one block handed out piece by piece and given back as a whole, or the measure of one.
+ * Under the address sanitizer whatever is not handed out is forbidden. */
 #include "base/heap.h"
 #include "base/heap_internal.h"
 
@@ -18,19 +17,13 @@ mn_status mn__arena_init(mn__arena *a, mn_mem_tag tag, size_t bytes)
 
 void *mn__arena_take(mn__arena *a, size_t bytes)
 {
+    size_t at = a->used, piece = (bytes + PIECE_ALIGN - 1) & ~(size_t)(PIECE_ALIGN - 1);
     /* `used` counts whole pieces and may pass `size` by the rounding of the last one. */
-    if (a->used > a->size || bytes > a->size - a->used) return NULL;
-    uint8_t *p = a->data + a->used;
-    a->used += (bytes + PIECE_ALIGN - 1) & ~(size_t)(PIECE_ALIGN - 1);
-    if (a->used > a->high) a->high = a->used;
-    MN__UNPOISON(p, bytes);
-    return p;
-}
-
-void mn__arena_reset(mn__arena *a)
-{
-    MN__POISON(a->data, a->size);
-    a->used = 0;
+    if (a->data && (at > a->size || bytes > a->size - at)) return NULL;
+    a->used += piece;
+    if (!a->data) return NULL;
+    MN__UNPOISON(a->data + at, bytes);
+    return a->data + at;
 }
 
 void mn__arena_fini(mn__arena *a)

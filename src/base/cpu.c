@@ -163,13 +163,6 @@ mn_status mn__cpu_level_parse(const char *name, mn__cpu_level *out, mn_diag *dia
                     name);
 }
 
-size_t mn__cpu_l2_bytes(void)
-{
-    const size_t when_unknown = 256 * 1024;
-    long n = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return n > 0 ? (size_t)n : when_unknown;
-}
-
 int mn__cpu_count(void)
 {
     cpu_set_t set;

@@ -26,8 +26,7 @@ mn_status
 mn__cpu_level_parse(const char *name, mn__cpu_level *out,
                     mn_diag *diag); /* "auto": best; too high: MN_EUSAGE with a sentence */
 const char *mn__cpu_model(void);    /* brand string */
-size_t mn__cpu_l2_bytes(void);
-int mn__cpu_count(void); /* processors this process may run on */
+int mn__cpu_count(void);            /* processors this process may run on */
 /* Bytes of the machine's memory, or what its control group grants where that is less. */
 size_t mn__memory_size(void);
 

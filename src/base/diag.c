@@ -9,12 +9,10 @@
 
 enum { WORD_MAX = 63 }; /* longer words are no typing error of a name */
 
-/* Sentences quote names found in files: control characters must not reach a terminal. */
-static void clean(char *s)
+void mn__make_printable(char *s, char instead)
 {
-    for (; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = '?';
-    }
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = instead;
 }
 
 mn_status mn__fail(mn_diag *diag, mn_status st, const char *fmt, ...)
@@ -26,7 +24,7 @@ mn_status mn__fail(mn_diag *diag, mn_status st, const char *fmt, ...)
     int n = vsnprintf(text.text, sizeof text.text, fmt, args);
     va_end(args);
     if (n < 0) text.text[0] = '\0';
-    clean(text.text);
+    mn__make_printable(text.text, '?');
     *diag = text;
     return st;
 }
@@ -43,7 +41,7 @@ void mn__diag_prefix(mn_diag *diag, const char *fmt, ...)
     size_t used = strlen(text.text);
     size_t room = sizeof text.text - used;
     snprintf(text.text + used, room, ": %.*s", (int)room, diag->text); /* cut where it must be */
-    clean(text.text);
+    mn__make_printable(text.text, '?');
     *diag = text;
 }
 

@@ -18,6 +18,9 @@ void mn__diag_prefix(mn_diag *diag, const char *fmt, ...) __attribute__((format(
         if (st != MN_OK) goto done; \
     } while (0)
 
+/* Text from a file or a user must not drive a terminal: `instead` of each control character. */
+void mn__make_printable(char *s, char instead);
+
 /* The known name nearest to `word` (edit distance), or NULL when none is near. names ends with
  * NULL. */
 const char *mn__nearest(const char *word, const char *const *names);

@@ -23,6 +23,8 @@ void mn__ledger_give(mn_mem_tag tag, size_t bytes);
 
 bool mn__mul_size(size_t a, size_t b, size_t *out); /* false on overflow */
 bool mn__add_size(size_t a, size_t b, size_t *out);
+/* Up to whole system pages, as a span of this length is counted; SIZE_MAX when that overflows. */
+size_t mn__whole_pages(size_t bytes);
 
 /* A growable array whose address space is reserved once and whose pages come and go with its
  * length, so that growing never moves or mallocs and shrinking really returns memory. Counted in
@@ -40,15 +42,15 @@ mn_status mn__span_resize(
     size_t bytes); /* commit up to, or give back beyond, `bytes`; MN_ENOMEM, MN_ERANGE */
 void mn__span_fini(mn__span *s);
 
-/* One block handed out piece by piece: a session's or a step's workspace. */
+/* One block handed out piece by piece: a session's or a step's workspace. One of zeros has no block
+ * and measures instead: it hands out NULL, and `used` becomes the size to plan. */
 typedef struct mn__arena {
     uint8_t *data;
-    size_t size, used, high;
+    size_t size, used;
 } mn__arena;
 mn_status mn__arena_init(mn__arena *a, mn_mem_tag tag, size_t bytes);
 void *mn__arena_take(mn__arena *a,
                      size_t bytes); /* 64-byte aligned; NULL when the plan was too small */
-void mn__arena_reset(mn__arena *a);
 void mn__arena_fini(mn__arena *a);
 
 #endif

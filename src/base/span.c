@@ -7,20 +7,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Up to whole system pages; false on overflow. */
-static bool round_to_pages(size_t bytes, size_t *out)
+size_t mn__whole_pages(size_t bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (!mn__add_size(bytes, page - 1, out)) return false;
-    *out -= *out % page;
-    return true;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), most;
+    return mn__add_size(bytes, page - 1, &most) ? most - most % page : SIZE_MAX;
 }
 
 mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes)
 {
-    size_t reserved;
+    size_t reserved = mn__whole_pages(reserve_bytes ? reserve_bytes : 1);
     *s = (mn__span){.tag = tag};
-    if (!round_to_pages(reserve_bytes ? reserve_bytes : 1, &reserved)) return MN_ENOMEM;
+    if (reserved == SIZE_MAX) return MN_ENOMEM;
     /* No access: a stray write past the length faults, and strict overcommit does not charge the
      * reservation. */
     void *p = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -57,8 +54,8 @@ static void shrink(mn__span *s, size_t to)
 
 mn_status mn__span_resize(mn__span *s, size_t bytes)
 {
-    size_t to;
-    if (!round_to_pages(bytes, &to) || to > s->reserved) return MN_ERANGE;
+    size_t to = mn__whole_pages(bytes);
+    if (to > s->reserved) return MN_ERANGE;
     if (to > s->committed) return grow(s, to);
     if (to < s->committed) shrink(s, to);
     return MN_OK;

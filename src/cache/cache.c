@@ -346,17 +346,11 @@ mn_status mn__cache_rewind(mn__cache *c, size_t n_drop)
     return st;
 }
 
-static size_t round_to_pages(size_t bytes)
-{
-    size_t page = mn__pool_page_bytes(MN__KV_Q8, 2); /* the smallest page is the system's */
-    return (bytes + page - 1) / page * page;
-}
-
 size_t mn__cache_lane_bytes(const mn__cache_shape *shape, size_t n)
 {
     size_t n_page = mn__page_count(n), n_side = shape->kv_type == MN__KV_Q8 ? 4 : 2;
     return n_page * mn__pool_page_bytes(shape->kv_type, shape->head_dim) +
-           round_to_pages(n_page * sizeof(void *)) + n_side * round_to_pages(n * sizeof(float));
+           mn__whole_pages(n_page * sizeof(void *)) + n_side * mn__whole_pages(n * sizeof(float));
 }
 
 void mn__cache_get_bytes(const mn__cache *c, mn__cache_bytes *out)

@@ -8,6 +8,7 @@
 #include "base/diag.h"
 #include "cache/cache_internal.h"
 #include "cache/pool.h"
+#include "cache/slot.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved arrays are little-endian");
 
@@ -16,8 +17,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "saved arrays are litt
 /* K and V of a page, without what rounds it up to the system's pages. */
 static bool page_payload(const mn__cache_shape *s, size_t *out)
 {
-    size_t element = s->kv_type == MN__KV_F32 ? 4 : s->kv_type == MN__KV_BF16 ? 2 : 1;
-    return mn__mul_size(2 * MN__PAGE_TOKENS * element, s->head_dim, out);
+    return mn__mul_size(2 * MN__PAGE_TOKENS * mn__kv_element_bytes(s->kv_type), s->head_dim, out);
 }
 
 static bool add_array(size_t *sum, size_t n, size_t size)
@@ -133,7 +133,7 @@ static mn_status check_head(const loading *in, const mn__lane_head *head)
         return mn__fail(in->diag, MN_ERANGE,
                         "layer %zu head %zu holds %llu tokens, at most %llu fit the %s", in->layer,
                         in->head, (unsigned long long)head->n, (unsigned long long)most,
-                        window > 0 ? "sliding window" : "context (--ctx) it is opened with");
+                        window > 0 ? "sliding window" : "context it is opened with");
     if (head->n_origin > (s->compact && window <= 0 ? head->n : 0))
         return refuse(in, MN_EINPUT, "more keys were moved than it can hold");
     if (!mn__lane_state_bytes(s, head, &bytes) || bytes > in->from->left(in->from->ctx))

@@ -8,9 +8,9 @@
 
 size_t mn__origin_bytes(const mn__cache_shape *shape)
 {
-    size_t element = shape->kv_type == MN__KV_F32 ? 4 : shape->kv_type == MN__KV_BF16 ? 2 : 1;
     if (!shape->compact) return 0;
-    return (sizeof(mn__origin) + shape->head_dim * element + 3) / 4 * 4;
+    return (sizeof(mn__origin) + shape->head_dim * mn__kv_element_bytes(shape->kv_type) + 3) / 4 *
+           4;
 }
 
 static mn__origin *origin(const mn__cache *c, const mn__lane *l, size_t i)

@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include "base/diag.h"
+#include "cache/slot.h"
 
 #define SLAB_BYTES     ((size_t)64 << 20)
 #define MAX_PAGE_BYTES ((size_t)8 << 20) /* several pages in a slab */
@@ -40,29 +40,9 @@ struct mn__pool {
     atomic_size_t n_live;
 };
 
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
-
-static size_t system_page(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static size_t element_bytes(mn__kv_type type)
-{
-    switch (type) {
-    case MN__KV_BF16: return sizeof(mn_bf16);
-    case MN__KV_F32: return sizeof(float);
-    case MN__KV_Q8: break;
-    }
-    return sizeof(int8_t);
-}
-
 size_t mn__pool_page_bytes(mn__kv_type type, size_t head_dim)
 {
-    return round_up(2 * MN__PAGE_TOKENS * head_dim * element_bytes(type), system_page());
+    return mn__whole_pages(2 * MN__PAGE_TOKENS * head_dim * mn__kv_element_bytes(type));
 }
 
 /* As many pages as fit behind their own bookkeeping. */
@@ -74,7 +54,7 @@ static void lay_out(mn__pool *p)
         p->n_word = (n + 63) / 64;
         p->head_bytes =
             sizeof(struct slab) + p->n_word * sizeof(uint64_t) + n * sizeof(atomic_uint);
-        p->head_bytes = round_up(p->head_bytes, system_page());
+        p->head_bytes = mn__whole_pages(p->head_bytes);
     } while (p->head_bytes + n * p->page_bytes > SLAB_BYTES);
     p->n_page = n;
 }
@@ -265,18 +245,6 @@ void mn__pool_give(mn__pool *p, void *page)
 int mn__pool_is_shared(const mn__pool *p, const void *page)
 {
     return atomic_load_explicit(refs_of(p, page), memory_order_acquire) > 1;
-}
-
-mn_status mn__pool_unshare(mn__pool *p, void **page)
-{
-    void *own;
-    if (!mn__pool_is_shared(p, *page)) return MN_OK;
-    mn_status st = mn__pool_take(p, &own, 1);
-    if (st != MN_OK) return st;
-    memcpy(own, *page, p->page_bytes);
-    mn__pool_give(p, *page);
-    *page = own;
-    return MN_OK;
 }
 
 size_t mn__pool_bytes(const mn__pool *p)

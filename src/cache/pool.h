@@ -16,8 +16,6 @@ mn_status mn__pool_take(mn__pool *p, void **page, size_t n);
 void mn__pool_share(mn__pool *p, void *page); /* one more reference */
 void mn__pool_give(mn__pool *p, void *page);  /* one less; the last returns the memory */
 int mn__pool_is_shared(const mn__pool *p, const void *page);
-/* A page of our own with the same content in place of a shared one (reference moved). */
-mn_status mn__pool_unshare(mn__pool *p, void **page);
 size_t mn__pool_bytes(const mn__pool *p); /* held by live pages, each once */
 /* Bookkeeping (OTHER) of the pool and its slabs while n_page pages live: for plans. */
 size_t mn__pool_overhead_bytes(mn__kv_type type, size_t head_dim, size_t n_page);

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-static size_t element_bytes(mn__kv_type type)
+size_t mn__kv_element_bytes(mn__kv_type type)
 {
-    return type == MN__KV_F32 ? 4 : type == MN__KV_BF16 ? 2 : 1;
+    return type == MN__KV_F32 ? sizeof(float) : type == MN__KV_BF16 ? sizeof(mn_bf16) : 1;
 }
 
 static size_t unit_bytes(mn__kv_type type)
@@ -73,7 +73,7 @@ static void move_value(uint8_t *dst, size_t to, const uint8_t *src, size_t from,
 static void move_values(mn__kv_type type, size_t d, uint8_t *dst, size_t to, const uint8_t *src,
                         size_t from, size_t n)
 {
-    size_t element = element_bytes(type);
+    size_t element = mn__kv_element_bytes(type);
     while (n) {
         size_t m = 1;
         if (type == MN__KV_F32)
@@ -93,7 +93,7 @@ static void move_values(mn__kv_type type, size_t d, uint8_t *dst, size_t to, con
 void mn__slot_move(mn__kv_type type, size_t d, void *dst, size_t to, const void *src, size_t from,
                    size_t n)
 {
-    size_t keys = MN__PAGE_TOKENS * d * element_bytes(type);
+    size_t keys = MN__PAGE_TOKENS * d * mn__kv_element_bytes(type);
     move_keys(type, d, dst, to, src, from, n);
     move_values(type, d, (uint8_t *)dst + keys, to, (const uint8_t *)src + keys, from, n);
 }
@@ -116,7 +116,7 @@ void mn__slot_put_raw(mn__kv_type type, size_t d, void *page, size_t i, const vo
 
 void mn__slot_put_raw_value(mn__kv_type type, size_t d, void *page, size_t i, const void *raw)
 {
-    size_t element = element_bytes(type);
+    size_t element = mn__kv_element_bytes(type);
     uint8_t *dst = (uint8_t *)page + MN__PAGE_TOKENS * d * element;
     const uint8_t *src = raw;
     if (type == MN__KV_F32) {

@@ -7,6 +7,9 @@
 
 enum { MN__HEAD_DIM_MAX = 512 }; /* largest head size: rows of one head live on the stack */
 
+/* Of one channel of a key or value. */
+size_t mn__kv_element_bytes(mn__kv_type type);
+
 /* Copy n consecutive slots, each run inside one page of heads of size d. Source and destination
  * may be one page when the slots move down (to <= from). */
 void mn__slot_move(mn__kv_type type, size_t d, void *dst, size_t to, const void *src, size_t from,

@@ -108,7 +108,7 @@ mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t *token,
     float *l = mn__forward_logits(b->forward, b->team, 0, n, true);
     double share = (mn__clock_s() - t0) / (double)n;
     for (size_t i = 0; i < n; i++) {
-        mn__cache_commit(s[i]->cache);
+        mn__session_commit(s[i], token[i]);
         s[i]->forward_s += share;
         logits[i] = l + i * b->m->n_vocab;
         mn_status after = mn__session_after(s[i], MN__EVENT_DECODE, st == MN_OK ? diag : NULL);

@@ -16,13 +16,6 @@ typedef struct teller {
     void *ctx;
 } teller;
 
-/* Names and values come from the file: control characters must not reach a terminal. */
-static void clean(char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = ' ';
-}
-
 __attribute__((format(printf, 4, 5))) static void tell(const teller *t, const char *section,
                                                        const char *name, const char *fmt, ...)
 {
@@ -32,8 +25,8 @@ __attribute__((format(printf, 4, 5))) static void tell(const teller *t, const ch
     vsnprintf(value, sizeof value, fmt, args);
     va_end(args);
     snprintf(safe, sizeof safe, "%s", name);
-    clean(value);
-    clean(safe);
+    mn__make_printable(value, ' ');
+    mn__make_printable(safe, ' ');
     t->fn(section, safe, value, t->ctx);
 }
 

@@ -1,8 +1,6 @@
 /* plan.c: bytes beforehand. The run is gone through in lengths alone: a hollow cache has lanes that
  * know how long they are and nothing else, and the policy's driver and budget act on it as they
  * will on the real one. */
-#include <unistd.h>
-
 #include "base/diag.h"
 #include "infer/session_internal.h"
 
@@ -22,12 +20,6 @@ typedef struct run {
     size_t last_event, last_slots, period, n_alike;
     size_t kv_peak, policy_peak, sum_peak;
 } run;
-
-static size_t round_to_pages(size_t bytes)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return (bytes + page - 1) / page * page;
-}
 
 static int32_t window_of(const run *r, size_t lane)
 {
@@ -49,7 +41,7 @@ static size_t kv_bytes(const run *r)
     size_t bytes = 0;
     for (size_t i = 0; i < r->n_lane; i++)
         bytes += mn__cache_lane_bytes(shape, lane_slots(r, i)) +
-                 round_to_pages(r->cache.lane[i].n_origin * mn__origin_bytes(shape));
+                 mn__whole_pages(r->cache.lane[i].n_origin * mn__origin_bytes(shape));
     return bytes;
 }
 
@@ -57,7 +49,7 @@ static size_t policy_bytes(const run *r)
 {
     size_t bytes = r->fixed_policy + r->workspace;
     for (size_t i = 0; r->cache.shape.slot_bytes && i < r->n_lane; i++)
-        bytes += round_to_pages(lane_slots(r, i) * r->cache.shape.slot_bytes);
+        bytes += mn__whole_pages(lane_slots(r, i) * r->cache.shape.slot_bytes);
     return bytes;
 }
 
@@ -118,7 +110,7 @@ static size_t moving_bytes(const run *r)
     for (size_t i = 0; i < r->n_lane; i++)
         if (r->cache.lane[i].n_origin > most) most = r->cache.lane[i].n_origin;
     return (n_thread < r->n_lane ? n_thread : r->n_lane) *
-           round_to_pages(most * mn__origin_bytes(&r->cache.shape));
+           mn__whole_pages(most * mn__origin_bytes(&r->cache.shape));
 }
 
 /* Slots and the longest lane of the full-attention layers. */
@@ -244,8 +236,8 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     r->s.env.n_pin = r->s.params.n_pin;
     r->n_lane = shape->n_layer * shape->n_kv_head;
     r->fixed_policy = r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape) +
-                      round_to_pages(shape->n_layer * shape->n_query_ring * shape->n_head *
-                                     shape->head_dim * sizeof(float));
+                      mn__whole_pages(shape->n_layer * shape->n_query_ring * shape->n_head *
+                                      shape->head_dim * sizeof(float));
     r->cache.lane = mn__alloc_zero(MN_MEM_OTHER, r->n_lane * sizeof *r->cache.lane);
     if (!r->cache.lane) st = mn__fail(diag, MN_ENOMEM, "plan: no memory");
 done:

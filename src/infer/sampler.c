@@ -21,7 +21,7 @@ struct mn__sampler {
     const mn__vocab *vocab;
     struct llama_sampler *chain, *grammar; /* grammar: NULL if none */
     llama_token_data *data;                /* [n_token] candidates of one pick */
-    size_t n_token, n_broken;
+    size_t n_token;
     bool is_greedy;
     bool is_argmax; /* greedy and nothing else: no candidates needed */
 };
@@ -230,7 +230,6 @@ static mn_status pick_greatest(mn__sampler *s, const float *logits, int32_t *tok
         n_broken += is_broken(logits[i]);
         if (logits[i] > best && logits[i] < INFINITY) best = logits[i_best = i];
     }
-    s->n_broken += n_broken;
     if (best == -INFINITY) return none_possible(s, n_broken, diag);
     *token = (int32_t)i_best;
     return MN_OK;
@@ -246,7 +245,6 @@ mn_status mn__sampler_pick(mn__sampler *s, const float *logits, size_t n_logit, 
                         s->n_token, n_logit);
     if (s->is_argmax) return pick_greatest(s, logits, token, diag);
     list = candidates(s, logits, &n_broken);
-    s->n_broken += n_broken;
     if (!any_possible(&list)) return none_possible(s, n_broken, diag);
     llama_sampler_apply(s->chain, &list);
     if (list.selected >= 0 && !grammar_allows(s, list.data[list.selected].id)) {
@@ -293,39 +291,4 @@ mn_status mn__sampler_accept(mn__sampler *s, int32_t token, mn_diag *diag)
 void mn__sampler_next_answer(mn__sampler *s)
 {
     if (s->grammar != NULL) llama_sampler_reset(s->grammar);
-}
-
-void mn__sampler_reset(mn__sampler *s)
-{
-    llama_sampler_reset(s->chain);
-    mn__sampler_next_answer(s);
-    s->n_broken = 0;
-}
-
-mn_status mn__sampler_clone(mn__sampler **out, const mn__sampler *s, mn_diag *diag)
-{
-    mn__sampler *copy = NULL;
-    mn_status st = sampler_make(&copy, s->vocab, diag);
-    *out = NULL;
-    if (st != MN_OK) return st;
-    copy->is_greedy = s->is_greedy;
-    copy->is_argmax = s->is_argmax;
-    copy->n_broken = s->n_broken;
-    copy->chain = llama_sampler_clone(s->chain);
-    if (s->grammar != NULL) copy->grammar = llama_sampler_clone(s->grammar);
-    *out = copy;
-    return MN_OK;
-}
-
-/* The draw is the last link. */
-void mn__sampler_reseed(mn__sampler *s, uint64_t seed)
-{
-    if (s->is_greedy) return;
-    llama_sampler_free(llama_sampler_chain_remove(s->chain, llama_sampler_chain_n(s->chain) - 1));
-    chain_add(s, llama_sampler_init_dist(seed_fold(seed)));
-}
-
-size_t mn__sampler_n_broken(const mn__sampler *s)
-{
-    return s->n_broken;
 }

@@ -19,9 +19,9 @@ mn_status mn__sampler_new(mn__sampler **out, const mn_sampler_params *params,
 void mn__sampler_free(mn__sampler *s); /* NULL is fine */
 
 /* Choose a token from logits [n_logit], natural log, unnormalised; rows beyond the vocabulary's
- * tokens are padding and ignored. NaN and +inf count as -inf and are counted. The token is not yet
- * accepted. No allocation of ours. MN_ERANGE (fewer logits than tokens), MN_EFAIL (no finite logit,
- * or the grammar allows none of the tokens left). */
+ * tokens are padding and ignored. NaN and +inf count as -inf. The token is not yet accepted. No
+ * allocation of ours. MN_ERANGE (fewer logits than tokens), MN_EFAIL (no finite logit, or the
+ * grammar allows none of the tokens left). */
 mn_status mn__sampler_pick(mn__sampler *s, const float *logits, size_t n_logit, int32_t *token,
                            mn_diag *diag);
 
@@ -34,14 +34,5 @@ mn_status mn__sampler_accept(mn__sampler *s, int32_t token, mn_diag *diag);
 
 /* The grammar starts over; all else goes on. */
 void mn__sampler_next_answer(mn__sampler *s);
-/* As new, random stream included. */
-void mn__sampler_reset(mn__sampler *s);
-/* A copy with all state, random stream included: a fork that shall differ calls mn__sampler_reseed.
- * MN_ENOMEM. */
-mn_status mn__sampler_clone(mn__sampler **out, const mn__sampler *s, mn_diag *diag);
-void mn__sampler_reseed(mn__sampler *s, uint64_t seed);
-
-/* Broken logits (NaN, +inf) seen since new or reset. */
-size_t mn__sampler_n_broken(const mn__sampler *s);
 
 #endif

@@ -142,6 +142,7 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
     mn_session *s = mn__alloc_zero(MN_MEM_OTHER, sizeof *s);
     if (!s) return mn__fail(diag, MN_ENOMEM, "session: no memory");
     s->m = m;
+    s->last_token = -1;
     mn__session_resolve(m, p, &s->params);
     MN_TRY(mn__session_check(&s->params, diag));
     MN_TRY(copy_strings(s, diag));
@@ -202,6 +203,7 @@ mn_status mn_session_fork(mn_session **out, const mn_session *from, mn_diag *dia
     s->env.gram = s->shared->gram;
     MN_TRY(mn__cache_fork(&s->cache, from->cache, diag));
     s->env.n_prompt = from->env.n_prompt;
+    s->last_token = from->last_token;
     *out = s;
     s = NULL;
 done:
@@ -228,6 +230,7 @@ void mn_session_clear(mn_session *s)
 {
     mn__cache_clear(s->cache);
     s->env.n_prompt = 0;
+    s->last_token = -1;
     s->kv_peak_bytes = 0;
     s->forward_s = s->evict_s = 0;
 }
@@ -252,7 +255,7 @@ mn_status mn__session_reserve(mn_session *s, size_t n, mn_diag *diag)
         diag, MN_EBUDGET,
         "token %lld does not fit: the context holds %zu tokens a lane and policy '%s' drops none "
         "before it is reached; raise "
-        "--ctx, or choose a policy and --budget that forget while reading (streaming, "
+        "the context, or choose a policy and a budget that forget while reading (streaming, "
         "h2o:chunk=512)",
         (long long)s->cache->n_seen + (long long)room_left(s->cache) + 1, s->params.n_ctx,
         mn__policy_spec(s->policy));
@@ -266,6 +269,12 @@ size_t mn__session_chunk(const mn_session *s, size_t left)
         if (to_event < n) n = to_event;
     }
     return left < n ? left : n;
+}
+
+void mn__session_commit(mn_session *s, int32_t last_token)
+{
+    mn__cache_commit(s->cache);
+    s->last_token = last_token;
 }
 
 static mn_status evict(mn_session *s, mn__event event, mn_diag *diag)
@@ -307,7 +316,7 @@ static mn_status read_chunk(mn_session *s, const int32_t *token, size_t n, mn__w
                            .n = n,
                            .want = want};
     mn__forward_run(s->forward, s->team, &seq, 1);
-    mn__cache_commit(s->cache);
+    mn__session_commit(s, token[n - 1]);
     s->forward_s += mn__clock_s() - t0;
     return MN_OK;
 }
@@ -371,7 +380,7 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
                            .decode = true,
                            .want = MN__WANT_LAST};
     mn__forward_run(s->forward, s->team, &seq, 1);
-    mn__cache_commit(s->cache);
+    mn__session_commit(s, token);
     *logits = mn__forward_logits(s->forward, s->team, 0, 1, true);
     s->forward_s += mn__clock_s() - t0;
     return mn__session_after(s, MN__EVENT_DECODE, diag);
@@ -388,6 +397,7 @@ mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)
         return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n,
                         (long long)s->cache->n_seen);
     mn_status st = mn__cache_rewind(s->cache, n);
+    if (n) s->last_token = -1;
     return st == MN_OK ? st
                        : mn__fail(diag, st, "rewind by %zu: no memory for keys that move back", n);
 }
@@ -405,6 +415,7 @@ void mn_session_get_info(const mn_session *s, mn_session_info *out)
             kept += mn__cache_lane(c, l, n)->n;
     *out = (mn_session_info){
         .n_seen = c->n_seen,
+        .last_token = s->last_token,
         .kv_bytes = b.kv,
         .kv_window_bytes = b.kv_window,
         .kv_full_bytes = b.kv_full,

@@ -26,6 +26,7 @@ struct mn_session {
     mn__forward *forward;
     mn__team *team;
     mn__evict_env env;
+    int32_t last_token; /* -1: none, or not known */
     size_t kv_peak_bytes;
     double forward_s, evict_s;
 };
@@ -40,6 +41,8 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy,
                            mn_positions positions);
 mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
                                       const mn__cache_shape *shape);
+/* The tokens of a step are part of the sequence. */
+void mn__session_commit(mn_session *s, int32_t last_token);
 /* After a step: note the peak, evict when due. */
 mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag);
 /* Tokens of the next chunk when `done` of n were read. */

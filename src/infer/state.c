@@ -36,6 +36,7 @@ static mn__state_head head_of(const mn_session *s)
         .kv_peak_bytes = s->kv_peak_bytes,
         .forward_s = s->forward_s,
         .evict_s = s->evict_s,
+        .last_token = s->last_token,
     };
 }
 
@@ -103,13 +104,16 @@ static mn_status check_options(const mn__state_reader *r, const mn_session *s)
     return MN_OK;
 }
 
-static mn_status check_numbers(const mn__state_reader *r)
+static mn_status check_numbers(const mn__state_reader *r, const mn_model *m)
 {
     const mn__state_head *h = &r->head;
     if (h->n_seen < 0 || h->n_seen > INT32_MAX || h->n_prompt < 0 || h->n_prompt > INT32_MAX)
         return mn__fail(r->diag, MN_EINPUT,
                         "%s: %lld tokens read, %lld of the prompt: 0 to %d wanted", r->path,
                         (long long)h->n_seen, (long long)h->n_prompt, INT32_MAX);
+    if (h->last_token < -1 || h->last_token >= (int64_t)m->n_vocab)
+        return mn__fail(r->diag, MN_EINPUT, "%s: the last token is %lld, the vocabulary has %zu",
+                        r->path, (long long)h->last_token, m->n_vocab);
     for (size_t i = 0; i < h->n_pin; i++)
         if (r->pin[i].begin < 0 || r->pin[i].end < r->pin[i].begin)
             return mn__fail(r->diag, MN_EINPUT, "%s: pinned span %zu is [%lld, %lld)", r->path, i,
@@ -162,7 +166,7 @@ mn_status mn_session_load(mn_session **out, const mn_model *m, const mn_session_
     *out = NULL;
     MN_TRY(mn__state_open(&r, path, diag));
     MN_TRY(check_model(&r, m));
-    MN_TRY(check_numbers(&r));
+    MN_TRY(check_numbers(&r, m));
     MN_TRY(join_pins(&r, p, &pin, &params.n_pin));
     params.pin = pin;
     params.seed = r.head.seed;
@@ -173,6 +177,7 @@ mn_status mn_session_load(mn_session **out, const mn_model *m, const mn_session_
     s->kv_peak_bytes = (size_t)r.head.kv_peak_bytes;
     s->forward_s = r.head.forward_s;
     s->evict_s = r.head.evict_s;
+    s->last_token = (int32_t)r.head.last_token;
     *out = s;
     s = NULL;
 done:

@@ -12,7 +12,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 
-_Static_assert(sizeof(mn__state_head) == 176, "the head has no gaps");
+_Static_assert(sizeof(mn__state_head) == 184, "the head has no gaps");
 _Static_assert(sizeof(mn_pin) == 16, "pins lie in the file as in memory");
 
 enum { HASH_BYTES = sizeof(uint64_t), MIN_BYTES = sizeof(mn__state_head) + HASH_BYTES };

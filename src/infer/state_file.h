@@ -8,7 +8,7 @@
 #include "mneme/session.h"
 
 #define MN__STATE_MAGIC "MNEMESES"
-enum { MN__STATE_VERSION = 1, MN__STATE_BLOCK = 1 << 16 };
+enum { MN__STATE_VERSION = 2, MN__STATE_BLOCK = 1 << 16 };
 
 /* As it lies in the file, little-endian, no gaps. */
 typedef struct mn__state_head {
@@ -24,6 +24,7 @@ typedef struct mn__state_head {
     int64_t n_seen, n_prompt, query_begin;
     uint64_t n_nan, kv_peak_bytes;
     double forward_s, evict_s;
+    int64_t last_token;
 } mn__state_head;
 
 /* What follows the head. */

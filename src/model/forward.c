@@ -47,20 +47,13 @@ static size_t up32(size_t n)
 
 /* ---- workspace ---- */
 
-static void *take(mn__arena *ar, size_t bytes)
-{
-    if (ar->data) return mn__arena_take(ar, bytes);
-    ar->used += (bytes + 63) & ~(size_t)63;
-    return NULL;
-}
-
 static mn__rows take_rows(mn__arena *ar, const mn_model *m, bool decode, size_t n_row, size_t n_in)
 {
     mn__rows r = {.decode = decode, .n_in = n_in, .ld = up32(n_in)};
     if (!decode && mn__product_is_bf16(&m->kern))
-        r.bf16 = take(ar, n_row * r.ld * sizeof(mn_bf16));
+        r.bf16 = mn__arena_take(ar, n_row * r.ld * sizeof(mn_bf16));
     else
-        r.f32 = take(ar, n_row * r.ld * sizeof(float));
+        r.f32 = mn__arena_take(ar, n_row * r.ld * sizeof(float));
     return r;
 }
 
@@ -75,19 +68,19 @@ static void lay_out(mn__forward *f, mn__arena *ar)
 {
     const mn_model *m = f->m;
     size_t R = f->lim.max_prefill_row + f->lim.max_decode_row, C = m->n_embd;
-    f->x = take(ar, R * C * sizeof(float));
-    f->y = take(ar, R * C * sizeof(float));
-    f->qkv = take(ar, R * (m->n_head + 2 * m->n_kv_head) * m->head_dim * sizeof(float));
-    f->cos_sin = take(ar, R * m->rope.n_rot * sizeof(float));
-    f->cos_sin_local = take(ar, R * m->rope_local.n_rot * sizeof(float));
-    f->norm = take(ar, (size_t)f->lim.n_thread * C * sizeof(float));
-    f->out = take(ar, R * C * sizeof(float));
-    f->logits = take(ar, f->lim.max_logit_row * m->n_vocab * sizeof(float));
+    f->x = mn__arena_take(ar, R * C * sizeof(float));
+    f->y = mn__arena_take(ar, R * C * sizeof(float));
+    f->qkv = mn__arena_take(ar, R * (m->n_head + 2 * m->n_kv_head) * m->head_dim * sizeof(float));
+    f->cos_sin = mn__arena_take(ar, R * m->rope.n_rot * sizeof(float));
+    f->cos_sin_local = mn__arena_take(ar, R * m->rope_local.n_rot * sizeof(float));
+    f->norm = mn__arena_take(ar, (size_t)f->lim.n_thread * C * sizeof(float));
+    f->out = mn__arena_take(ar, R * C * sizeof(float));
+    f->logits = mn__arena_take(ar, f->lim.max_logit_row * m->n_vocab * sizeof(float));
     f->head_dots = take_rows(ar, m, true, f->lim.max_logit_row, C);
     f->head_wide = take_rows(ar, m, false, f->lim.max_logit_row, C);
     take_phase(&f->decode, ar, m, true, f->lim.max_decode_row);
     take_phase(&f->prefill, ar, m, false, f->lim.max_prefill_row);
-    f->aseq = take(ar, R * sizeof *f->aseq);
+    f->aseq = mn__arena_take(ar, R * sizeof *f->aseq);
 }
 
 static mn__attn_limits attn_limits(const mn_model *m, const mn__forward_limits *lim)
@@ -333,11 +326,6 @@ void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq,
     f->n_seq = n_seq;
     f->n_row = row;
     mn__team_run(team, run_step, f);
-}
-
-size_t mn__forward_n_out(const mn__forward *f)
-{
-    return f->n_out;
 }
 
 /* ---- the head ---- */

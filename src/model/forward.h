@@ -32,10 +32,9 @@ mn_status mn__forward_new(mn__forward **out, const mn_model *m, const mn__forwar
 size_t mn__forward_bytes(const mn_model *m, const mn__forward_limits *lim);
 void mn__forward_free(mn__forward *f);
 
-/* Run the step. Never allocates. Afterwards mn__forward_n_out rows wait for the head, in order of
+/* Run the step. Never allocates. Afterwards the wanted rows wait for the head, in order of
  * sequences and rows. */
 void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq, size_t n_seq);
-size_t mn__forward_n_out(const mn__forward *f);
 /* Logits [n][V] of waiting rows [i, i+n), n <= max_logit_row. dots: quantised product (generation),
  * else the prefill product (likelihoods of many rows). Borrowed until the next call. */
 float *mn__forward_logits(mn__forward *f, mn__team *team, size_t i, size_t n, bool dots);

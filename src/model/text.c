@@ -22,6 +22,18 @@ bool mn_token_is_end(const mn_model *model, int32_t token)
     return mn__vocab_is_end(model->vocab, token);
 }
 
+mn_status mn_chat_tokenize(const mn_model *model, const mn_chat *chat, mn_token_buf *out,
+                           mn_diag *diag)
+{
+    return mn__chat_tokenize(model->vocab, chat, NULL, out, diag);
+}
+
+mn_status mn_chat_tokenize_next(const mn_model *model, const mn_chat *chat, int32_t last_token,
+                                mn_token_buf *out, mn_diag *diag)
+{
+    return mn__chat_tokenize(model->vocab, chat, &last_token, out, diag);
+}
+
 mn_status mn_chat_format(const mn_model *model, const mn_chat *chat, mn_text_buf *out,
                          mn_diag *diag)
 {

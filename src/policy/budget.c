@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/diag.h"
 #include "cache/pool.h"
 #include "policy/policy_kind.h"
@@ -75,12 +74,6 @@ mn_status mn__budget_parse(const char *text, mn__budget *out, mn_diag *diag)
     return MN_OK;
 }
 
-static size_t round_to_pages(size_t bytes)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return (bytes + page - 1) / page * page;
-}
-
 /* What a lane of n_page pages takes, as mn__cache_get_bytes counts it: pages, their list, side
  * arrays, and where survivors move, the keys as they were (of the first tokens alone where the
  * others always stand together). */
@@ -91,8 +84,8 @@ static size_t lane_cost(const mn__policy *p, const mn__cache_shape *shape, size_
                      : p->base == &mn__kind_streaming && p->sinks < n ? p->sinks
                                                                       : n;
     return n_page * mn__pool_page_bytes(shape->kv_type, shape->head_dim) +
-           round_to_pages(n_page * sizeof(void *)) + n_side * round_to_pages(n * sizeof(float)) +
-           round_to_pages(n_moved * mn__origin_bytes(shape));
+           mn__whole_pages(n_page * sizeof(void *)) + n_side * mn__whole_pages(n * sizeof(float)) +
+           mn__whole_pages(n_moved * mn__origin_bytes(shape));
 }
 
 static bool is_even(const mn__policy *p)
@@ -122,7 +115,7 @@ static size_t lost_pages(const mn__policy *p, const mn__cache_shape *shape)
 {
     size_t one = mn__pool_page_bytes(shape->kv_type, shape->head_dim),
            n_array = shape->kv_type == MN__KV_Q8 ? 5 : 3;
-    return is_even(p) ? 0 : 1 + ((n_array + shape->compact) * round_to_pages(1) + one - 1) / one;
+    return is_even(p) ? 0 : 1 + ((n_array + shape->compact) * mn__whole_pages(1) + one - 1) / one;
 }
 
 /* Bytes to slots: whole pages. */

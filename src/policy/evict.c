@@ -14,8 +14,6 @@ struct mn__evictor {
     size_t max_n, n_thread;
     mn__quota *quota; /* [full-attention lanes] */
     size_t n_lane;
-    size_t *target; /* [n_layer][n_kv_head] */
-    size_t n_kv_head;
 };
 
 static bool compares_lanes(const mn__policy *p)
@@ -82,19 +80,13 @@ static size_t lane_bytes(const mn__policy *p, size_t n)
                              : 0;
 }
 
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
-
 size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread)
 {
-    size_t n = shape->max_slots + shape->max_step, n_lane = p->n_full * p->n_kv_head, page = 4096;
-    size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota) +
-                   shape->n_layer * shape->n_kv_head * sizeof(size_t);
+    size_t n = shape->max_slots + shape->max_step, n_lane = p->n_full * p->n_kv_head;
+    size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota);
     if (!p->scorer) return fixed;
-    return fixed + round_up(n_lane * lane_bytes(p, n), page) +
-           round_up((size_t)n_thread * thread_bytes(p, shape, n), page);
+    return fixed + mn__whole_pages(n_lane * lane_bytes(p, n)) +
+           mn__whole_pages((size_t)n_thread * thread_bytes(p, shape, n));
 }
 
 mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape,
@@ -107,11 +99,8 @@ mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cach
     e->max_n = shape->max_slots + shape->max_step;
     e->n_thread = (size_t)n_thread;
     e->n_lane = p->n_full * p->n_kv_head;
-    e->n_kv_head = p->n_kv_head;
     e->quota = mn__alloc_array(MN_MEM_POLICY, e->n_lane, sizeof *e->quota);
-    e->target =
-        mn__alloc_zero(MN_MEM_POLICY, shape->n_layer * shape->n_kv_head * sizeof *e->target);
-    if (!e->quota || !e->target) goto done;
+    if (!e->quota) goto done;
     size_t lanes = 0, threads = 0;
     if (p->scorer && (!mn__mul_size(e->n_lane, lane_bytes(p, e->max_n), &lanes) ||
                       !mn__mul_size(e->n_thread, thread_bytes(p, shape, e->max_n), &threads)))
@@ -133,13 +122,7 @@ void mn__evictor_free(mn__evictor *e)
     mn__span_fini(&e->lane_room);
     mn__span_fini(&e->thread_room);
     mn__free(e->quota);
-    mn__free(e->target);
     mn__free(e);
-}
-
-size_t mn__evictor_target(const mn__evictor *e, size_t layer, size_t head)
-{
-    return e->target[layer * e->n_kv_head + head];
 }
 
 /* ---- when ---- */
@@ -388,13 +371,12 @@ static mn_status grow(mn__span *span, size_t bytes)
     return bytes > span->committed ? mn__span_resize(span, bytes) : MN_OK;
 }
 
-static mn_status note_targets(const event_run *r, mn_diag *diag)
+/* What the threads left in the quotas: scores that were none, lanes that could not be cut. */
+static mn_status gather(const event_run *r, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    for (size_t l = 0; l < r->p->n_layer * r->p->n_kv_head; l++) r->e->target[l] = r->c->lane[l].n;
     for (size_t l = 0; l < r->e->n_lane; l++) {
         const mn__quota *q = &r->e->quota[l];
-        r->e->target[q->layer * r->e->n_kv_head + q->head] = q->keep;
         r->c->n_nan += q->n_nan;
         if (q->st != MN_OK && st == MN_OK)
             st = mn__fail(
@@ -433,5 +415,5 @@ mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team 
                             p->text, r.max_n);
         mn__team_run(team, run_event, &r);
     }
-    return note_targets(&r, diag);
+    return gather(&r, diag);
 }

@@ -90,9 +90,6 @@ bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event);
 mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team *team,
                     mn__event event, const mn__evict_env *env, mn_diag *diag);
 
-/* Spec of one lane after the last event, for reports: how many were asked for. */
-size_t mn__evictor_target(const mn__evictor *e, size_t layer, size_t head);
-
 /* For plans: what an event that is due would leave, told from lengths alone. c is hollow: its
  * shape, n_seen and the lanes' n and n_origin are read and set, nothing else. Lanes that compete
  * get even shares of the same sum. MN_EBUDGET as the event would. */

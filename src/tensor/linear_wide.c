@@ -1,7 +1,7 @@
 /* linear_wide.c: prefill in f32, for levels without bf16. Blocks are of one shape whatever the
  * number of threads. */
-#include <omp.h>
 #ifndef MN_REF_PRODUCT
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #endif
@@ -28,22 +28,32 @@ static void limit_isa(int level)
     if (level > MN__CPU_REF)
         pthread_once(&once, level == MN__CPU_AVX2 ? limit_to_avx2 : limit_to_avx512);
 }
-#endif
 
-/* A crew of one stands in no parallel region, where oneDNN would call for threads of its own. */
+/* oneDNN splits a product over threads of OpenMP unless told that the one that calls is all there
+ * is. OpenMP keeps this number per thread: the workers' concerns nobody, the caller's is put back.
+ */
 static void begin(mn__work *work)
 {
     work->omp_threads = omp_get_max_threads();
     omp_set_num_threads(1);
-#ifndef MN_REF_PRODUCT
     limit_isa(work->kern->level);
-#endif
 }
 
 static void end(mn__work *work)
 {
     omp_set_num_threads(work->omp_threads);
 }
+#else
+static void begin(mn__work *work)
+{
+    (void)work;
+}
+
+static void end(mn__work *work)
+{
+    (void)work;
+}
+#endif
 
 /* All of them: a panel is widened once. */
 static size_t pass_rows(const mn__weight *w)

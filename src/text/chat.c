@@ -12,7 +12,7 @@
 #define CHAT_MAX   ((size_t)1 << 28)
 #define N_NAME_MAX 128
 
-static mn_status chat_check(const mn_chat *chat, mn_diag *diag)
+mn_status mn__chat_check(const mn_chat *chat, mn_diag *diag)
 {
     size_t total = 0;
     if (chat->n_message == 0)
@@ -55,10 +55,8 @@ static mn_status chat_refuse(const char *name, mn_diag *diag)
     for (int32_t i = 0; i < n && at < sizeof list; i++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i > 0 ? " " : "", names[i]);
     if (name != NULL)
-        return mn__fail(diag, MN_EINPUT, "--chat-template: \"%.40s\" is none of: %s", name, list);
-    return mn__fail(diag, MN_EINPUT,
-                    "the model's chat template is unknown; name one with --chat-template: %s",
-                    list);
+        return mn__fail(diag, MN_EINPUT, "chat template \"%.40s\" is none of: %s", name, list);
+    return mn__fail(diag, MN_EINPUT, "the model's chat template is none of those known: %s", list);
 }
 
 mn_status mn__chat_format(const mn__vocab *v, const mn_chat *chat, mn_text_buf *out, mn_diag *diag)
@@ -68,7 +66,7 @@ mn_status mn__chat_format(const mn__vocab *v, const mn_chat *chat, mn_text_buf *
     const int32_t room = out->cap < INT32_MAX ? (int32_t)out->cap : INT32_MAX;
     struct llama_chat_message *list;
     int32_t got;
-    mn_status st = chat_check(chat, diag);
+    mn_status st = mn__chat_check(chat, diag);
     if (st != MN_OK) return st;
     if (tmpl == NULL) {
         chat_join(chat, out);

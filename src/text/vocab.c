@@ -25,6 +25,7 @@ struct mn__vocab {
     struct llama_model *model;
     const struct llama_vocab *vocab;
     int32_t n_token;
+    size_t token_bytes;
     bool is_recursive; /* its pre-tokenizer runs on std::regex, whose stack grows with the length of
                           a word */
 };
@@ -125,6 +126,19 @@ done:
     return st;
 }
 
+/* As written out, which may be longer than the file spells it: libllama names bytes that it does
+ * not know. */
+static size_t longest_token(const mn__vocab *v)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < v->n_token; i++) {
+        mn_text_buf piece = {0};
+        if (mn__vocab_token_text(v, i, true, &piece, NULL) == MN_OK && piece.n > most)
+            most = piece.n;
+    }
+    return most;
+}
+
 /* libllama asserts, at the first text, that the tokens it is told to add exist. */
 static mn_status check_added(const mn__vocab *v, mn_diag *diag)
 {
@@ -170,6 +184,7 @@ mn_status mn__vocab_open(mn__vocab **out, const struct gguf_context *meta, mn_di
     MN_TRY(vocab_load(v, meta, diag));
     MN_TRY(check_added(v, diag));
     v->is_recursive = is_recursive(meta);
+    v->token_bytes = longest_token(v);
     *out = v;
     v = NULL;
 done:
@@ -191,14 +206,9 @@ int32_t mn__vocab_n_token(const mn__vocab *v)
     return v->n_token;
 }
 
-int32_t mn__vocab_bos(const mn__vocab *v)
+size_t mn__vocab_token_bytes(const mn__vocab *v)
 {
-    return llama_vocab_bos(v->vocab);
-}
-
-int32_t mn__vocab_eos(const mn__vocab *v)
-{
-    return llama_vocab_eos(v->vocab);
+    return v->token_bytes;
 }
 
 bool mn__vocab_is_end(const mn__vocab *v, int32_t token)

@@ -22,9 +22,8 @@ mn_status mn__vocab_open(mn__vocab **out, const struct gguf_context *meta, mn_di
 void mn__vocab_close(mn__vocab *v); /* NULL is fine */
 
 int32_t mn__vocab_n_token(const mn__vocab *v);
-int32_t mn__vocab_bos(const mn__vocab *v); /* -1: none */
-int32_t mn__vocab_eos(const mn__vocab *v); /* -1: none */
 bool mn__vocab_is_end(const mn__vocab *v, int32_t token);
+size_t mn__vocab_token_bytes(const mn__vocab *v); /* no token's text is longer */
 
 /* As mn_tokenize and mn_token_text (mneme/text.h). */
 mn_status mn__vocab_tokenize(const mn__vocab *v, const char *text, size_t n_bytes, unsigned flags,

@@ -46,6 +46,12 @@ run run -m m.gguf -p hello -c 64 -n 50
 want_code 4
 want_err "token 65 does not fit" "wrote "
 
+# Chat templates.
+refused 3 run -m m.gguf -p x --chat-template chatlm -- \
+    "--chat-template: chat template \"chatlm\" is none of: " chatml gemma
+run run -m m.gguf -p x -n 1 --chat-template gemma -q
+want_code 0
+
 # Budgets and policies.
 for budget in 0 -3 12x 101% 5%% " "; do
     refused 2 run -m m.gguf -p x --policy snapkv --budget "$budget" -- "budget \`$budget\`"

@@ -22,7 +22,7 @@ want_code 0
 want_out "mneme session" "h2o"
 
 refused 3 "${ask[@]}" -p x --load s -c 39 -- "s: layer 0 head 0 holds " \
-    "tokens, at most 39 fit the context (--ctx) it is opened with"
+    "tokens, at most 39 fit the context it is opened with"
 run "${ask[@]}" -p "the second" -n 6 --load s -c 200
 want_code 0
 check "in a smaller context it answers otherwise" cmp -s out once
@@ -106,6 +106,25 @@ kill $holder
 want_code 130
 want_err "interrupted while reading -"
 
+# The turns of a chat are those of the template: an answer that was cut is closed (<|im_end|> and a
+# newline more than the first turn had), one that ended itself gets the newline alone.
+tiny q.gguf qwen2 ctx=4096
+printf 'd\nd\nd\n' >same
+RUN_IN=same run chat -m q.gguf -n 3 --json
+want_code 0
+want_json "[t['generated_tokens'] for t in d['turns']] == [3, 3, 3]"
+want_json "[t['prompt_tokens'] - d['turns'][0]['prompt_tokens'] for t in d['turns']] == [0, 2, 2]"
+echo 'root ::= "x"' >x.gbnf
+RUN_IN=same run chat -m q.gguf -n 3 --json --grammar-file x.gbnf
+want_code 0
+want_json "[t['generated_tokens'] for t in d['turns']] == [1, 1, 1]"
+want_json "[t['prompt_tokens'] - d['turns'][0]['prompt_tokens'] for t in d['turns']] == [0, 1, 1]"
+run run -m q.gguf -p d -n 3 --save open --json
+mv out first
+run run -m q.gguf -p d -n 3 --load open --json
+want_code 0
+want_json "d['prompt_tokens'] == json.load(open('first'))['prompt_tokens'] + 2"
+
 # A chat: every answer begins the grammar anew, and one that is full can be saved.
 echo 'root ::= "a" "b"' >ab.gbnf
 printf 'one\ntwo\nthree\n' >talk
@@ -117,4 +136,4 @@ want_code 4
 want_err "the context holds 150 tokens"
 run run -m m.gguf -q -n 4 -p "and now" --load full
 want_code 0
-finish 30
+finish 40

@@ -16,4 +16,11 @@ for options in "" "--kv-type q8" "--policy tova --budget 90%" "--cpu avx2"; do
     want_out Paris
     want_err "wrote "
 done
-finish 12
+
+# An answer that was cut is closed as the template would: <|im_end|> and a newline.
+printf 'Who?\nWho?\n' >talk
+RUN_IN=talk run chat --offline -n 3 --json
+want_code 0
+want_json "[t['generated_tokens'] for t in d['turns']] == [3, 3]"
+want_json "d['turns'][1]['prompt_tokens'] == d['turns'][0]['prompt_tokens'] + 2"
+finish 15

@@ -28,6 +28,14 @@ refused 2 pull -- "mneme pull --list"
 refused 2 run -m m.gguf -p x --rope-scaling cubic -- \
     "--rope-scaling: one of model, none, linear, ntk, yarn wanted"
 
+refused 2 bench -m m.gguf --depths 0,700 --repeat 2 -n 8 -c 1220 -- \
+    "--ctx: at least 1221 wanted for these depths, 1220 given"
+refused 2 bench -m m.gguf --depths 0 --repeat 2 -n 8 -c 1041 --peer llama -- \
+    "--ctx: at least 1042 wanted"
+run bench -m m.gguf --depths 0 --repeat 1 -n 8 -c 521 --json
+want_code 0
+want_json "{r['phase'] for r in d['rows']} == {'prefill', 'decode'}"
+
 run --help
 want_code 0
 want_no_err

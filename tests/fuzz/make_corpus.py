@@ -116,8 +116,8 @@ def gguf_inputs():
 
 HEAD = ("magic version head_bytes file_bytes model_hash n_layer n_head n_kv_head head_dim kv_type compact name_bytes policy_bytes "
         "budget_bytes n_pin slot_bytes lane_bytes n_query_ring n_ctx chunk seed n_seen n_prompt query_begin n_nan kv_peak_bytes "
-        "forward_s evict_s").split()
-HEAD_FORMAT = "<8sIIQQIIIIIIIIIIQQQQQQqqqQQdd"
+        "forward_s evict_s last_token").split()
+HEAD_FORMAT = "<8sIIQQIIIIIIIIIIQQQQQQqqqQQddq"
 POLICY = "h2o:recent=50%,every=1,of=prompt"  # canonical, for fuzz_session.c's model and options
 
 
@@ -132,12 +132,12 @@ def lane(n, n_origin=0, pos=None, token=None, head_dim=8, slot_bytes=4, claim=No
 
 def session(lanes, policy=POLICY, budget="8", name="tiny", pins=b"", ring=b"", tail=b"", **changed):
     h = dict.fromkeys(HEAD, 0)
-    h.update(magic=b"MNEMESES", version=1, head_bytes=176, n_layer=2, n_head=1, n_kv_head=1, head_dim=8, kv_type=2, compact=1,
+    h.update(magic=b"MNEMESES", version=2, head_bytes=184, n_layer=2, n_head=1, n_kv_head=1, head_dim=8, kv_type=2, compact=1,
              name_bytes=len(name), policy_bytes=len(policy), budget_bytes=len(budget), n_pin=len(pins) // 16, slot_bytes=4,
              n_ctx=256, chunk=64, n_seen=8, n_prompt=8, query_begin=8, forward_s=0.5, evict_s=0.25)
     h.update(changed)
     body = (name + policy + budget).encode() + pins + b"".join(lanes) + ring + tail
-    h["file_bytes"] = 176 + len(body) + 8
+    h["file_bytes"] = 184 + len(body) + 8
     return struct.pack(HEAD_FORMAT, *[h[k] for k in HEAD]) + body + bytes(8)
 
 
@@ -153,13 +153,13 @@ def session_inputs():
     for i in range(0, len(sound), 197):
         yield "cut-%04d" % i, sound[:i]
     for key, values in (("n_layer", (0, 1, 3, 2**32 - 1)), ("n_kv_head", (0, 2**31)), ("n_head", (0, 7)),
-                        ("head_dim", (0, 1, 9, 2**32 - 1)), ("kv_type", (0, 1, 3)), ("compact", (0, 2)), ("version", (0, 2)),
-                        ("head_bytes", (0, 175, 2**32 - 1)), ("name_bytes", (5, 2**32 - 1)), ("policy_bytes", (0, 2**31)),
+                        ("head_dim", (0, 1, 9, 2**32 - 1)), ("kv_type", (0, 1, 3)), ("compact", (0, 2)), ("version", (0, 1, 3)),
+                        ("head_bytes", (0, 183, 2**32 - 1)), ("name_bytes", (5, 2**32 - 1)), ("policy_bytes", (0, 2**31)),
                         ("budget_bytes", (0, 2)), ("n_pin", (1, 2**32 - 1)), ("slot_bytes", (0, 8, 2**64 - 1, 2**61)),
                         ("lane_bytes", (1, 2**64 - 1)), ("n_query_ring", (1, 2**62)), ("n_ctx", (0, 2**64 - 1)),
                         ("chunk", (0, 2**64 - 1)), ("n_seen", (7, 9, -1, 2**31, 2**63 - 1)), ("n_prompt", (-1, 2**40)),
                         ("query_begin", (0, 7, 9, -1)), ("n_nan", (2**64 - 1,)), ("kv_peak_bytes", (2**64 - 1,)),
-                        ("forward_s", (float("nan"), -1e308))):
+                        ("forward_s", (float("nan"), -1e308)), ("last_token", (-2, 2**40))):
         for v in values:
             text_v = ("%x" % v if isinstance(v, int) else str(v)).replace("-", "minus-")
             yield "%s-%s" % (key.replace("_", "-"), text_v), session(two, **{key: v})

@@ -26,8 +26,10 @@ void peer_tally_row(peer_tally *t, const float *a, const float *b, size_t n_voca
     double max_a = a[top.a], max_b = b[top.b], norm_a = 0, norm_b = 0, shift = 0, far = 0;
     double sum = 0, square = 0;
     size_t n_bad = 0;
+#ifdef _OPENMP
 #pragma omp parallel for if (n_vocab > 10000) num_threads(2) schedule(static)                      \
     reduction(+ : norm_a, norm_b, shift, sum, square, n_bad) reduction(max : far)
+#endif
     for (size_t i = 0; i < n_vocab; i++) {
         double x = a[i], diff = x - b[i], share = exp(x - max_a);
         norm_a += share;

@@ -63,27 +63,17 @@ static void test_sharing(void **state)
     (void)state;
     mn__pool *p = new_pool();
     size_t bytes = mn__pool_page_bytes(MN__KV_BF16, DIM);
-    void *page, *alias;
+    void *page;
     assert_int_equal(mn__pool_take(p, &page, 1), MN_OK);
     assert_false(mn__pool_is_shared(p, page));
     memset(page, 5, bytes);
     mn__pool_share(p, page);
-    alias = page;
     assert_true(mn__pool_is_shared(p, page));
     assert_int_equal(mn__pool_bytes(p), bytes);
-    assert_int_equal(mn__pool_unshare(p, &alias), MN_OK);
-    assert_ptr_not_equal(alias, page);
-    assert_memory_equal(alias, page, bytes);
-    assert_false(mn__pool_is_shared(p, page));
-    assert_int_equal(mn__pool_bytes(p), 2 * bytes);
-    void *same = page;
-    assert_int_equal(mn__pool_unshare(p, &same), MN_OK);
-    assert_ptr_equal(same, page);
-    mn__pool_share(p, page);
     mn__pool_give(p, page);
+    assert_false(mn__pool_is_shared(p, page));
     assert_int_equal(*(uint8_t *)page, 5); /* one reference left */
     mn__pool_give(p, page);
-    mn__pool_give(p, alias);
     assert_int_equal(mn__pool_bytes(p), 0);
     mn__pool_free(p);
 }
@@ -102,9 +92,6 @@ static void test_limit_takes_all_or_none(void **state)
     assert_int_equal(mn__pool_bytes(p), 8 * bytes);
     mn__pool_share(p, page[0]);
     assert_int_equal(mn__pool_take(p, more, 7), MN_OK);
-    void *own = page[0];
-    assert_int_equal(mn__pool_unshare(p, &own), MN_ENOMEM);
-    assert_ptr_equal(own, page[0]);
     mn_mem_set_limit(0);
     mn__pool_give(p, page[0]);
     for (size_t i = 0; i < 8; i++) mn__pool_give(p, page[i]);

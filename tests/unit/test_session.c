@@ -326,6 +326,45 @@ static void test_rewind(void **state)
     }
 }
 
+static int32_t last_of(const mn_session *s)
+{
+    mn_session_info info;
+    mn_session_get_info(s, &info);
+    return info.last_token;
+}
+
+static void test_last_token(void **state)
+{
+    (void)state;
+    mn_diag diag = {""};
+    mn_batch *batch = NULL;
+    const float *logits;
+    mn_model *m = fix_model("llama");
+    mn_session_params p = fix_params("streaming:chunk=32", "60");
+    mn_session *s = fix_session(m, &p), *fork = NULL;
+    assert_int_equal(last_of(s), -1);
+    fix_read(s, 0, 130, true);
+    assert_int_equal(last_of(s), fix_text()[129]);
+    fix_write(s, 130, 2);
+    assert_int_equal(last_of(s), fix_text()[131]);
+    assert_int_equal(mn_session_fork(&fork, s, &diag), MN_OK);
+    assert_int_equal(mn_batch_new(&batch, m, &p, 1, &diag), MN_OK);
+    assert_int_equal(mn_batch_step(batch, &s, &(int32_t){7}, 1, &logits, &diag), MN_OK);
+    assert_int_equal(last_of(s), 7);
+    assert_int_equal(last_of(fork), fix_text()[131]);
+    assert_int_equal(mn_session_step(s, -3, &logits, &diag), MN_ERANGE);
+    assert_int_equal(mn_session_rewind(s, 0, &diag), MN_OK);
+    assert_int_equal(last_of(s), 7);
+    assert_int_equal(mn_session_rewind(s, 1, &diag), MN_OK);
+    assert_int_equal(last_of(s), -1);
+    mn_session_clear(fork);
+    assert_int_equal(last_of(fork), -1);
+    mn_batch_free(batch);
+    mn_session_free(fork);
+    mn_session_free(s);
+    mn_model_free(m);
+}
+
 static void test_clear(void **state)
 {
     (void)state;
@@ -503,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_no_weights),
         cmocka_unit_test(test_batch_is_whole),
         cmocka_unit_test(test_rewind),
+        cmocka_unit_test(test_last_token),
         cmocka_unit_test(test_clear),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_score),

@@ -64,6 +64,18 @@ static void test_resident_size_follows(void **state)
     mn__span_fini(&s);
 }
 
+static void test_whole_pages(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(mn__whole_pages(0), 0);
+    assert_int_equal(mn__whole_pages(1), page);
+    assert_int_equal(mn__whole_pages(page), page);
+    assert_int_equal(mn__whole_pages(page + 1), 2 * page);
+    assert_int_equal(mn__whole_pages(SIZE_MAX - page + 1), SIZE_MAX - page + 1);
+    assert_int_equal(mn__whole_pages(SIZE_MAX - page + 2), SIZE_MAX);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -93,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grow_and_shrink),
         cmocka_unit_test(test_resident_size_follows),
+        cmocka_unit_test(test_whole_pages),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ static void same_info(const mn_session *a, const mn_session *b)
     mn_session_get_info(a, &x);
     mn_session_get_info(b, &y);
     assert_int_equal(x.n_seen, y.n_seen);
+    assert_int_equal(x.last_token, y.last_token);
     assert_int_equal(x.kv_bytes, y.kv_bytes);
     assert_int_equal(x.kv_window_bytes, y.kv_window_bytes);
     assert_int_equal(x.kv_peak_bytes, y.kv_peak_bytes);
@@ -264,7 +265,7 @@ static void test_other_model_or_options(void **state)
     q = p;
     q.n_ctx = 79;
     refuse(m, &q, path, "layer 0 head 0 holds 80 tokens",
-           "at most 79 fit the context (--ctx) it is opened with");
+           "at most 79 fit the context it is opened with");
     mn_session_free(s);
     mn_model_free(m);
     mn_model_free(other);
@@ -329,7 +330,7 @@ static void test_damaged(void **state)
     refuse(m, &p, path, "layer 0 head 0: it claims more bytes than the file has", "");
     b.data[8] = 9;
     write_all(path, b.data, b.size);
-    refuse(m, &p, path, "version 1 wanted", "version 9 found");
+    refuse(m, &p, path, "version 2 wanted", "version 9 found");
     write_all(path, (const uint8_t *)"GGUF", 4);
     refuse(m, &p, path, "not a session file", "");
     remove(path);
@@ -390,6 +391,8 @@ static void test_lies(void **state)
         {HEAD(n_query_ring), 1, "policy state"},
         {HEAD(kv_type), 7, "cache type 'unknown'"},
         {HEAD(compact), 5, "positions 'compact'"},
+        {HEAD(last_token), -2, "the last token is -2"},
+        {HEAD(last_token), 1 << 20, "the last token is 1048576"},
         {HEAD(name_bytes), 1 << 30, "texts claim more bytes"},
         {HEAD(n_pin), 1 << 30, "texts claim more bytes"},
         {HEAD(policy_bytes), 4, "saved with policy 'h2o:'"},

@@ -84,11 +84,13 @@ static mn_status read_depths(bench *b, mn_diag *diag)
 }
 
 /* A peer that cannot rewind drifts on from one measurement to the next. */
-static size_t most_tokens(const bench *b)
+static size_t most_tokens(const bench *b, bool peers)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < b->n_depth; i++)
-        n = (b->depth[i] > n ? b->depth[i] : n) + (BENCH_PREFILL + b->n_token + 1) * b->n_repeat;
+    size_t n = 0, once = BENCH_PREFILL + b->n_token + 1;
+    for (size_t i = 0; i < b->n_depth; i++) {
+        size_t from = peers && n > b->depth[i] ? n : b->depth[i];
+        n = from + once * (peers ? b->n_repeat : 1);
+    }
     return n;
 }
 
@@ -138,8 +140,11 @@ static mn_status set_up(bench *b, mn_diag *diag)
     MN_TRY(ui_open_model(b->a, false, &b->m, diag));
     mn_model_get_info(b->m, &b->info);
     name_of(b->path, b->name, sizeof b->name);
-    n = most_tokens(b);
-    b->sp.n_ctx = (n + 255) / 256 * 256;
+    n = most_tokens(b, peer_kind != 0);
+    if (b->sp.n_ctx && b->sp.n_ctx < n)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "--ctx: at least %zu wanted for these depths, %zu given",
+                        n, b->sp.n_ctx));
+    if (!b->sp.n_ctx) b->sp.n_ctx = (n + 255) / 256 * 256;
     b->token = malloc(n * sizeof *b->token);
     if (!b->token) MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
     for (size_t i = 0; i < n; i++)

@@ -11,7 +11,7 @@ enum { BENCH_PREFILL = 512, BENCH_DEPTH_MAX = 32, BENCH_REPEAT_MAX = 32 };
 
 /* ---- limits: what no program on this machine can pass ---- */
 /* Bytes/s of n_thread threads reading a buffer of `bytes` (as large as what a step reads) over and
- * over; best of a few. 0: no memory. */
+ * over, in one stream or in four each; the best. 0: no memory. */
 double limit_read(size_t bytes, int n_thread);
 /* Multiply-adds * 2 per second of oneDNN's own product, bf16 (or f32 below avx512bf16), n_thread
  * threads; 0 when it cannot. */

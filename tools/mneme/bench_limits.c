@@ -1,42 +1,90 @@
 /* bench_limits.c: read bandwidth and product peak of this machine, measured with the same threads
  * as the run beside them. */
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/team.h"
 #include "bench.h"
 #ifndef MN_REF_PRODUCT
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #endif
 
-/* Sum of a share of the buffer: eight chains of 8-byte adds, which the compiler turns into the
- * widest loads it has. */
-static uint64_t sum(const uint64_t *p, size_t n)
+typedef uint64_t line __attribute__((vector_size(64))); /* of the caches */
+enum {
+    RUN = 4,    /* lines of one stream in turn */
+    AHEAD = 32, /* lines that a stream asks for before their turn */
+};
+
+/* Sum of n lines, read as n_stream streams side by side. */
+static uint64_t sum(const line *p, size_t n, size_t n_stream)
 {
-    uint64_t s[8] = {0};
-    for (size_t i = 0; i + 8 <= n; i += 8)
-        for (size_t j = 0; j < 8; j++) s[j] += p[i + j];
-    return s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+    line s[2] = {{0}};
+    const size_t part = n / n_stream;
+    for (size_t i = 0; i + RUN <= part; i += RUN)
+        for (size_t k = 0; k < n_stream; k++) {
+            const line *from = p + k * part + i;
+            for (size_t j = 0; j < RUN; j++) {
+                __builtin_prefetch(from + AHEAD + j);
+                s[j % 2] += from[j];
+            }
+        }
+    s[0] += s[1];
+    return s[0][0] + s[0][1] + s[0][2] + s[0][3] + s[0][4] + s[0][5] + s[0][6] + s[0][7];
 }
 
-double limit_read(size_t bytes, int n_thread)
+typedef struct reading {
+    const line *buf;                 /* AHEAD lines more are allocated, never read */
+    size_t n_line, n_stream, n_time; /* what a pass reads, and how often */
+    _Atomic uint64_t total;          /* the sums are wanted: no read may be left out */
+} reading;
+
+static void read_share(const mn__crew *crew, void *arg)
 {
-    enum { PASSES = 12 };
-    size_t words = bytes / sizeof(uint64_t) / 64 * 64, share = words / (size_t)n_thread / 8 * 8;
-    uint64_t *buf = aligned_alloc(4096, (words * sizeof *buf + 4095) / 4096 * 4096), total = 0;
+    reading *r = arg;
+    size_t begin, end;
+    mn__team_split(crew, r->n_line, r->n_stream * RUN, &begin, &end);
+    for (size_t i = 0; i < r->n_time; i++)
+        r->total += sum(r->buf + begin, end - begin, r->n_stream);
+}
+
+/* Bytes/s; best of some passes. A pass reads so much that waking the threads does not count. */
+static double read_rate(mn__team *team, reading *r)
+{
+    enum { PASSES = 8, PASS_BYTES = 1 << 24 };
+    const size_t bytes = r->n_line * sizeof *r->buf;
     double best = 0;
-    if (!buf) return 0;
-    memset(buf, 1, words * sizeof *buf);
+    r->n_time = PASS_BYTES / (bytes + 1) + 1;
     for (int pass = 0; pass < PASSES; pass++) {
         double t0 = mn__clock_s();
-#pragma omp parallel for num_threads(n_thread) reduction(+ : total) schedule(static, 1)
-        for (int t = 0; t < n_thread; t++) total += sum(buf + (size_t)t * share, share);
-        double rate = (double)(share * (size_t)n_thread * sizeof *buf) / (mn__clock_s() - t0);
-        if (pass && rate > best) best = rate; /* the first pass wakes the threads */
+        mn__team_run(team, read_share, r);
+        double rate = (double)(bytes * r->n_time) / (mn__clock_s() - t0);
+        if (rate > best) best = rate;
     }
-    volatile uint64_t keep = total; /* the sums are wanted */
-    (void)keep;
+    return best;
+}
+
+/* A thread that reads one stream waits for memory most of the time; several streams keep more
+ * requests under way. Both are tried, for the limit is what no order of reading can pass. */
+double limit_read(size_t bytes, int n_thread)
+{
+    enum { STREAMS = 4 };
+    const size_t unit = STREAMS * RUN;
+    reading r = {.n_line = bytes / sizeof *r.buf / unit * unit};
+    const size_t room = (r.n_line + AHEAD) * sizeof *r.buf;
+    line *buf = aligned_alloc(4096, (room + 4095) / 4096 * 4096);
+    mn__team *team = mn__team_new(n_thread);
+    double best = 0;
+    if (buf && team) {
+        memset(buf, 1, room);
+        r.buf = buf;
+        for (r.n_stream = 1; r.n_stream <= STREAMS; r.n_stream += STREAMS - 1) {
+            double rate = read_rate(team, &r);
+            if (rate > best) best = rate;
+        }
+    }
+    mn__team_free(team);
     free(buf);
     return best;
 }

@@ -17,7 +17,6 @@ typedef struct talk {
     mn_sampler *sampler;
     char *grammar, *document;
     size_t n_max;
-    bool first;
     json_t *turns; /* NULL unless --json */
     answer ans;
 } talk;
@@ -41,8 +40,7 @@ static mn_status one_turn(talk *t, const char *user, mn_diag *diag)
     mn_generated g;
     progress pr = progress_start(t->a, "reading");
     double t0 = mn__clock_s();
-    MN_TRY(ui_turn(t->a, t->m, user, t->first, &p, diag));
-    t->first = false;
+    MN_TRY(ui_turn(t->a, t->m, t->s, user, &p, diag));
     st = mn_session_read(t->s, p.token, p.n, true, &logits, progress_tick, &pr, diag);
     progress_end(&pr);
     t->ans.read_s += mn__clock_s() - t0;
@@ -128,7 +126,6 @@ static mn_status open_talk(talk *t, mn_diag *diag)
         MN_TRY(mn_session_load(&t->s, t->m, &sp, a->value[OPT_LOAD], diag));
     else
         MN_TRY(mn_session_new(&t->s, t->m, &sp, diag));
-    t->first = !args_has(a, OPT_LOAD);
 done:
     return st;
 }

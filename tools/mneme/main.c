@@ -99,6 +99,7 @@ int main(int argc, char **argv)
                 *diag.text ? diag.text : mn_status_text(st));
         if (st == MN_ENOMEM && args_has(&a, OPT_MEM_LIMIT))
             fprintf(stderr, " (--mem-limit %s)", a.value[OPT_MEM_LIMIT]);
+        if (st == MN_EBUDGET) fprintf(stderr, " (--ctx, --policy, --budget)");
         fprintf(stderr, "%s\n", ui_color(&a, ""));
     }
     args_free(&a);

@@ -38,7 +38,7 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     MN_TRY(ui_session_params(a, &sp, diag));
     MN_TRY(args_size(a, OPT_TOKENS, 256, 0, 1 << 24, &n, diag));
     MN_TRY(ui_open_model(a, false, &m, diag));
-    MN_TRY(ui_prompt(a, m, &p, diag));
+    MN_TRY(ui_prompt(a, m, NULL, &p, diag));
     MN_TRY(mn_plan_make(m, &sp, p.n, n, &plan, diag));
     if (args_has(a, OPT_JSON))
         ui_print_json(json_pack(

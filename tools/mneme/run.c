@@ -130,8 +130,8 @@ mn_status verb_run(const args *a, mn_diag *diag)
     MN_TRY(ui_session_params(a, &j.params,
                              diag)); /* before the model is opened: mistakes should cost no time */
     MN_TRY(ui_open_model(a, false, &j.m, diag));
-    MN_TRY(ui_prompt(a, j.m, &j.p, diag));
     MN_TRY(open_session(&j, diag));
+    MN_TRY(ui_prompt(a, j.m, j.s, &j.p, diag));
     st = close_session(&j, answer_prompt(&j, diag), diag);
 done:
     answer_free(&j.out);

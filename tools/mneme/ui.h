@@ -42,16 +42,17 @@ mn_status ui_bytes(const char *text, const char *option, size_t *out, mn_diag *d
 /* Bytes for people: "93.8 MB". buf at least 32. */
 const char *ui_human(double bytes, char *buf);
 
-/* The text of --system, --file and --prompt as tokens, through the chat template unless --raw.
- * Owned by the caller, free. */
+/* The text of --system, --file and --prompt as tokens, through the chat template unless --raw:
+ * what follows the session's tokens (s NULL: a new one). Owned by the caller, free. */
 typedef struct prompt {
     int32_t *token;
     size_t n, n_replaced; /* pieces of invalid UTF-8 read as U+FFFD */
 } prompt;
-mn_status ui_prompt(const args *a, const mn_model *m, prompt *out, mn_diag *diag);
-/* One user turn in a running chat: `first` also writes the system message. */
-mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out,
-                  mn_diag *diag);
+mn_status ui_prompt(const args *a, const mn_model *m, const mn_session *s, prompt *out,
+                    mn_diag *diag);
+/* One user turn; the first of a session also writes the system message. */
+mn_status ui_turn(const args *a, const mn_model *m, const mn_session *s, const char *user,
+                  prompt *out, mn_diag *diag);
 /* Files of --file joined by blank lines, NUL-terminated, owned by the caller; "" when none. */
 mn_status ui_read_files(const args *a, char **out, size_t *n, mn_diag *diag);
 mn_status ui_tokenize(const mn_model *m, const char *text, size_t n, unsigned flags, prompt *out,

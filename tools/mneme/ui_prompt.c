@@ -95,103 +95,69 @@ mn_status ui_tokenize(const mn_model *m, const char *words, size_t n, unsigned f
     return st;
 }
 
-static mn_status format_chat(const mn_model *m, const mn_chat *chat, text *out, mn_diag *diag)
+static mn_status tokenize_turn(const mn_model *m, const mn_chat *chat, const mn_session_info *held,
+                               mn_token_buf *out, mn_diag *diag)
 {
-    mn_text_buf buf = {0};
-    mn_status st = mn_chat_format(m, chat, &buf, diag);
-    if (st != MN_OK) return st;
-    st = grow(out, buf.n, diag);
-    if (st != MN_OK) return st;
-    buf.data = out->data;
-    buf.cap = buf.n;
-    st = mn_chat_format(m, chat, &buf, diag);
-    if (st == MN_OK) {
-        out->n = buf.n;
-        out->data[buf.n] = 0;
-    }
-    return st;
+    return held ? mn_chat_tokenize_next(m, chat, held->last_token, out, diag)
+                : mn_chat_tokenize(m, chat, out, diag);
 }
 
-/* Tokens of a, then of b. */
-static mn_status join(prompt *a, const prompt *b, mn_diag *diag)
+/* held: what the session holds already; NULL: nothing. */
+static mn_status templated(const args *a, const mn_model *m, const mn_session_info *held,
+                           const char *user, prompt *out, mn_diag *diag)
 {
-    int32_t *token = realloc(a->token, (a->n + b->n + 1) * sizeof *token);
-    if (!token) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tokens", a->n + b->n);
-    memcpy(token + a->n, b->token, b->n * sizeof *token);
-    *a = (prompt){token, a->n + b->n, a->n_replaced + b->n_replaced};
-    return MN_OK;
-}
-
-/* The template around a mark is read with its control tokens, the user's own text in the mark's
- * place without: a document that holds "<|im_start|>" is a document, not an instruction. */
-static mn_status tokenize_around(const mn_model *m, const text *t, const char *mark,
-                                 const char *user, bool first, prompt *out, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    prompt part[3] = {{0}};
-    const char *at = strstr(t->data, mark);
-    if (!at)
-        return mn__fail(
-            diag, MN_EINPUT,
-            "the chat template does not hold the message; use --raw or --chat-template");
-    const char *rest = at + strlen(mark);
-    unsigned special = MN_TOKENIZE_PARSE_SPECIAL;
-    MN_TRY(ui_tokenize(m, t->data, (size_t)(at - t->data),
-                       special | (first ? MN_TOKENIZE_ADD_SPECIAL : 0), &part[0], diag));
-    MN_TRY(ui_tokenize(m, user, strlen(user), 0, &part[1], diag));
-    MN_TRY(ui_tokenize(m, rest, strlen(rest), special, &part[2], diag));
-    MN_TRY(join(&part[0], &part[1], diag));
-    MN_TRY(join(&part[0], &part[2], diag));
-    *out = part[0];
-    part[0].token = NULL;
-done:
-    for (int i = 0; i < 3; i++) free(part[i].token);
-    return st;
-}
-
-static mn_status templated(const args *a, const mn_model *m, const char *user, bool first,
-                           prompt *out, mn_diag *diag)
-{
-    static const char mark[] = "mneme7c1fd5e2message";
-    mn_status st = MN_OK;
-    text t = {0};
+    mn_status st;
     mn_chat_message msg[2];
+    mn_token_buf buf = {0};
+    mn_text_buf none = {0};
     size_t n = 0;
-    if (first && args_has(a, OPT_SYSTEM))
+    if (!held && args_has(a, OPT_SYSTEM))
         msg[n++] = (mn_chat_message){"system", a->value[OPT_SYSTEM]};
-    msg[n++] = (mn_chat_message){"user", mark};
+    msg[n++] = (mn_chat_message){"user", user};
     mn_chat chat = {.messages = msg,
                     .n_message = n,
                     .template_name = a->value[OPT_TEMPLATE],
                     .open_answer = true};
-    MN_TRY(format_chat(m, &chat, &t, diag));
-    MN_TRY(tokenize_around(m, &t, mark, user, first, out, diag));
+    st = mn_chat_format(m, &chat, &none, diag);
+    if (st == MN_EINPUT) mn__diag_prefix(diag, "--chat-template");
+    if (st != MN_OK) return st;
+    MN_TRY(tokenize_turn(m, &chat, held, &buf, diag));
+    buf.cap = buf.n;
+    buf.data = malloc((buf.cap ? buf.cap : 1) * sizeof *buf.data);
+    if (!buf.data) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %zu tokens", buf.cap));
+    MN_TRY(tokenize_turn(m, &chat, held, &buf, diag));
+    *out = (prompt){buf.data, buf.n, buf.n_replaced};
+    buf.data = NULL;
 done:
-    free(t.data);
+    free(buf.data);
     return st;
 }
 
-mn_status ui_turn(const args *a, const mn_model *m, const char *user, bool first, prompt *out,
-                  mn_diag *diag)
+mn_status ui_turn(const args *a, const mn_model *m, const mn_session *s, const char *user,
+                  prompt *out, mn_diag *diag)
 {
     mn_model_info info;
+    mn_session_info held = {0};
     mn_status st;
     mn_model_get_info(m, &info);
+    if (s) mn_session_get_info(s, &held);
     bool raw = args_has(a, OPT_RAW) || (!info.chat_template && !args_has(a, OPT_TEMPLATE));
     if (raw && args_has(a, OPT_SYSTEM))
         return mn__fail(diag, MN_EUSAGE, "--system is written by a chat template; %s",
                         args_has(a, OPT_RAW) ? "--raw uses none"
                                              : "the model has none: --chat-template names one");
     if (raw)
-        st = ui_tokenize(m, user, strlen(user), first ? MN_TOKENIZE_ADD_SPECIAL : 0, out, diag);
+        st = ui_tokenize(m, user, strlen(user), held.n_seen ? 0 : MN_TOKENIZE_ADD_SPECIAL, out,
+                         diag);
     else
-        st = templated(a, m, user, first, out, diag);
+        st = templated(a, m, held.n_seen ? &held : NULL, user, out, diag);
     if (st == MN_OK && out->n_replaced)
         ui_note(a, "invalid UTF-8 was read as U+FFFD in %zu places", out->n_replaced);
     return st;
 }
 
-mn_status ui_prompt(const args *a, const mn_model *m, prompt *out, mn_diag *diag)
+mn_status ui_prompt(const args *a, const mn_model *m, const mn_session *s, prompt *out,
+                    mn_diag *diag)
 {
     mn_status st = MN_OK;
     text t = {0};
@@ -210,7 +176,7 @@ mn_status ui_prompt(const args *a, const mn_model *m, prompt *out, mn_diag *diag
     if (!t.n) MN_TRY(mn__fail(diag, MN_EINPUT, "the prompt is empty"));
     if (!info.chat_template && !args_has(a, OPT_TEMPLATE) && !args_has(a, OPT_RAW))
         ui_note(a, "the model has no chat template: the text is read as it stands");
-    MN_TRY(ui_turn(a, m, t.data, !args_has(a, OPT_LOAD), out, diag));
+    MN_TRY(ui_turn(a, m, s, t.data, out, diag));
 done:
     free(t.data);
     return st;
