@@ -41,6 +41,7 @@ typedef struct bench {
     runner *run;
     size_t n_ours, n_run;
     double gemm;
+    machine_time begin; /* of the measurements */
     json_t *rows;
 } bench;
 
@@ -128,6 +129,7 @@ static mn_status set_up(bench *b, mn_diag *diag)
     mn_status st = MN_OK;
     int peer_kind;
     size_t n;
+    b->begin = limit_machine_time();
     MN_TRY(args_choice(b->a, OPT_PEER, peers, 0, &peer_kind, diag));
     MN_TRY(read_depths(b, diag));
     MN_TRY(args_size(b->a, OPT_TOKENS, 32, 1, 4096, &b->n_token, diag));
@@ -308,10 +310,13 @@ static json_t *machine_json(const bench *b, double bandwidth)
 {
     struct utsname u;
     uname(&u);
-    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", mn__cpu_model(), "threads",
+    machine_time now = limit_machine_time();
+    double all = (double)(now.all - b->begin.all);
+    return json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:f,s:f,s:f}", "cpu", mn__cpu_model(), "threads",
                      b->sp.n_thread, "level", b->info.cpu, "system", u.release, "compiler",
                      MN_BUILD_COMPILER, "ggml_arch", MN_BUILD_GGML_ARCH, "read_bytes_per_s",
-                     bandwidth, "gemm_flops", b->gemm);
+                     bandwidth, "gemm_flops", b->gemm, "stolen_share",
+                     all > 0 ? (double)(now.stolen - b->begin.stolen) / all : 0.0);
 }
 
 /* `bench --through N`. */

@@ -16,6 +16,12 @@ double limit_read(size_t bytes, int n_thread);
 /* Multiply-adds * 2 per second of oneDNN's own product, bf16 (or f32 below avx512bf16), n_thread
  * threads; 0 when it cannot. */
 double limit_gemm(bool bf16, int n_thread);
+/* Processor time of this machine since it started, in ticks: all of it, and what its host gave to
+ * others meanwhile (0 where nothing says so). */
+typedef struct machine_time {
+    unsigned long long all, stolen;
+} machine_time;
+machine_time limit_machine_time(void);
 
 /* ---- the peer: llama_decode of the libllama we are linked with ---- */
 typedef struct peer peer;

@@ -1,5 +1,6 @@
 /* bench_limits.c: read bandwidth and product peak of this machine, measured with the same threads
  * as the run beside them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,3 +176,18 @@ double limit_gemm(bool bf16, int n_thread)
     return best;
 }
 #endif
+
+machine_time limit_machine_time(void)
+{
+    enum { FIELDS = 8, STOLEN = 7 }; /* user nice system idle iowait irq softirq steal */
+    unsigned long long t[FIELDS] = {0};
+    machine_time m = {0, 0};
+    FILE *f = fopen("/proc/stat", "r");
+    if (!f) return m;
+    int n = fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
+                   &t[4], &t[5], &t[6], &t[7]);
+    fclose(f);
+    for (int i = 0; n == FIELDS && i < FIELDS; i++) m.all += t[i];
+    m.stolen = n == FIELDS ? t[STOLEN] : 0;
+    return m;
+}
