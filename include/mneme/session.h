@@ -35,7 +35,9 @@ typedef struct mn_session_params {
     size_t
         n_ctx; /**< most tokens a lane may hold (address space); 0: the model's trained context */
     size_t chunk; /**< tokens read per step (default 512) */
-    int n_thread; /**< 0: one per processor */
+    /** 0: one per processor. All but the caller are the session's own threads: asleep between
+     * steps, closed to signals, missing in the child of a fork(). */
+    int n_thread;
     mn_kv_type kv_type;
     mn_positions positions; /**< AUTO: what the policy's paper does */
     const mn_pin *pin;      /**< copied */

@@ -2,7 +2,7 @@
 # code, of standard output ($out) and of standard error ($err); `finish` ends it. MNEME, MNEME_BUILD
 # and MNEME_SOURCE come from ctest.
 set -u
-export LC_ALL=C NO_COLOR=1 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+export LC_ALL=C NO_COLOR=1
 : "${MNEME:?}" "${MNEME_BUILD:?}" "${MNEME_SOURCE:?}"
 cd "$(mktemp -d)" || exit 1
 trap 'rm -rf "$PWD"' EXIT
