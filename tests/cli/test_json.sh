@@ -64,10 +64,12 @@ lines = [json.loads(x) for x in open("out", encoding="utf-8")]
 text = "".join(x["piece"] for x in lines[:-1])
 raise SystemExit(len(lines) < 4 or text != lines[-1]["text"] or lines[-1]["generated_tokens"] != 8)
 PY
-run run -m m.gguf -p "every byte there is" -n 300 --temp 3 --top-k 0 --top-p 1 --min-p 0 \
-    --seed 5 --json
-want_code 0
-want_json "len(d['text']) > 60"
+for seed in 1 2 3 4 5 6 7 8; do # an end may be drawn early: several texts
+    run run -m m.gguf -p "every byte there is" -n 300 --temp 3 --top-k 0 --top-p 1 --min-p 0 \
+        --seed $seed --json
+    want_code 0
+    want_json "'\ufffd' in d['text'] or d['generated_tokens'] < 40"
+done
 
 printf 'hello\nand then?\n' >talk
 RUN_IN=talk run chat -m m.gguf -n 4 --json
