@@ -49,8 +49,9 @@ typedef struct mn__arena {
     size_t size, used;
 } mn__arena;
 mn_status mn__arena_init(mn__arena *a, mn_mem_tag tag, size_t bytes);
-void *mn__arena_take(mn__arena *a,
-                     size_t bytes); /* 64-byte aligned; NULL when the plan was too small */
+/* 64-byte aligned; NULL when the plan was too small. With an arena of zeros it measures a plan:
+ * `used` grows, NULL is returned. */
+void *mn__arena_take(mn__arena *a, size_t bytes);
 void mn__arena_fini(mn__arena *a);
 
 #endif

@@ -14,35 +14,31 @@ static size_t run_count(size_t max_slots)
     return (max_slots + MN__ATTN_RUN - 1) / MN__ATTN_RUN + 1;
 }
 
-/* Takes everything from the arena; with an arena that only counts (data NULL) it measures. */
-static void *take(mn__arena *ar, size_t bytes)
-{
-    if (ar->data) return mn__arena_take(ar, bytes);
-    ar->used += (bytes + 63) & ~(size_t)63;
-    return NULL;
-}
-
+/* From an arena without data it only measures. */
 static void lay_out(mn__attn *a, mn__arena *ar)
 {
     const mn__attn_limits *m = &a->lim;
     size_t G = m->n_head / m->n_kv_head, D = m->head_dim,
            tile = MN__ATTN_TILE * (size_t)MN__ATTN_LD;
     a->max_run = run_count(m->max_slots);
-    if (m->kv_type != MN__KV_F32) a->q = take(ar, m->max_row * m->n_head * D * sizeof(mn_bf16));
-    a->lse = take(ar, m->max_row * m->n_head * sizeof(float));
-    a->part = take(ar, m->max_decode_row * m->n_head * a->max_run * (D + 2) * sizeof(float));
-    a->thread = take(ar, (size_t)m->n_thread * sizeof *a->thread);
+    if (m->kv_type != MN__KV_F32)
+        a->q = mn__arena_take(ar, m->max_row * m->n_head * D * sizeof(mn_bf16));
+    a->lse = mn__arena_take(ar, m->max_row * m->n_head * sizeof(float));
+    a->part =
+        mn__arena_take(ar, m->max_decode_row * m->n_head * a->max_run * (D + 2) * sizeof(float));
+    a->thread = mn__arena_take(ar, (size_t)m->n_thread * sizeof *a->thread);
     for (int i = 0; i < m->n_thread; i++) {
-        mn__attn_thread t = {.s = take(ar, tile * sizeof(float)),
-                             .p = take(ar, tile * sizeof(float))};
-        t.o = take(ar, G * MN__ATTN_TILE * D * sizeof(float));
-        t.m = take(ar, G * MN__ATTN_TILE * sizeof(float));
-        t.l = take(ar, G * MN__ATTN_TILE * sizeof(float));
-        t.corr = take(ar, MN__ATTN_TILE * sizeof(float));
-        t.lo = take(ar, MN__ATTN_TILE * sizeof(int32_t));
-        t.hi = take(ar, MN__ATTN_TILE * sizeof(int32_t));
+        mn__attn_thread t = {.s = mn__arena_take(ar, tile * sizeof(float)),
+                             .p = mn__arena_take(ar, tile * sizeof(float))};
+        t.o = mn__arena_take(ar, G * MN__ATTN_TILE * D * sizeof(float));
+        t.m = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
+        t.l = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
+        t.corr = mn__arena_take(ar, MN__ATTN_TILE * sizeof(float));
+        t.lo = mn__arena_take(ar, MN__ATTN_TILE * sizeof(int32_t));
+        t.hi = mn__arena_take(ar, MN__ATTN_TILE * sizeof(int32_t));
         if (m->kv_type == MN__KV_Q8)
-            t.wide = take(ar, MN__ATTN_PAGES * (size_t)MN__PAGE_TOKENS * D * 2 * sizeof(mn_bf16));
+            t.wide = mn__arena_take(ar, MN__ATTN_PAGES * (size_t)MN__PAGE_TOKENS * D * 2 *
+                                            sizeof(mn_bf16));
         if (a->thread) a->thread[i] = t;
     }
 }

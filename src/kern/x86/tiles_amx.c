@@ -14,8 +14,8 @@ static const struct {
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
-/* What the thread had before: other libraries on the same OpenMP threads (ggml) configure their
- * tiles once and expect to find them. By assembly with the whole block as operand, for the reason
+/* What the thread had before: another library on a thread of the caller's (ggml) configures its
+ * tiles once and expects to find them. By assembly with the whole block as operand, for the reason
  * above. */
 typedef struct tile_state {
     uint8_t bytes[64];
