@@ -43,6 +43,10 @@ typedef struct mn_session_params {
     const mn_pin *pin;      /**< copied */
     size_t n_pin;
     uint64_t seed;
+    /** Policies that forks may go on under (mn_session_fork_under), [n_also], copied: what they
+     * must see is gathered while this session reads, which takes the policy "full". */
+    const char *const *also;
+    size_t n_also;
 } mn_session_params;
 MN_API void mn_session_params_default(mn_session_params *p);
 
@@ -100,6 +104,12 @@ MN_API mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t 
 MN_API mn_status mn_session_evict(mn_session *s, mn_diag *diag);
 /** A copy that shares the pages of the past (copy on write). @param out owned. */
 MN_API mn_status mn_session_fork(mn_session **out, const mn_session *s, mn_diag *diag);
+/** The same, under another policy and budget, as if it had read the text itself; its turn at the
+ * prompt's end is still to come (mn_session_evict). The fork gathers nothing for others.
+ * @return MN_OK, MN_ENOMEM, MN_EUSAGE: the policy was not named in `also`, or would have forgotten
+ * while reading (an option such as chunk=512, a budget in bytes). */
+MN_API mn_status mn_session_fork_under(mn_session **out, const mn_session *s, const char *policy,
+                                       const char *budget, mn_diag *diag);
 /** Forget the last n tokens, as far as they are still held; policy sums are not rewound. */
 MN_API mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag);
 /** Everything forgotten, ready for another text. */

@@ -142,7 +142,20 @@ void mn__cache_free(mn__cache *c)
     mn__free(c);
 }
 
-static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__lane *from)
+/* The part's bytes of the state of n slots. */
+static void fork_state(uint8_t *to, const uint8_t *from, size_t stride, size_t n,
+                       const mn__state_part *part)
+{
+    if (part->slot_bytes == stride) {
+        if (n && stride) memcpy(to, from, n * stride);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + i * part->slot_bytes, from + i * stride + part->slot_at, part->slot_bytes);
+}
+
+static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__cache *c, const mn__lane *from,
+                           const mn__state_part *part)
 {
     struct mn__side mine[MN__SIDE_MAX], theirs[MN__SIDE_MAX];
     mn__lane lane = *from; /* lists need a lane that may be written */
@@ -150,9 +163,13 @@ static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__lane *from)
     if (st == MN_OK) st = mn__lane_grow_origin(child, to, from->n_origin);
     if (st != MN_OK) return st;
     size_t n_side = mn__lane_sides(&child->shape, to, mine);
-    mn__lane_sides(&child->shape, &lane, theirs);
-    for (size_t i = 0; i < n_side; i++)
-        if (from->n) memcpy(mine[i].span->data, theirs[i].span->data, from->n * mine[i].size);
+    mn__lane_sides(&c->shape, &lane, theirs);
+    for (size_t i = 0; i < n_side && from->n; i++)
+        if (mine[i].span != &to->state) /* the last one, if it is there */
+            memcpy(mine[i].span->data, theirs[i].span->data, from->n * mine[i].size);
+    fork_state(to->state.data, from->state.data, c->shape.slot_bytes, from->n, part);
+    if (part->lane_bytes)
+        memcpy(to->lane_state, from->lane_state + part->lane_at, part->lane_bytes);
     if (from->n_origin)
         memcpy(to->origin.data, from->origin.data,
                from->n_origin * mn__origin_bytes(&child->shape));
@@ -166,27 +183,41 @@ static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__lane *from)
     return MN_OK;
 }
 
-mn_status mn__cache_fork(mn__cache **out, const mn__cache *c, mn_diag *diag)
+/* The newest queries, as many as the child's ring has room for. */
+static void fork_query_ring(mn__cache *child, const mn__cache *c)
+{
+    size_t mine = child->shape.n_query_ring, theirs = c->shape.n_query_ring,
+           row = c->shape.n_head * c->shape.head_dim;
+    int64_t oldest = c->n_seen - (int64_t)mine;
+    child->query_begin = c->query_begin < oldest ? oldest : c->query_begin;
+    if (!mine) return;
+    float *to = (float *)(void *)child->query_ring.data;
+    const float *from = (const float *)(const void *)c->query_ring.data;
+    for (size_t l = 0; l < c->shape.n_layer; l++)
+        for (int64_t t = child->query_begin; t < c->n_seen; t++)
+            memcpy(to + (l * mine + (size_t)t % mine) * row,
+                   from + (l * theirs + (size_t)t % theirs) * row, row * sizeof *to);
+}
+
+mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cache_shape *shape,
+                              const mn__state_part *part, mn_diag *diag)
 {
     mn__cache *child = NULL;
     mn_status st;
     assert(c->n_reserved == 0); /* between steps only */
+    assert(shape->n_query_ring <= c->shape.n_query_ring);
     *out = NULL;
-    MN_TRY(mn__cache_new(&child, &c->shape, c->pool, c->kern, diag));
+    MN_TRY(mn__cache_new(&child, shape, c->pool, c->kern, diag));
     for (size_t i = 0; i < n_lane(c); i++) {
-        st = fork_lane(child, &child->lane[i], &c->lane[i]);
+        st = fork_lane(child, &child->lane[i], c, &c->lane[i], part);
         if (st != MN_OK) {
             mn__fail(diag, st, "kv cache: no memory for a fork of %lld tokens",
                      (long long)c->n_seen);
             goto done;
         }
     }
-    if (c->shape.lane_bytes)
-        memcpy(child->lane[0].lane_state, c->lane[0].lane_state, n_lane(c) * c->shape.lane_bytes);
-    if (c->query_ring.committed)
-        memcpy(child->query_ring.data, c->query_ring.data, c->query_ring.committed);
+    fork_query_ring(child, c);
     child->n_seen = c->n_seen;
-    child->query_begin = c->query_begin;
     child->n_prompt = c->n_prompt;
     child->n_nan = c->n_nan;
     *out = child;
@@ -194,6 +225,13 @@ mn_status mn__cache_fork(mn__cache **out, const mn__cache *c, mn_diag *diag)
 done:
     mn__cache_free(child);
     return st;
+}
+
+mn_status mn__cache_fork(mn__cache **out, const mn__cache *c, mn_diag *diag)
+{
+    const mn__state_part all = {.slot_bytes = c->shape.slot_bytes,
+                                .lane_bytes = c->shape.lane_bytes};
+    return mn__cache_fork_part(out, c, &c->shape, &all, diag);
 }
 
 void mn__cache_clear(mn__cache *c)

@@ -87,6 +87,15 @@ mn_status mn__cache_new(mn__cache **out, const mn__cache_shape *shape, mn__pool 
 void mn__cache_free(mn__cache *c);
 /* Same content; pages shared (copy on write), side arrays copied. */
 mn_status mn__cache_fork(mn__cache **out, const mn__cache *c, mn_diag *diag);
+/* Where one policy's state lies in that of a cache which keeps it for several. */
+typedef struct mn__state_part {
+    size_t slot_at, slot_bytes, lane_at, lane_bytes;
+} mn__state_part;
+/* The same with that part as its policy state. shape: c's but for slot_bytes and lane_bytes, which
+ * are the part's, n_query_ring, which is not more than c's, and compact, which may be another where
+ * no key has moved yet. */
+mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cache_shape *shape,
+                              const mn__state_part *part, mn_diag *diag);
 void mn__cache_clear(mn__cache *c); /* forget everything, pages returned */
 
 static inline mn__lane *mn__cache_lane(const mn__cache *c, size_t layer, size_t head)

@@ -84,7 +84,7 @@ static mn_status prepare(mn_batch *b, mn_session *const *s, const int32_t *token
                             b->m->n_vocab));
         MN_TRY(mn__session_reserve(s[ready], 1, diag));
         b->seq[ready] = (mn__forward_seq){.cache = s[ready]->cache,
-                                          .scorer = mn__policy_scorer(s[ready]->policy),
+                                          .scorer = mn__session_scorer(s[ready]),
                                           .token = &token[ready],
                                           .n = 1,
                                           .decode = true,

@@ -231,7 +231,8 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     MN_TRY(mn__budget_parse(r->s.params.budget, budget, diag));
     *shape = mn__session_shape(m, &r->s.params);
     MN_TRY(mn__policy_new(&r->s.policy, r->s.params.policy, budget, shape, diag));
-    mn__session_add_needs(shape, r->s.policy, r->s.params.positions);
+    if (p->n_also) MN_TRY(mn__gather_new(&r->s.gather, p->also, p->n_also, shape, diag));
+    mn__session_add_needs(shape, r->s.policy, mn__session_scorer(&r->s), r->s.params.positions);
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */
     r->s.env.n_pin = r->s.params.n_pin;
     r->n_lane = shape->n_layer * shape->n_kv_head;
@@ -267,6 +268,7 @@ mn_status mn_plan_make(const mn_model *m, const mn_session_params *p, size_t n_p
     out->total_peak_bytes = model_bytes(m) + session_bytes(&r) + out->scratch_bytes + r.sum_peak;
 done:
     mn__policy_free(r.s.policy);
+    mn__gather_free(r.s.gather);
     mn__free(r.cache.lane);
     return st;
 }

@@ -38,9 +38,9 @@ mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p)
                              .max_step = p->chunk};
 }
 
-void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_positions positions)
+void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, const mn__scorer *sc,
+                           mn_positions positions)
 {
-    const mn__scorer *sc = mn__policy_scorer(policy);
     if (sc) {
         shape->slot_bytes = sc->slot_bytes;
         shape->lane_bytes = sc->lane_bytes;
@@ -48,6 +48,11 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, mn_
     }
     shape->compact = positions == MN_POSITIONS_COMPACT ||
                      (positions == MN_POSITIONS_AUTO && mn__policy_compact_default(policy));
+}
+
+const mn__scorer *mn__session_scorer(const mn_session *s)
+{
+    return s->gather ? mn__gather_scorer(s->gather) : mn__policy_scorer(s->policy);
 }
 
 /* Most slots that a lane may hold between steps: a sliding window may be longer than the context.
@@ -131,9 +136,20 @@ mn_status mn__session_check(const mn_session_params *p, mn_diag *diag)
     return MN_OK;
 }
 
-/* Everything but cache and pool. */
-static mn_status session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
-                              mn__cache_shape *shape, mn_diag *diag)
+static mn_status gather_for_others(mn_session *s, const mn__cache_shape *shape, mn_diag *diag)
+{
+    if (mn__policy_scorer(s->policy))
+        return mn__fail(diag, MN_EUSAGE,
+                        "a session that gathers for other policies has the policy full, not %s",
+                        s->policy_text);
+    mn_status st = mn__gather_new(&s->gather, s->params.also, s->params.n_also, shape, diag);
+    s->params.also = NULL; /* the caller's */
+    s->params.n_also = 0;
+    return st;
+}
+
+mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
+                           mn__cache_shape *shape, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__budget budget;
@@ -149,7 +165,8 @@ static mn_status session_base(mn_session **out, const mn_model *m, const mn_sess
     MN_TRY(mn__budget_parse(s->budget_text, &budget, diag));
     *shape = mn__session_shape(m, &s->params);
     MN_TRY(mn__policy_new(&s->policy, s->policy_text, &budget, shape, diag));
-    mn__session_add_needs(shape, s->policy, s->params.positions);
+    if (s->params.n_also) MN_TRY(gather_for_others(s, shape, diag));
+    mn__session_add_needs(shape, s->policy, mn__session_scorer(s), s->params.positions);
     s->env = (mn__evict_env){.softmax_scale = m->softmax_scale,
                              .model_hook = m,
                              .output_norm = mn__model_output_norm,
@@ -170,6 +187,18 @@ done:
     return st;
 }
 
+/* Of the session's own policy or of one that a fork may go on under: it is the same for all. */
+static mn_status share_gram(mn_session *s, const mn__cache_shape *shape, mn_diag *diag)
+{
+    mn_status st = mn__gram_new(&s->shared->gram, s->policy, shape, &s->env, s->team, diag);
+    for (size_t i = 0; s->gather && i < mn__gather_count(s->gather); i++)
+        if (st == MN_OK && !s->shared->gram)
+            st = mn__gram_new(&s->shared->gram, mn__gather_policy(s->gather, i), shape, &s->env,
+                              s->team, diag);
+    s->env.gram = s->shared->gram;
+    return st;
+}
+
 mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_params *p,
                          mn_diag *diag)
 {
@@ -177,33 +206,10 @@ mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_p
     mn__cache_shape shape;
     mn_session *s = NULL;
     *out = NULL;
-    MN_TRY(session_base(&s, m, p, &shape, diag));
+    MN_TRY(mn__session_base(&s, m, p, &shape, diag));
     MN_TRY(shared_pool_new(&s->shared, &shape, diag));
-    MN_TRY(mn__gram_new(&s->shared->gram, s->policy, &shape, &s->env, s->team, diag));
-    s->env.gram = s->shared->gram;
+    MN_TRY(share_gram(s, &shape, diag));
     MN_TRY(mn__cache_new(&s->cache, &shape, s->shared->pool, &m->kern, diag));
-    *out = s;
-    s = NULL;
-done:
-    mn_session_free(s);
-    return st;
-}
-
-mn_status mn_session_fork(mn_session **out, const mn_session *from, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    mn__cache_shape shape;
-    mn_session *s = NULL;
-    mn_session_params p = from->params;
-    *out = NULL;
-    p.pin = (const mn_pin *)from->pin; /* same layout; copied */
-    MN_TRY(session_base(&s, from->m, &p, &shape, diag));
-    __atomic_add_fetch(&from->shared->n_user, 1, __ATOMIC_RELAXED);
-    s->shared = from->shared;
-    s->env.gram = s->shared->gram;
-    MN_TRY(mn__cache_fork(&s->cache, from->cache, diag));
-    s->env.n_prompt = from->env.n_prompt;
-    s->last_token = from->last_token;
     *out = s;
     s = NULL;
 done:
@@ -217,6 +223,7 @@ void mn_session_free(mn_session *s)
     mn__cache_free(s->cache);
     shared_pool_drop(s->shared);
     mn__evictor_free(s->evictor);
+    mn__gather_free(s->gather);
     mn__policy_free(s->policy);
     mn__forward_free(s->forward);
     mn__team_free(s->team);
@@ -310,11 +317,8 @@ static mn_status read_chunk(mn_session *s, const int32_t *token, size_t n, mn__w
     mn_status st = mn__session_reserve(s, n, diag);
     if (st != MN_OK) return st;
     double t0 = mn__clock_s();
-    mn__forward_seq seq = {.cache = s->cache,
-                           .scorer = mn__policy_scorer(s->policy),
-                           .token = token,
-                           .n = n,
-                           .want = want};
+    mn__forward_seq seq = {
+        .cache = s->cache, .scorer = mn__session_scorer(s), .token = token, .n = n, .want = want};
     mn__forward_run(s->forward, s->team, &seq, 1);
     mn__session_commit(s, token[n - 1]);
     s->forward_s += mn__clock_s() - t0;
@@ -374,7 +378,7 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
     if (st != MN_OK) return st;
     double t0 = mn__clock_s();
     mn__forward_seq seq = {.cache = s->cache,
-                           .scorer = mn__policy_scorer(s->policy),
+                           .scorer = mn__session_scorer(s),
                            .token = &token,
                            .n = 1,
                            .decode = true,

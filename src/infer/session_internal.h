@@ -6,6 +6,7 @@
 #include "mneme/session.h"
 #include "model/forward.h"
 #include "policy/evict.h"
+#include "policy/gather.h"
 
 /* Pages, and what was made of weights, outlive the session that made them while forks hold them. */
 typedef struct mn__shared_pool {
@@ -22,6 +23,7 @@ struct mn_session {
     mn__shared_pool *shared;
     mn__cache *cache;
     mn__policy *policy;
+    mn__gather *gather; /* for forks under other policies; NULL: none */
     mn__evictor *evictor;
     mn__forward *forward;
     mn__team *team;
@@ -31,16 +33,21 @@ struct mn_session {
     double forward_s, evict_s;
 };
 
-/* Parameters with every default resolved, and the shape of the cache they lead to (policy needs
- * included when p is given). */
+/* Parameters with every default resolved, and the shape of the cache they lead to; add_needs puts
+ * in what scorer (NULL: none) wants kept. */
 void mn__session_resolve(const mn_model *m, const mn_session_params *in, mn_session_params *out);
 mn_status mn__session_check(const mn_session_params *resolved,
                             mn_diag *diag); /* MN_EUSAGE: out of range */
 mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p);
 void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy,
-                           mn_positions positions);
+                           const struct mn__scorer *scorer, mn_positions positions);
 mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
                                       const mn__cache_shape *shape);
+/* What attention is shown to: the policy's scorer, or what gathers for others; NULL: nobody. */
+const mn__scorer *mn__session_scorer(const mn_session *s);
+/* Everything but cache and pool; shape receives what the cache must have. params are copied. */
+mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
+                           mn__cache_shape *shape, mn_diag *diag);
 /* The tokens of a step are part of the sequence. */
 void mn__session_commit(mn_session *s, int32_t last_token);
 /* After a step: note the peak, evict when due. */
