@@ -13,7 +13,7 @@
  * Deviations: all queries so far count, generated ones too (the paper keeps the last 128); the
  * scale is the model's; a sink is told by its token, so that it stays one after evictions.
  * Needs: MN__NEED_PREROPE, keys and values.
- * Cost: D^2/2 multiply-adds per query to observe, and per key and query head to score. */
+ * Cost: D^2/2 multiply-adds per query to observe, D^2 per key and query head to score. */
 #include <math.h>
 #include <string.h>
 #include "base/diag.h"
@@ -87,7 +87,8 @@ static void rotate(const mn__rope *rope, const double *cs, double *x, size_t str
 /* Pieces of the scratch. */
 typedef struct work {
     double *cs, *mu, *sigma; /* [D], [D], [D][D] */
-    float *lin, *quad;       /* scaled: [D], [D(D+1)/2] lower triangle, twice off the diagonal */
+    float *lin, *quad;       /* scaled: [D], [D][D] */
+    float *sum;              /* [D] */
     float *k, *v, *z;        /* a page of rows, [n] */
 } work;
 
@@ -97,7 +98,8 @@ static work lay_out(float *base, size_t d)
     work w = {.cs = at, .mu = at + d, .sigma = at + 2 * d};
     w.lin = (float *)(void *)(w.sigma + d * d);
     w.quad = w.lin + d;
-    w.k = w.quad + d * (d + 1) / 2;
+    w.sum = w.quad + d * d;
+    w.k = w.sum + d;
     w.v = w.k + MN__PAGE_TOKENS * d;
     w.z = w.v + MN__PAGE_TOKENS * d;
     return w;
@@ -106,7 +108,7 @@ static work lay_out(float *base, size_t d)
 static size_t scratch_floats(const mn__scorer *s, const mn__cache_shape *shape, size_t n)
 {
     size_t d = shape->head_dim, doubles = 2 * d + d * d;
-    return 2 * doubles + d + d * (d + 1) / 2 + mn__page_of_rows(s, shape, n) + n;
+    return 2 * doubles + d + d * d + d + mn__page_of_rows(s, shape, n) + n;
 }
 
 /* Mean and covariance of one query head, rotated and scaled into lin and quad. */
@@ -135,21 +137,22 @@ static void expect_query(const expected_scorer *self, const mn__score_view *v, s
     }
     for (size_t i = 0; i < d; i++) {
         w->lin[i] = (float)(w->mu[i] * scale);
-        for (size_t j = 0; j <= i; j++)
-            w->quad[i * (i + 1) / 2 + j] =
-                (float)(w->sigma[i * d + j] * scale * scale * (i == j ? 0.5 : 1));
+        for (size_t j = 0; j < d; j++)
+            w->quad[i * d + j] = (float)(w->sigma[i * d + j] * scale * scale * 0.5);
     }
 }
 
+/* lin.k + k'quad k: rows of quad are added up side by side, which a compiler does in vectors. */
 static float exponent(const work *w, const float *k, size_t d)
 {
-    const float *row = w->quad;
+    float *restrict sum = w->sum;
     double z = 0;
-    for (size_t i = 0; i < d; row += ++i) {
-        float sum = w->lin[i];
-        for (size_t j = 0; j <= i; j++) sum += row[j] * k[j];
-        z += (double)sum * k[i];
+    memcpy(sum, w->lin, d * sizeof *sum);
+    for (size_t i = 0; i < d; i++) {
+        const float *row = w->quad + i * d;
+        for (size_t j = 0; j < d; j++) sum[j] += k[i] * row[j];
     }
+    for (size_t j = 0; j < d; j++) z += (double)sum[j] * k[j];
     return (float)z;
 }
 

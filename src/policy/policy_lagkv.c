@@ -21,10 +21,10 @@ typedef struct lagkv_scorer {
     bool cross;
 } lagkv_scorer;
 
-/* Pieces of the scratch: a page of rows, lowest and highest of each channel for K and V, two
- * results of a stretch. */
+/* Pieces of the scratch: a page of rows, for K and V lowest and highest of each channel and one
+ * over their distance, two results of a stretch. */
 typedef struct work {
-    float *k, *v, *lo[2], *hi[2], *spread[2];
+    float *k, *v, *lo[2], *hi[2], *per[2], *spread[2];
 } work;
 
 static work lay_out(const mn__score_view *view, size_t lag)
@@ -33,9 +33,10 @@ static work lay_out(const mn__score_view *view, size_t lag)
     float *at = view->scratch;
     work w = {.k = at, .v = at + MN__PAGE_TOKENS * d};
     at += 2 * MN__PAGE_TOKENS * d;
-    for (int x = 0; x < 2; x++, at += 2 * d) {
+    for (int x = 0; x < 2; x++, at += 3 * d) {
         w.lo[x] = at;
         w.hi[x] = at + d;
+        w.per[x] = at + 2 * d;
     }
     w.spread[0] = at;
     w.spread[1] = at + lag;
@@ -44,7 +45,7 @@ static work lay_out(const mn__score_view *view, size_t lag)
 
 static size_t scratch_floats(const mn__scorer *s, const mn__cache_shape *shape, size_t n)
 {
-    return mn__page_of_rows(s, shape, n) + 4 * shape->head_dim + 2 * ((const lagkv_scorer *)s)->lag;
+    return mn__page_of_rows(s, shape, n) + 6 * shape->head_dim + 2 * ((const lagkv_scorer *)s)->lag;
 }
 
 static size_t read_rows(const mn__score_view *v, const work *w, size_t i, size_t end)
@@ -52,6 +53,16 @@ static size_t read_rows(const mn__score_view *v, const work *w, size_t i, size_t
     size_t n = end - i < MN__PAGE_TOKENS ? end - i : MN__PAGE_TOKENS;
     mn__lane_read(v->cache, mn__cache_lane(v->cache, v->layer, v->head), i, n, w->k, w->v);
     return n;
+}
+
+static void widen_range(float *restrict lo, float *restrict hi, const float *row, size_t n_row,
+                        size_t d)
+{
+    for (size_t j = 0; j < n_row; j++, row += d)
+        for (size_t c = 0; c < d; c++) {
+            lo[c] = row[c] < lo[c] ? row[c] : lo[c];
+            hi[c] = row[c] > hi[c] ? row[c] : hi[c];
+        }
 }
 
 static void find_range(const mn__score_view *v, const work *w, size_t begin, size_t end)
@@ -64,29 +75,26 @@ static void find_range(const mn__score_view *v, const work *w, size_t begin, siz
         }
     for (size_t i = begin, n; i < end; i += n) {
         n = read_rows(v, w, i, end);
-        for (int x = 0; x < 2; x++) {
-            const float *row = x ? w->v : w->k;
-            for (size_t j = 0; j < n * d; j++) {
-                w->lo[x][j % d] = fminf(w->lo[x][j % d], row[j]);
-                w->hi[x][j % d] = fmaxf(w->hi[x][j % d], row[j]);
-            }
-        }
+        widen_range(w->lo[0], w->hi[0], w->k, n, d);
+        widen_range(w->lo[1], w->hi[1], w->v, n, d);
     }
+    for (int x = 0; x < 2; x++)
+        for (size_t c = 0; c < d; c++) {
+            double lo = w->lo[x][c], hi = w->hi[x][c];
+            w->per[x][c] = (float)(1 / fmax(hi - lo, 1e-6 * fmax(1, fmax(fabs(hi), fabs(lo)))));
+        }
 }
 
-static float spread_of(const float *row, const float *lo, const float *hi, size_t d)
+/* Standard deviation over the channels of where they lie in their ranges. */
+static float spread_of(const float *row, const float *lo, const float *per, size_t d)
 {
     double sum = 0, square = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t c = 0; c < d; c++) {
-            double range =
-                fmax((double)hi[c] - lo[c], 1e-6 * fmax(1, fmax(fabs(hi[c]), fabs(lo[c]))));
-            double z = ((double)row[c] - lo[c]) / range;
-            if (pass == 0)
-                sum += z / (double)d;
-            else
-                square += (z - sum) * (z - sum);
-        }
+    for (size_t c = 0; c < d; c++) sum += (double)((row[c] - lo[c]) * per[c]);
+    double mean = sum / (double)d;
+    for (size_t c = 0; c < d; c++) {
+        double z = (double)((row[c] - lo[c]) * per[c]) - mean;
+        square += z * z;
+    }
     return (float)sqrt(square / (double)(d > 1 ? d - 1 : 1));
 }
 
@@ -117,8 +125,8 @@ static void score_stretch(const lagkv_scorer *self, const mn__score_view *v, con
     for (size_t i = begin, n; i < end; i += n) {
         n = read_rows(v, w, i, end);
         for (size_t j = 0; j < n; j++) {
-            w->spread[0][i - begin + j] = spread_of(w->k + j * d, w->lo[0], w->hi[0], d);
-            w->spread[1][i - begin + j] = spread_of(w->v + j * d, w->lo[1], w->hi[1], d);
+            w->spread[0][i - begin + j] = spread_of(w->k + j * d, w->lo[0], w->per[0], d);
+            w->spread[1][i - begin + j] = spread_of(w->v + j * d, w->lo[1], w->per[1], d);
         }
     }
     softmax(w->spread[0], self->lag);
