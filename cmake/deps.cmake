@@ -1,12 +1,17 @@
 # Libraries. Each is found here, once, with a sentence that says what to do when it is missing.
 
-# mneme_find(target header library package): an imported target from a header and a library of
-# Debian. oneDNN's own CMake config demands OpenCL and others have none, so files are looked for.
+# mneme_find(target header library package [without]): an imported target from a header and a
+# library of Debian. oneDNN's own CMake config demands OpenCL and others have none, so files are
+# looked for. `without` says what an optional one leaves out; others are demanded.
 function(mneme_find target header library package)
     find_path(${target}_include ${header})
     find_library(${target}_library ${library})
     mark_as_advanced(${target}_include ${target}_library)
     if(NOT ${target}_include OR NOT ${target}_library)
+        if(ARGN)
+            message(STATUS "lib${library} not found: ${ARGN} (apt-get install ${package})")
+            return()
+        endif()
         message(FATAL_ERROR "${header} or lib${library} not found: "
             "apt-get install ${package} (scripts/bootstrap does it)")
     endif()
@@ -21,6 +26,25 @@ mneme_find(jansson jansson.h jansson libjansson-dev)
 mneme_find(xxhash xxhash.h xxhash libxxhash-dev)
 mneme_find(lzma lzma.h lzma liblzma-dev)
 mneme_find(zstd zstd.h zstd libzstd-dev)
+mneme_find(sqlite sqlite3.h sqlite3 libsqlite3-dev)
+mneme_find(mecab mecab.h mecab libmecab-dev "no F1 over Japanese morphemes")
+find_package(MPI QUIET COMPONENTS C)
+if(NOT MPI_C_FOUND)
+    message(STATUS "MPI not found: no runs over several processes (apt-get install libopenmpi-dev)")
+endif()
+# Scripts that reports carry: read when one is written, so that their absence stops no build.
+function(mneme_find_script variable path package)
+    get_filename_component(folder ${path} DIRECTORY)
+    get_filename_component(name ${path} NAME)
+    find_file(${variable} ${name} PATHS ${folder} DOC "Chart library that reports carry")
+    mark_as_advanced(${variable})
+    if(NOT ${variable})
+        message(STATUS "${path} not found: no reports of evaluations (apt-get install ${package})")
+        set(${variable} ${path} PARENT_SCOPE)
+    endif()
+endfunction()
+mneme_find_script(MNEME_CHART_JS /usr/share/javascript/chart.js/chart.min.js libjs-chart.js)
+mneme_find_script(MNEME_D3_JS /usr/share/javascript/d3/d3.min.js libjs-d3)
 if(MNEME_TESTS)
     mneme_find(cmocka cmocka.h cmocka libcmocka-dev)
 endif()

@@ -6,6 +6,7 @@
 #ifndef MNEME_H
 #define MNEME_H
 
+#include "mneme/eval.h"
 #include "mneme/generate.h"
 #include "mneme/inspect.h"
 #include "mneme/mem.h"

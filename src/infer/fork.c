@@ -17,6 +17,7 @@ static mn_status child_new(mn_session **out, const mn_session *from,
     s->env.gram = s->shared->gram;
     s->env.n_prompt = from->env.n_prompt;
     s->last_token = from->last_token;
+    s->kv_peak_bytes = from->kv_peak_bytes;
     return MN_OK;
 }
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes the hand-made inputs of the fuzz targets: make_corpus.py [FOLDER], by default corpus/ beside this file. Each is small and
 about one thing; what a fuzzer finds later joins them under its own name and is left alone."""
+import json
+import lzma
 import os
 import struct
 import sys
@@ -181,9 +183,76 @@ def session_inputs():
     yield "ring", session(two, ring=floats(64), n_query_ring=4)
 
 
+def zstd(b, claim=None):
+    """A frame with one raw block; claim: the size that its head says."""
+    n = len(b) if claim is None else claim
+    return struct.pack("<IBBHB", 0xFD2FB528, 0x20, n & 0xff, (len(b) << 3 | 1) & 0xffff, len(b) >> 13) + b
+
+
+def row_inputs():
+    """Lines of sets of prompts; fuzz_rows.c reads each as one line and as a whole file."""
+    whole = {"context": "c\n\u00e9", "input": "why?", "answers": ["a", 3, -2.5], "all_classes": ["x", "y"], "language": "en",
+             "dataset": "d", "_id": "i7", "length": 12, "depth": 0.25, "max_tokens": 512, "other": {"deep": [1, [2, None]]}}
+    choice = {"context": "Q", "continuations": [" a", " b"], "gold": 1, "source_id": 5}
+    line = lambda x: json.dumps(x, ensure_ascii=False).encode()
+    a, c = line(whole), line(choice)
+    yield "answer", a
+    yield "choice", c
+    yield "choice-contexts", line({"contexts": ["x", "y"], "continuations": ["1", "1"], "gold": 0})
+    yield "lines", a + b"\n" + c + b"\r\n\n \t\n" + a
+    yield "lines-bad", a + b"\n{oops\n" + c + b"\n{}\n" + line(["x"])
+    yield "mark", b"\xef\xbb\xbf" + a + b"\n" + b"\xef\xbb\xbf" + c
+    yield "long-line", line({"input": "y" * 400, "answers": ["z"]}) + b"\n" + c
+    yield "empty", b""
+    yield "zeros", bytes(64)
+    yield "newlines", b"\n" * 100
+    for i in range(0, len(a), 29):
+        yield "cut-%04d" % i, a[:i]
+    for key in whole:
+        for what, v in (("null", None), ("list", []), ("object", {}), ("true", True), ("text", "t"), ("texts", ["a", "b"]),
+                        ("number", 1e300), ("negative", -1)):
+            yield "%s-%s" % (key.strip("_").replace("_", "-"), what), line(dict(whole, **{key: v}))
+    for key in choice:
+        for what, v in (("null", None), ("list", []), ("one", ["a"]), ("negative", -1), ("beyond", 2), ("vast", 2**63 - 1)):
+            yield "choice-%s-%s" % (key.replace("_", "-"), what), line(dict(choice, **{key: v}))
+    yield "contexts-few", line({"contexts": ["x"], "continuations": ["1", "2"], "gold": 0})
+    yield "integer-vast", b'{"input":"","answers":[1],"length":99999999999999999999}'
+    yield "number-vast", b'{"input":"","answers":[1e999],"depth":1e999}'
+    yield "number-nan", b'{"input":"","answers":["a"],"depth":NaN}'
+    yield "numbers-long", b'{"input":"","answers":[-1.7976931348623157e308,5e-324,0.1,123456789012345678]}'
+    yield "key-twice", b'{"context":"a","context":"b","answers":["a"]}'
+    yield "escaped-zero", b'{"context":"\\u0000","answers":["a"]}'
+    yield "escaped-zero-key", b'{"a\\u0000b":1,"context":"","answers":["a"]}'
+    yield "escaped-half", b'{"context":"\\ud800","answers":["a"]}'
+    yield "escaped-pair", b'{"context":"\\ud83e\\udd99","answers":["a"]}'
+    yield "byte-zero", b'{"context":"\0","answers":["a"]}'
+    yield "byte-ff", b'{"context":"\xff","answers":["a"]}'
+    yield "overlong", b'{"context":"\xc0\x80","answers":["a"]}'
+    yield "surrogate", b'{"context":"\xed\xa0\x80","answers":["a"]}'
+    yield "deep", b'{"x":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    yield "deep-open", b"[" * 8000
+    yield "behind", a + b" x"
+    xz = lzma.compress(a + b"\n" + c, check=lzma.CHECK_CRC32)
+    yield "xz", xz
+    yield "xz-twice", xz + xz
+    yield "xz-cut", xz[:-9]
+    yield "xz-head", xz[:12]
+    yield "xz-damaged", xz[:40] + bytes([xz[40] ^ 0x55]) + xz[41:]
+    yield "xz-bomb", lzma.compress(bytes(1 << 20))
+    yield "xz-left-over", xz + b"more"
+    z = zstd(c)
+    yield "zstd", z
+    yield "zstd-twice", z + zstd(b"\n" + c)
+    yield "zstd-cut", z[:-3]
+    yield "zstd-claims", zstd(c, 255)
+    yield "zstd-head", z[:5]
+    yield "zstd-window", struct.pack("<IBB", 0xFD2FB528, 0x00, 0xf8) + b"\x01\0\0"
+    yield "zstd-skipped", struct.pack("<II", 0x184D2A50, 4) + b"skip" + z
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-    for target, inputs in (("gguf", gguf_inputs()), ("session", session_inputs())):
+    for target, inputs in (("gguf", gguf_inputs()), ("rows", row_inputs()), ("session", session_inputs())):
         folder = os.path.join(root, target)
         os.makedirs(folder, exist_ok=True)
         names = set()

@@ -1,0 +1,121 @@
+/** @file eval.h  Policies at budgets over the prompts of benchmarks: records in a store, and what
+ * they add up to: tables, and a page to read them on. */
+#ifndef MNEME_EVAL_H
+#define MNEME_EVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "mneme/session.h"
+#include "mneme/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A task that can be asked for by name. Static. */
+typedef struct mn_eval_task {
+    const char *name, *set; /* the set's name stands for all its tasks */
+    const char *family, *metric;
+    const char *about, *source; /* of the set */
+    bool is_made;               /* can be made at any length */
+} mn_eval_task;
+/** Task i in the order of the registry; false beyond the last. Cost: a walk over the list. */
+MN_API bool mn_eval_get_task(size_t i, mn_eval_task *out);
+
+/** A way to score answers. Static. */
+typedef struct mn_eval_metric {
+    const char *name, *meaning, *source;
+} mn_eval_metric;
+MN_API bool mn_eval_get_metric(size_t i, mn_eval_metric *out);
+
+/** What to evaluate. Fill with mn_eval_params_default first. Strings are borrowed during the call;
+ * lists have commas between, of which those inside a policy (`pool=7`) are told apart. */
+typedef struct mn_eval_params {
+    const char *dir;             /**< folder of the store, results.sqlite; made when absent */
+    const char *tasks;           /**< names of tasks and sets; NULL with task_file */
+    const char *task_file;       /**< rows of the user's own, JSON lines, also .xz and .zst */
+    const char *metric, *prompt; /**< of task_file; prompt NULL: context, blank line, input */
+    const char *policies;        /**< full, empty, the newest tokens and random always join;
+                                    SPEC@SIZE has a budget of its own */
+    const char *budgets;         /**< "50%,25%,12.5%" */
+    const char *data;            /**< where the sets lie; NULL: none */
+    const char *haystack;        /**< text for made rows; NULL: the data's own */
+    const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
+    const size_t *length;        /**< [n_length] tokens of made rows */
+    size_t n_length, n_depth;    /**< n_depth: needles at so many even depths; 0: drawn */
+    uint64_t limit;              /**< most rows of a task; 0: all, 20 of made ones */
+    bool skip_bad;               /**< count malformed lines instead of failing */
+    bool chat;                   /**< the model's chat template around prompts */
+    const char *chat_template;   /**< a built-in one instead */
+    bool evict_context;          /**< policies act behind the context, the question follows */
+    size_t max_new;              /**< 0: as each task says */
+    size_t max_gold;             /**< tokens of the gold answer that are scored (64) */
+    size_t n_side, n_worker;     /**< caches side by side (16), prompts at once (1) */
+    mn_session_params session;   /**< n_ctx: of prompt and answer; n_thread: of all workers;
+                                    policy and budget are not looked at */
+    const char *model, *commit;  /**< names for the records; not NULL */
+    int rank, n_rank;            /**< of several processes that share dir; 0 of 1 */
+    void (*wait)(void *ctx);     /**< until all ranks are there; NULL for one */
+    /** Number of the next prompt, each once over all ranks, rising; from any thread. NULL for one.
+     */
+    uint64_t (*claim)(void *ctx);
+    void (*progress)(uint64_t done, uint64_t total, void *ctx); /**< may be NULL, as the others */
+    void (*note)(const char *sentence, void *ctx);              /**< what was left out */
+    bool (*stop)(void *ctx);                                    /**< from any thread */
+    void *ctx;
+} mn_eval_params;
+MN_API void mn_eval_params_default(mn_eval_params *p);
+
+typedef struct mn_eval_result {  /**< of this process */
+    uint64_t n_prompt, n_record; /**< new */
+    uint64_t n_there;            /**< records that stood there already */
+    uint64_t n_bad, n_skipped;   /**< malformed lines; prompts that do not fit */
+} mn_eval_result;
+/** Every policy at every budget over every prompt; records go to DIR/results.sqlite one by one.
+ * What stands there is not made again, so that a run that was cut short goes on.
+ *  @return MN_OK; MN_EUSAGE (a name, list or setting that cannot be, with the nearest name);
+ * MN_EINPUT (a set that is not there, a malformed line: file and line); MN_EIO; MN_ENOMEM;
+ * MN_ECANCEL (stopped: what was finished is kept). */
+MN_API mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params,
+                             mn_eval_result *out, mn_diag *diag);
+
+/** How to report. Fill with mn_report_params_default first. */
+typedef struct mn_report_params {
+    const char *chart_js, *d3_js; /**< files of Chart.js 3 and d3 3, which the page carries; NULL:
+                                     where this build found them */
+    uint32_t n_resample;          /**< of intervals and tests (9999) */
+    int n_thread;                 /**< 0: one per processor; no figure depends on it */
+} mn_report_params;
+MN_API void mn_report_params_default(mn_report_params *p);
+
+/** What a report was made of. */
+typedef struct mn_report_info {
+    uint64_t n_file, n_run, n_prompt, n_record; /* prompts of all runs */
+    uint64_t n_failed;                          /* records without a score */
+    uint64_t n_conflict; /* records that two files tell differently: the first file's counts */
+    char conflict[512];  /* the first of them, in words */
+} mn_report_info;
+
+/** Read the records in DIR (results.sqlite, or all *.sqlite there, as the processes of one run
+ * leave them; results.sqlite counts as first, then by name) and write DIR/report.json, report.csv
+ * and report.html, each whole or not at all. The JSON is an object of lists: runs, summary (a
+ * policy over all prompts), families, rows (over a task's), pairs, tasks, needles, kept; the CSV
+ * holds the same lines of the first five; the page opens without a network.
+ *  @param params  NULL: the defaults
+ *  @param out     NULL: not wanted
+ *  @return MN_OK; MN_EINPUT (no records there, or files that hold none; a chart library that is
+ * not there, with the package that brings it); MN_EIO; MN_ENOMEM. Cost: seconds for thousands of
+ * records, growing with policies squared. */
+MN_API mn_status mn_report_write(const char *dir, const mn_report_params *params,
+                                 mn_report_info *out, mn_diag *diag);
+/** The document of report.json alone, handed to `put` piece by piece; nothing is written and no
+ * chart library is needed. @return as mn_report_write. */
+MN_API mn_status mn_report_json(const char *dir, const mn_report_params *params,
+                                void (*put)(const char *text, size_t n, void *ctx), void *ctx,
+                                mn_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

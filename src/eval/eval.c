@@ -1,0 +1,408 @@
+/* eval.c: what the user asks for becomes cases, tasks and a run, and the files of several processes
+ * one store. */
+#include "mneme/eval.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/diag.h"
+#include "base/file.h"
+#include "base/heap.h"
+#include "eval/draft.h"
+#include "eval/metric.h"
+#include "eval/runner.h"
+#include "mneme/policy.h"
+#include "model/model.h"
+
+enum { PATH_BYTES = 1024, MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
+
+/* Beside what the user asks for: both ends of the scale, and the two rules that know nothing. */
+static const char RECENCY[] = "streaming:sinks=0,chunk=0";
+
+typedef struct words { /* pieces of a list, in one copy of it */
+    char *text, **at;
+    size_t n;
+} words;
+
+typedef struct job {
+    const mn_eval_params *u;
+    const mn_model *m;
+    mn__runner_params p;
+    mn__case *cases; /* [MAX_CASE] */
+    words policies, budgets;
+    mn__task_ref *task;
+    mn__own_task own;
+    mn__draft options;
+    char store[PATH_BYTES], out[PATH_BYTES], created[32], model_hash[17], machine[160];
+} job;
+
+void mn_eval_params_default(mn_eval_params *p)
+{
+    *p = (mn_eval_params){.policies = "full",
+                          .budgets = "50%,25%,12.5%",
+                          .max_gold = 64,
+                          .n_worker = 1,
+                          .n_rank = 1,
+                          .model = "",
+                          .commit = ""};
+    mn_session_params_default(&p->session);
+}
+
+/* ---- what there is ---- */
+
+bool mn_eval_get_task(size_t i, mn_eval_task *out)
+{
+    size_t n;
+    const mn__task_set *const *set = mn__task_list(&n);
+    for (size_t k = 0; k < n; i -= set[k++]->n_task) {
+        if (i >= set[k]->n_task) continue;
+        const mn__task *t = &set[k]->task[i];
+        *out = (mn_eval_task){.name = t->name,
+                              .set = set[k]->name,
+                              .family = mn__family_name(t->family),
+                              .metric = t->metric,
+                              .about = set[k]->about,
+                              .source = set[k]->source,
+                              .is_made = t->maker != NULL};
+        return true;
+    }
+    return false;
+}
+
+bool mn_eval_get_metric(size_t i, mn_eval_metric *out)
+{
+    if (i >= mn__metric_count()) return false;
+    const mn__metric_info *m = mn__metric_at(i);
+    *out = (mn_eval_metric){.name = m->name, .meaning = m->meaning, .source = m->source};
+    return true;
+}
+
+/* ---- lists ---- */
+
+/* Split at commas. A piece such as `pool=7` goes on with the policy before it: no policy's name has
+ * a `=` without a colon in front. */
+static mn_status split(words *out, const char *list, mn_diag *diag)
+{
+    size_t n = strlen(list) + 1;
+    out->text = mn__strdup(list);
+    out->at = mn__alloc_array(MN_MEM_OTHER, n, sizeof *out->at);
+    if (!out->text || !out->at) return mn__fail(diag, MN_ENOMEM, "no memory for a list");
+    for (char *p = out->text; *p;) {
+        size_t length = strcspn(p, ",");
+        char end = p[length];
+        p[length] = '\0';
+        const char *colon = strchr(p, ':'), *equals = strchr(p, '=');
+        if (out->n && equals && (!colon || colon > equals))
+            p[-1] = ',';
+        else if (length)
+            out->at[out->n++] = p;
+        p += length + (end == ',');
+    }
+    return MN_OK;
+}
+
+static void words_free(words *w)
+{
+    mn__free(w->text);
+    mn__free(w->at);
+}
+
+static mn_status add_case(job *j, const char *policy, const char *budget, mn_diag *diag)
+{
+    bool bare = !strcmp(policy, "empty");
+    if (bare || !strcmp(policy, "full")) budget = "";
+    if (bare) policy = "full";
+    for (size_t i = 0; i < j->p.n_case; i++)
+        if (!strcmp(j->cases[i].policy, policy) && !strcmp(j->cases[i].budget, budget) &&
+            j->cases[i].no_context == bare)
+            return MN_OK;
+    if (j->p.n_case == MAX_CASE)
+        return mn__fail(diag, MN_EUSAGE, "at most %d combinations of policy and budget", MAX_CASE);
+    j->cases[j->p.n_case++] = (mn__case){.policy = policy, .budget = budget, .no_context = bare};
+    return MN_OK;
+}
+
+/* `snapkv@25%` has a budget of its own. */
+static mn_status add_policy(job *j, char *policy, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    char *own = strchr(policy, '@');
+    if (own) *own = '\0';
+    if (strcmp(policy, "empty")) MN_TRY(mn_policy_check(policy, diag));
+    if (own) return add_case(j, policy, own + 1, diag);
+    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_case(j, policy, j->budgets.at[i], diag));
+done:
+    return st;
+}
+
+static mn_status list_cases(job *j, mn_diag *diag)
+{
+    mn_status st;
+    j->cases = mn__alloc_array(MN_MEM_OTHER, MAX_CASE, sizeof *j->cases);
+    if (!j->cases) return mn__fail(diag, MN_ENOMEM, "no memory for policies");
+    MN_TRY(split(&j->policies, j->u->policies, diag));
+    MN_TRY(split(&j->budgets, j->u->budgets, diag));
+    MN_TRY(add_case(j, "full", "", diag));
+    MN_TRY(add_case(j, "empty", "", diag));
+    for (size_t i = 0; i < j->budgets.n; i++) {
+        MN_TRY(add_case(j, RECENCY, j->budgets.at[i], diag));
+        MN_TRY(add_case(j, "random", j->budgets.at[i], diag));
+    }
+    for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, j->policies.at[i], diag));
+    j->p.cases = j->cases;
+done:
+    return st;
+}
+
+/* ---- tasks ---- */
+
+static mn_status own_task(job *j, mn_diag *diag)
+{
+    const mn_eval_params *u = j->u;
+    if (u->tasks) return mn__fail(diag, MN_EUSAGE, "named tasks and a file of rows are two runs");
+    if (!u->metric) return mn__fail(diag, MN_EUSAGE, "rows of your own want a metric, as qa_f1");
+    mn__own_task_init(&j->own, u->task_file, u->metric, u->prompt, u->max_new);
+    j->task = mn__alloc_zero(MN_MEM_OTHER, sizeof *j->task);
+    if (!j->task) return mn__fail(diag, MN_ENOMEM, "no memory for a task");
+    j->task->task = &j->own.task;
+    j->p.n_task = 1;
+    return MN_OK;
+}
+
+static mn_status find_tasks(job *j, mn_diag *diag)
+{
+    mn_status st;
+    const mn_eval_params *u = j->u;
+    j->p.limit = u->limit;
+    j->p.length = u->length;
+    j->p.n_length = u->n_length;
+    j->p.source = (mn__source_params){.data = u->data,
+                                      .own = u->task_file,
+                                      .text = u->haystack,
+                                      .rows = {.skip_bad = u->skip_bad},
+                                      .seed = u->session.seed,
+                                      .n_made = u->limit     ? u->limit
+                                                : u->n_depth ? u->n_depth
+                                                             : MADE_ROWS,
+                                      .n_depth = u->n_depth};
+    if (u->task_file)
+        st = own_task(j, diag);
+    else if (u->tasks)
+        st = mn__task_find(&j->task, &j->p.n_task, u->tasks, diag);
+    else
+        st = mn__fail(diag, MN_EUSAGE, "tasks, or a file of rows, wanted");
+    j->p.task = j->task;
+    return st;
+}
+
+/* ---- what a result depends on ---- */
+
+static void hash_model(job *j)
+{
+    uint64_t h = j->m->hash;
+    for (size_t i = 0; i < mn__gguf_n_tensor(j->m->file); i++) {
+        const mn__gguf_tensor *t = mn__gguf_get_tensor(j->m->file, i);
+        h = mn__hash64(t->data, t->n_bytes, h);
+    }
+    snprintf(j->model_hash, sizeof j->model_hash, "%016llx", (unsigned long long)h);
+}
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static mn_status write_options(job *j, mn_diag *diag)
+{
+    const mn_eval_params *u = j->u;
+    mn_model_info info;
+    mn_model_get_info(j->m, &info);
+    json_t *doc = json_pack(
+        "{s:s,s:I,s:i,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", info.cpu, "chunk",
+        (json_int_t)u->session.chunk, "kv_type", (int)u->session.kv_type, "positions",
+        (int)u->session.positions, "max_new", (json_int_t)u->max_new, "gold_tokens",
+        (json_int_t)u->max_gold, "needle_depths", (json_int_t)u->n_depth, "chat_template",
+        or_empty(u->chat_template), "task_file", or_empty(u->task_file), "prompt",
+        u->task_file ? j->own.task.prompt : "", "haystack", or_empty(u->haystack), "rope_first",
+        (double)j->m->rope.freq[0], "rope_last", (double)j->m->rope.freq[j->m->rope.n_rot / 2 - 1]);
+    mn_status st = mn__draft_json(&j->options, doc)
+                       ? MN_OK
+                       : mn__fail(diag, MN_ENOMEM, "no memory for the run's description");
+    json_decref(doc);
+    return st;
+}
+
+static mn_status describe_run(job *j, mn_diag *diag)
+{
+    const mn_eval_params *u = j->u;
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(j->created, sizeof j->created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    snprintf(j->machine, sizeof j->machine, "%s, %d threads", mn__cpu_model(), mn__cpu_count());
+    hash_model(j);
+    mn_status st = write_options(j, diag);
+    j->p.run = (mn__store_run){.created = j->created,
+                               .version = mn_version(),
+                               .git_commit = u->commit,
+                               .machine = j->machine,
+                               .model = u->model,
+                               .model_hash = j->model_hash,
+                               .chat_template = j->p.chat ? "chat" : "raw",
+                               .evict = u->evict_context ? "context" : "prompt",
+                               .options = mn__draft_text(&j->options),
+                               .seed = u->session.seed,
+                               .n_ctx = (uint32_t)j->p.session.n_ctx};
+    /* A cut prompt may come out a few tokens longer. */
+    j->p.session.n_ctx += j->p.max_gold + 64;
+    return st;
+}
+
+static mn_status copy_settings(job *j, mn_diag *diag)
+{
+    const mn_eval_params *u = j->u;
+    mn__runner_params *p = &j->p;
+    size_t threads =
+        u->session.n_thread > 0 ? (size_t)u->session.n_thread : (size_t)mn__cpu_count();
+    if (!u->n_worker || u->n_worker > threads)
+        return mn__fail(diag, MN_EUSAGE, "prompts at once: 1 to %zu (threads) wanted, %zu given",
+                        threads, u->n_worker);
+    if (!u->max_gold || u->max_gold > 1 << 20)
+        return mn__fail(diag, MN_EUSAGE, "tokens of the gold answer: 1 to 2^20 wanted");
+    p->model = j->m;
+    p->session = u->session;
+    p->session.n_thread = (int)(threads / u->n_worker);
+    if (!p->session.n_ctx) p->session.n_ctx = j->m->n_ctx_train;
+    p->metric_dictionary = u->dictionary;
+    p->chat = u->chat || u->chat_template;
+    p->chat_template = u->chat_template;
+    p->evict_context = u->evict_context;
+    p->max_new = u->max_new;
+    p->max_gold = u->max_gold;
+    p->n_side = u->n_side;
+    p->n_worker = u->n_worker;
+    p->claim = u->n_rank > 1 ? u->claim : NULL;
+    p->progress = u->progress;
+    p->note = u->note;
+    p->stop = u->stop;
+    p->ctx = u->ctx;
+    return MN_OK;
+}
+
+/* ---- the store ---- */
+
+static mn_status prepare_folder(job *j, mn_diag *diag)
+{
+    const char *dir = j->u->dir;
+    if (!dir || !*dir) return mn__fail(diag, MN_EUSAGE, "a folder for the records wanted");
+    if (mkdir(dir, 0777) && errno != EEXIST)
+        return mn__fail(diag, MN_EIO, "%s: %s", dir, strerror(errno));
+    int n = snprintf(j->store, sizeof j->store, "%s/results.sqlite", dir);
+    return n > 0 && n < (int)sizeof j->store - 32
+               ? MN_OK
+               : mn__fail(diag, MN_EUSAGE, "a folder's path of less than %d bytes wanted",
+                          PATH_BYTES - 64);
+}
+
+static void shard_path(const job *j, int rank, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%.*s.rank-%d.sqlite", (int)strlen(j->store) - 7, j->store, rank);
+}
+
+/* What ranks wrote of their own becomes part of the store, also what an interrupted run left. */
+static mn_status merge_shards(job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn__store *s = NULL;
+    char path[PATH_BYTES];
+    MN_TRY(mn__store_open(&s, j->store, MN_STORE_WRITE, diag));
+    for (int rank = 1; rank < MAX_RANK; rank++) {
+        mn__store_merged merged;
+        shard_path(j, rank, path);
+        if (access(path, F_OK)) continue;
+        MN_TRY(mn__store_merge(s, path, &merged, diag));
+        if (merged.n_conflict && j->u->note) j->u->note(merged.conflict, j->u->ctx);
+        if (unlink(path)) MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno)));
+    }
+done:
+    mn__store_close(s);
+    return st;
+}
+
+/* A rank's own file begins as the store stands, so that nothing is done twice. */
+static mn_status begin_shard(job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn__store *s = NULL;
+    mn__store_merged merged;
+    shard_path(j, j->u->rank, j->out);
+    MN_TRY(mn__store_open(&s, j->out, MN_STORE_WRITE, diag));
+    MN_TRY(mn__store_merge(s, j->store, &merged, diag));
+done:
+    mn__store_close(s);
+    return st;
+}
+
+static void wait_for_all(const job *j)
+{
+    if (j->u->n_rank > 1) j->u->wait(j->u->ctx);
+}
+
+static mn_status begin_store(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    if (j->u->rank == 0) MN_TRY(merge_shards(j, diag));
+    wait_for_all(j);
+    if (j->u->rank == 0)
+        memcpy(j->out, j->store, sizeof j->out);
+    else
+        MN_TRY(begin_shard(j, diag));
+    wait_for_all(j); /* nobody writes before all have looked */
+    j->p.out = j->out;
+done:
+    return st;
+}
+
+mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params, mn_eval_result *out,
+                      mn_diag *diag)
+{
+    mn_status st;
+    mn__runner_result r = {0};
+    *out = (mn_eval_result){0};
+    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evaluation");
+    j->u = params;
+    j->m = model;
+    if (params->n_rank > MAX_RANK || params->rank < 0 || params->rank >= params->n_rank)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "rank %d of %d", params->rank, params->n_rank));
+    MN_TRY(prepare_folder(j, diag));
+    MN_TRY(copy_settings(j, diag));
+    MN_TRY(list_cases(j, diag));
+    MN_TRY(find_tasks(j, diag));
+    MN_TRY(describe_run(j, diag));
+    MN_TRY(begin_store(j, diag));
+    st = mn__runner_run(&j->p, &r, diag);
+    *out = (mn_eval_result){.n_prompt = r.n_prompt,
+                            .n_record = r.n_record,
+                            .n_there = r.n_there,
+                            .n_bad = r.n_bad,
+                            .n_skipped = r.n_skipped};
+    if (st != MN_OK) goto done;
+    wait_for_all(j);
+    if (params->n_rank > 1 && params->rank == 0) st = merge_shards(j, diag);
+done:
+    mn__draft_free(&j->options);
+    mn__free(j->task);
+    mn__free(j->cases);
+    words_free(&j->policies);
+    words_free(&j->budgets);
+    mn__free(j);
+    return st;
+}

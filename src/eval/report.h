@@ -1,0 +1,40 @@
+/* report.h: the parts of a report: a document of all figures, and what is written from it. */
+#ifndef MN_EVAL_REPORT_H
+#define MN_EVAL_REPORT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "eval/summary.h"
+
+/* Figures are written with this many digits, in JSON and CSV alike. */
+enum { MN__REPORT_DIGITS = 9 };
+
+/* A text of any bytes; broken UTF-8 becomes U+FFFD. At most `most` bytes of it (0: all), what was
+ * left out said in words. NULL: no memory. */
+json_t *mn__report_text(const char *text, size_t most);
+
+/* report_json.c: all figures of a summary; the caller's (json_decref). NULL: no memory. */
+json_t *mn__report_json(const mn__summary *s);
+
+/* report_csv.c: the lines of summary, families, rows (level "task") and pairs. */
+mn_status mn__report_csv(FILE *to, const json_t *doc);
+
+/* report_page.c. chart_js, d3_js: paths. */
+typedef struct mn__report_page {
+    const mn__summary *summary;
+    const json_t *doc;
+    mn__store *store; /* of the same records: the page shows each */
+    const char *chart_js, *d3_js;
+} mn__report_page;
+mn_status mn__report_html(FILE *to, const mn__report_page *page, mn_diag *diag);
+/* Whether a chart library can be read: MN_EINPUT with the package that brings it. */
+mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag);
+
+/* report_records.c: every prompt with its records, as JSON that may stand in an HTML script. */
+mn_status mn__report_records(FILE *to, const mn__summary *s, mn__store *store, mn_diag *diag);
+/* JSON in which no "<" can end the script that holds it. false: no memory. A failure to write
+ * shows in ferror(to). */
+bool mn__report_put_json(FILE *to, const json_t *doc);
+
+#endif

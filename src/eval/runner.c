@@ -1,0 +1,451 @@
+/* runner.c: units (a task at a length), the list of their prompts, and workers that take one prompt
+ * after the other. One lock guards sources and stores; what takes time, the trial, runs outside. */
+#include "eval/runner.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "base/heap.h"
+#include "eval/draft.h"
+#include "eval/grade.h"
+
+enum { MAX_WORKER = 256 };
+
+typedef struct unit {
+    mn__source *source;
+    mn__grader grader;
+    mn__task_ref ref;
+    size_t length;
+    uint64_t n_row;
+} unit;
+
+typedef struct item {
+    size_t unit;
+    uint64_t row;
+} item;
+
+typedef struct job {
+    const mn__runner_params *p;
+    unit *unit;
+    size_t n_unit;
+    item *item;
+    uint64_t n_item;
+    mn__tokens tokens;
+    mn__store *out;
+    int64_t run; /* its key there */
+    pthread_mutex_t lock;
+    uint64_t next, n_finished;
+    mn__runner_result *result;
+    mn_status st; /* of the worker that failed first */
+    mn_diag diag;
+} job;
+
+/* What a worker has of its own. */
+typedef struct worker {
+    job *j;
+    mn__trial *trial;
+    bool *want;
+    mn__outcome *outcome;
+} worker;
+
+/* ---- units ---- */
+
+static mn_status open_unit(job *j, mn__task_ref ref, size_t length, mn_diag *diag)
+{
+    mn_status st;
+    const mn__runner_params *p = j->p;
+    unit *u = &j->unit[j->n_unit];
+    mn__source_params sp = p->source;
+    *u = (unit){.ref = ref, .length = ref.task->maker ? length : 0};
+    sp.length = u->length;
+    sp.tokens = &j->tokens;
+    if (!u->length || !ref.task->maker->has_depth) sp.n_depth = 0;
+    if (!u->length || !ref.task->maker->text) sp.text = NULL;
+    MN_TRY(mn__grader_open(&u->grader, ref.task, p->metric_dictionary, diag));
+    j->n_unit++;
+    MN_TRY(mn__source_open(&u->source, ref, &sp, diag));
+    u->n_row = UINT64_MAX;
+    if (u->length) u->n_row = p->source.n_made;
+    if (p->limit && p->limit < u->n_row) u->n_row = p->limit;
+done:
+    return st;
+}
+
+static mn_status open_units(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    const mn__runner_params *p = j->p;
+    size_t n_length = p->n_length ? p->n_length : 1;
+    j->unit = mn__alloc_zero(MN_MEM_OTHER, p->n_task * n_length * sizeof *j->unit);
+    if (!j->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", p->n_task);
+    for (size_t i = 0; i < p->n_task; i++) {
+        size_t n = p->task[i].task->maker ? n_length : 1;
+        for (size_t k = 0; k < n; k++)
+            MN_TRY(open_unit(j, p->task[i], p->n_length ? p->length[k] : 0, diag));
+    }
+done:
+    return st;
+}
+
+/* Rows that are read are counted by reading them: what is wrong with a file shows before hours of
+ * work. */
+static mn_status count_rows(unit *u, mn_diag *diag)
+{
+    uint64_t n = 0;
+    bool found = true;
+    if (u->length) return MN_OK;
+    while (n < u->n_row) {
+        mn__row row = {0};
+        mn_status st = mn__source_get(u->source, n, &row, &found, diag);
+        if (st != MN_OK) return st;
+        mn__row_free(&row);
+        if (!found) break;
+        n++;
+    }
+    u->n_row = n;
+    return MN_OK;
+}
+
+/* Row by row over all tasks, so that a run that is cut short has seen some of each. */
+static mn_status list_items(job *j, mn_diag *diag)
+{
+    uint64_t n = 0, most = 0;
+    for (size_t i = 0; i < j->n_unit; i++) {
+        mn_status st = count_rows(&j->unit[i], diag);
+        if (st != MN_OK) return st;
+        n += j->unit[i].n_row;
+        j->result->n_bad += mn__source_n_bad(j->unit[i].source);
+        if (j->unit[i].n_row > most) most = j->unit[i].n_row;
+    }
+    j->item = mn__alloc_array(MN_MEM_OTHER, n, sizeof *j->item);
+    if (!j->item)
+        return mn__fail(diag, MN_ENOMEM, "no memory for %llu prompts", (unsigned long long)n);
+    for (uint64_t row = 0; row < most; row++)
+        for (size_t i = 0; i < j->n_unit; i++)
+            if (row < j->unit[i].n_row) j->item[j->n_item++] = (item){.unit = i, .row = row};
+    return MN_OK;
+}
+
+/* ---- records ---- */
+
+/* Takes the document. */
+static mn_status write_json(mn__draft *out, json_t *doc, mn_diag *diag)
+{
+    bool ok = mn__draft_json(out, doc);
+    json_decref(doc);
+    return ok ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a record");
+}
+
+static json_t *gold_json(const mn__row *row)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < row->n_answer; i++)
+        json_array_append_new(list, json_string(row->answers[i]));
+    if (row->n_choice) json_array_append_new(list, json_string(row->continuations[row->gold]));
+    return list;
+}
+
+static json_t *facts_json(const unit *u, const mn__row *row, const mn__ask *ask)
+{
+    const mn__reading *r = &ask->reading[ask->gold_reading];
+    int64_t length = u->length ? (int64_t)u->length : row->max_tokens;
+    json_t *doc = json_pack("{s:I,s:I}", "context_tokens", (json_int_t)r->n_context, "cut_tokens",
+                            (json_int_t)r->n_cut);
+    if (length > 0) json_object_set_new(doc, "length", json_integer(length));
+    if (!isnan(row->depth)) json_object_set_new(doc, "depth", json_real(row->depth));
+    return doc;
+}
+
+static mn_status add_prompt(job *j, const unit *u, const mn__row *row, const mn__ask *ask,
+                            uint64_t i_row, int64_t *key, mn_diag *diag)
+{
+    mn_status st;
+    char id[24];
+    mn__draft gold = {0}, facts = {0};
+    snprintf(id, sizeof id, "%llu", (unsigned long long)i_row);
+    MN_TRY(write_json(&gold, gold_json(row), diag));
+    MN_TRY(write_json(&facts, facts_json(u, row, ask), diag));
+    const mn__task *task = u->ref.task;
+    const mn__store_prompt prompt = {.task = task->name,
+                                     .source_id = *row->id ? row->id : id,
+                                     .source_file = u->length   ? "made"
+                                                    : task->dir ? task->dir
+                                                                : "own",
+                                     .family = mn__family_name(task->family),
+                                     .language = row->language,
+                                     .gold = mn__draft_text(&gold),
+                                     .facts = mn__draft_text(&facts),
+                                     .hash = ask->hash,
+                                     .n_token = (uint32_t)ask->reading[ask->gold_reading].n};
+    st = mn__store_add_prompt(j->out, &prompt, key, diag);
+done:
+    mn__draft_free(&gold);
+    mn__draft_free(&facts);
+    return st;
+}
+
+static void name_case(const mn__case *c, uint64_t seed, mn__store_record *r)
+{
+    r->policy = c->no_context ? "empty" : c->policy;
+    r->budget = c->budget;
+    r->seed = seed;
+}
+
+/* Which cases of a prompt are not recorded yet. */
+static mn_status find_missing(worker *w, int64_t prompt, size_t *n, mn_diag *diag)
+{
+    job *j = w->j;
+    *n = 0;
+    for (size_t i = 0; i < j->p->n_case; i++) {
+        mn__store_record r = {0};
+        bool has = false;
+        name_case(&j->p->cases[i], j->p->run.seed, &r);
+        const mn__store_place at = {.run = j->run, .prompt = prompt};
+        mn_status st = mn__store_has_record(j->out, at, &r, &has, diag);
+        if (st != MN_OK) return st;
+        w->want[i] = !has;
+        *n += !has;
+        j->result->n_there += has;
+    }
+    return MN_OK;
+}
+
+static mn_status add_record(worker *w, const unit *u, const mn__row *row, const mn__ask *ask,
+                            size_t i, int64_t prompt, mn_diag *diag)
+{
+    job *j = w->j;
+    const mn__outcome *o = &w->outcome[i];
+    const mn__case *c = &j->p->cases[i];
+    mn_diag why = {""};
+    double score = NAN;
+    mn_status st = mn__grade(&u->grader, row, ask, o, &score, &why);
+    if (st == MN_ENOMEM) return mn__fail(diag, st, "%s", why.text);
+    bool never = c->no_context || !strcmp(c->policy, "full");
+    mn__store_record r = {.acts = never                              ? "never"
+                                  : mn__trial_is_reader(w->trial, i) ? "reading"
+                                                                     : "end",
+                          .metric = u->ref.task->metric,
+                          .status = *o->why       ? o->why
+                                    : st != MN_OK ? why.text
+                                                  : "ok",
+                          .output = o->output,
+                          .score = score,
+                          .nll = o->nll,
+                          .kl = o->kl,
+                          .n_gold = o->n_gold,
+                          .gold_bytes = o->gold_bytes,
+                          .share_answer = *o->why ? NAN : o->share_answer,
+                          .share_prompt = *o->why ? NAN : o->share_prompt,
+                          .kept = o->kept,
+                          .kv_bytes = o->kv_bytes,
+                          .policy_bytes = o->policy_bytes,
+                          .peak_bytes = o->peak_bytes,
+                          .prefill_s = o->read_s,
+                          .decode_s = o->write_s,
+                          .n_generated = (uint32_t)o->n_generated};
+    name_case(c, j->p->run.seed, &r);
+    const mn__store_place at = {.run = j->run, .prompt = prompt};
+    st = mn__store_add_record(j->out, at, &r, NULL, diag);
+    if (st == MN_OK) j->result->n_record++;
+    return st;
+}
+
+/* ---- one prompt ---- */
+
+/* Row, prompt and what is missing of it; *n 0: nothing. */
+static mn_status prepare(worker *w, const item *it, mn__row *row, mn__ask *ask, mn__ask *bare,
+                         int64_t *prompt, size_t *n, mn_diag *diag)
+{
+    mn_status st;
+    job *j = w->j;
+    const unit *u = &j->unit[it->unit];
+    bool found = false;
+    const mn__runner_params *p = j->p;
+    mn__ask_params ap = {.model = p->model,
+                         .chat = p->chat,
+                         .template = p->chat_template,
+                         .n_ctx = p->run.n_ctx,
+                         .max_new = p->max_new,
+                         .max_gold = p->max_gold};
+    *n = 0;
+    pthread_mutex_lock(&j->lock);
+    st = mn__source_get(u->source, it->row, row, &found, diag);
+    pthread_mutex_unlock(&j->lock);
+    if (st != MN_OK || !found) return st;
+    MN_TRY(mn__ask_make(ask, u->ref.task, row, &ap, diag));
+    ap.no_context = true;
+    mn_diag none = {""};
+    (void)mn__ask_make(bare, u->ref.task, row, &ap, &none); /* nothing left: see run_trial */
+    pthread_mutex_lock(&j->lock);
+    st = add_prompt(j, u, row, ask, it->row, prompt, diag);
+    if (st == MN_OK) st = find_missing(w, *prompt, n, diag);
+    pthread_mutex_unlock(&j->lock);
+done:
+    return st;
+}
+
+static mn_status run_trial(worker *w, const unit *u, const mn__ask *ask, const mn__ask *bare,
+                           mn_diag *diag)
+{
+    const mn__runner_params *p = w->j->p;
+    for (size_t i = 0; i < p->n_case; i++) /* a prompt that is all context */
+        if (p->cases[i].no_context && !bare->n_reading) w->want[i] = false;
+    return mn__trial_run(w->trial, u->ref.task, ask, bare, w->want, w->outcome, diag);
+}
+
+static mn_status take(worker *w, const item *it, mn_diag *diag)
+{
+    mn_status st;
+    job *j = w->j;
+    const unit *u = &j->unit[it->unit];
+    mn__row row = {0};
+    mn__ask ask = {0}, bare = {0};
+    int64_t prompt = -1;
+    size_t n = 0;
+    MN_TRY(prepare(w, it, &row, &ask, &bare, &prompt, &n, diag));
+    if (!n) goto done;
+    MN_TRY(run_trial(w, u, &ask, &bare, diag));
+    pthread_mutex_lock(&j->lock);
+    for (size_t i = 0; i < j->p->n_case && st == MN_OK; i++)
+        if (w->want[i]) st = add_record(w, u, &row, &ask, i, prompt, diag);
+    j->result->n_prompt += st == MN_OK;
+    pthread_mutex_unlock(&j->lock);
+done:
+    for (size_t i = 0; i < j->p->n_case; i++) mn__outcome_free(&w->outcome[i]);
+    mn__ask_free(&ask);
+    mn__ask_free(&bare);
+    mn__row_free(&row);
+    return st;
+}
+
+/* ---- workers ---- */
+
+static uint64_t claim(job *j)
+{
+    if (j->p->claim) return j->p->claim(j->p->ctx);
+    return __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+}
+
+static bool failed(job *j)
+{
+    return __atomic_load_n(&j->st, __ATOMIC_RELAXED) != MN_OK;
+}
+
+/* Also polled inside trials: one worker's failure ends all. */
+static bool must_stop(void *ctx)
+{
+    job *j = ctx;
+    return failed(j) || (j->p->stop && j->p->stop(j->p->ctx));
+}
+
+/* A prompt that cannot be is told of and left out; all else ends the run. */
+static void after(job *j, const item *it, mn_status st, const mn_diag *diag)
+{
+    char text[sizeof diag->text + 64];
+    bool left_out = st == MN_ERANGE || st == MN_EBUDGET;
+    pthread_mutex_lock(&j->lock);
+    if (left_out) {
+        snprintf(text, sizeof text, "%s, row %llu left out: %s", j->unit[it->unit].ref.task->name,
+                 (unsigned long long)it->row, diag->text);
+        if (j->p->note) j->p->note(text, j->p->ctx);
+        j->result->n_skipped++;
+    } else if (st != MN_OK && j->st == MN_OK) {
+        j->diag = *diag;
+        __atomic_store_n(&j->st, st, __ATOMIC_RELAXED);
+    }
+    j->n_finished++;
+    if (j->p->progress && j->st == MN_OK) j->p->progress(j->n_finished, j->n_item, j->p->ctx);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    job *j = w->j;
+    for (uint64_t i; !must_stop(j) && (i = claim(j)) < j->n_item;) {
+        mn_diag diag = {""};
+        mn_status st = take(w, &j->item[i], &diag);
+        after(j, &j->item[i], st, &diag);
+    }
+    if (must_stop(j) && !failed(j)) {
+        const mn_diag diag = {"interrupted; what was finished is kept"};
+        pthread_mutex_lock(&j->lock);
+        if (j->st == MN_OK) {
+            j->diag = diag;
+            __atomic_store_n(&j->st, MN_ECANCEL, __ATOMIC_RELAXED);
+        }
+        pthread_mutex_unlock(&j->lock);
+    }
+    return NULL;
+}
+
+static mn_status worker_init(worker *w, job *j, mn_diag *diag)
+{
+    const mn__runner_params *p = j->p;
+    const mn__trial_params tp = {.model = p->model,
+                                 .session = p->session,
+                                 .cases = p->cases,
+                                 .n_case = p->n_case,
+                                 .evict_context = p->evict_context,
+                                 .n_side = p->n_side,
+                                 .stop = must_stop,
+                                 .ctx = j};
+    *w = (worker){.j = j};
+    w->want = mn__alloc_zero(MN_MEM_OTHER, p->n_case * sizeof *w->want);
+    w->outcome = mn__alloc_zero(MN_MEM_OTHER, p->n_case * sizeof *w->outcome);
+    if (!w->want || !w->outcome) return mn__fail(diag, MN_ENOMEM, "no memory for a worker");
+    return mn__trial_new(&w->trial, &tp, diag);
+}
+
+static mn_status run_workers(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    size_t n = j->p->n_worker ? j->p->n_worker : 1, n_thread = 0;
+    pthread_t thread[MAX_WORKER];
+    if (n > MAX_WORKER) n = MAX_WORKER;
+    worker *w = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *w);
+    if (!w) return mn__fail(diag, MN_ENOMEM, "no memory for %zu workers", n);
+    for (size_t i = 0; i < n; i++) MN_TRY(worker_init(&w[i], j, diag));
+    for (size_t i = 1; i < n; i++)
+        if (pthread_create(&thread[n_thread], NULL, work, &w[i]) == 0) n_thread++;
+    work(&w[0]);
+    for (size_t i = 0; i < n_thread; i++) pthread_join(thread[i], NULL);
+    st = j->st;
+    if (st != MN_OK && diag) *diag = j->diag;
+done:
+    for (size_t i = 0; i < n; i++) {
+        mn__trial_free(w[i].trial);
+        mn__free(w[i].want);
+        mn__free(w[i].outcome);
+    }
+    mn__free(w);
+    return st;
+}
+
+/* ---- a run ---- */
+
+mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out, mn_diag *diag)
+{
+    mn_status st;
+    job j = {.p = params, .result = out, .tokens = mn__model_tokens(params->model)};
+    *out = (mn__runner_result){0};
+    pthread_mutex_init(&j.lock, NULL);
+    MN_TRY(open_units(&j, diag));
+    MN_TRY(list_items(&j, diag));
+    MN_TRY(mn__store_open(&j.out, params->out, MN_STORE_WRITE, diag));
+    MN_TRY(mn__store_add_run(j.out, &params->run, &j.run, diag));
+    MN_TRY(run_workers(&j, diag));
+done:
+    for (size_t i = 0; i < j.n_unit; i++) {
+        mn__source_close(j.unit[i].source);
+        mn__grader_close(&j.unit[i].grader);
+    }
+    mn__store_close(j.out);
+    mn__free(j.unit);
+    mn__free(j.item);
+    pthread_mutex_destroy(&j.lock);
+    return st;
+}

@@ -1,0 +1,49 @@
+/* runner.h: every combination of policy and budget over every prompt of every task, into a store.
+ * Prompts are handed out one by one to workers, each with threads of its own, and to the processes
+ * of a run; what the store holds already is not asked again. */
+#ifndef MN_EVAL_RUNNER_H
+#define MN_EVAL_RUNNER_H
+
+#include "eval/source.h"
+#include "eval/store.h"
+#include "eval/trial.h"
+
+typedef struct mn__runner_params {
+    const mn_model *model;
+    mn__store_run run;         /* written to the store as it stands */
+    mn_session_params session; /* n_thread: of one worker */
+    const mn__case *cases;
+    size_t n_case;
+    const mn__task_ref *task; /* [n_task] */
+    size_t n_task;
+    mn__source_params source;
+    const size_t *length; /* [n_length] of made rows; tasks that are only read take none */
+    size_t n_length;
+    uint64_t limit;                /* most rows read of a task; 0: all */
+    const char *metric_dictionary; /* folder, or NULL: where it is installed */
+    bool chat, evict_context;
+    const char *chat_template;
+    size_t max_new; /* 0: the task's */
+    size_t max_gold, n_side, n_worker;
+    const char *out; /* store that is written; records that it holds are not made again */
+    /* Number of the next prompt to take, each once over all workers and processes, rising; NULL:
+     * this process takes all. From any thread. */
+    uint64_t (*claim)(void *ctx);
+    void (*progress)(uint64_t n_done, uint64_t n_total, void *ctx); /* one thread at a time */
+    void (*note)(const char *sentence, void *ctx);                  /* the same; what was skipped */
+    bool (*stop)(void *ctx);                                        /* from any thread */
+    void *ctx;
+} mn__runner_params;
+
+typedef struct mn__runner_result {
+    uint64_t n_prompt, n_record; /* made now */
+    uint64_t n_there;            /* records that were there already */
+    uint64_t n_bad;              /* malformed lines left out */
+    uint64_t n_skipped;          /* prompts that do not fit */
+} mn__runner_result;
+
+/* MN_EUSAGE: a policy or budget that cannot be; a task's metric, set or length as the functions
+ * below say; MN_ECANCEL: stopped; what was finished stands in the store in all cases. */
+mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out, mn_diag *diag);
+
+#endif

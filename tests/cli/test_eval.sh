@@ -1,0 +1,121 @@
+# `mneme eval`: records are complete, the same however often a run was cut short and by how many
+# processes, and mistakes get a sentence.
+. "$(dirname "$0")/lib.sh"
+unset MNEME_DATA
+tiny m.gguf llama ctx=1024
+
+python3 - <<'PY'
+import json
+words = "the world is old and the sea is wide while hello goes to all who read this".split()
+with open("own.jsonl", "w") as f:
+    for i in range(8):
+        text = " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(40))
+        f.write(json.dumps({"context": text, "input": "Which word?", "answers": [words[i], "sea"],
+                            "_id": "row-%d" % i}) + "\n")
+PY
+common=(--task-file own.jsonl --metric qa_f1 -n 6 -m m.gguf --policies h2o,window:share=layer,pool=7@64
+    --budgets 48,60% --gold-tokens 8)
+
+# What stands in a store, but for times, in an order of its own.
+table() {
+    python3 - "$1/results.sqlite" <<'PY'
+import hashlib, sqlite3, sys
+db = sqlite3.connect("file:%s?mode=ro" % sys.argv[1], uri=True)
+rows = db.execute("""select task, source_id, hash, n_token, gold, policy, budget, record.seed, acts,
+    status, output, score, nll, kl, nll_token, kl_token, kept, kv_bytes, n_generated
+    from record join prompt on record.prompt = prompt.key""").fetchall()
+print(len(rows), len(set(r[:8] for r in rows)),
+      hashlib.sha256(repr(sorted(rows, key=repr)).encode()).hexdigest())
+PY
+}
+
+run eval "${common[@]}" --out whole
+want_code 0
+want_err "8 prompts, 72 records new, 0 there already"
+whole=$(table whole)
+check "72 records, none twice, wanted: $whole" [ "${whole% *}" = "72 72" ]
+run eval "${common[@]}" --out whole
+want_code 0
+want_err "0 prompts, 0 records new, 72 there already"
+check "a second run changes nothing" [ "$(table whole)" = "$whole" ]
+
+# More policies later: only what is missing is made.
+run eval "${common[@]}" --policies knorm:skip_layers=none@48 --out whole
+want_err "8 prompts, 8 records new"
+
+# The same table from two prompts at once, from few caches side by side, and in two protocols.
+run eval "${common[@]}" --jobs 2 --threads 2 --out jobs
+want_code 0
+check "two prompts at once give the same" [ "$(table jobs)" = "$whole" ]
+run eval "${common[@]}" --side 3 --out side
+check "three caches side by side give the same" [ "$(table side)" = "$whole" ]
+run eval "${common[@]}" --evict context --out context
+want_code 0
+check "another protocol, another table" [ "$(table context)" != "$whole" ]
+
+# Killed at any moment and resumed, 20 times: complete, nothing twice.
+for i in $(seq 20); do
+    "$MNEME" eval "${common[@]}" --out killed -q &
+    sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+done
+run eval "${common[@]}" --out killed
+want_code 0
+check "killed 20 times and resumed: the same" [ "$(table killed)" = "$whole" ]
+
+# Several processes.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
+    for n in 2 4; do
+        mpirun -n $n --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" -t 1 \
+            --out ranks$n >out 2>err </dev/null
+        code=$? err=$(<err)
+        said="mpirun -n $n mneme eval"
+        want_code 0
+        check "$n ranks give the same" [ "$(table ranks$n)" = "$whole" ]
+        check "one store is left" [ "$(ls ranks$n)" = results.sqlite ]
+    done
+else
+    echo "no MPI here: runs over several processes are not tested"
+fi
+
+# Likelihood alone: choices, one reading for each context or for all.
+mkdir -p data/mc
+printf '%s\n' '{"task":"piqa","context":"hello","continuations":[" world"," wide sea"],"gold":1,"source_id":"1"}' \
+    >data/mc/piqa.jsonl
+printf '%s\n' '{"task":"winogrande","contexts":["the sea","the world"],"continuations":[" is old"," is old"],"gold":0,"source_id":"1"}' \
+    >data/mc/winogrande.jsonl
+run eval --tasks piqa,winogrande --data data -m m.gguf --out choice --budgets 60%
+want_code 0
+want_err "2 prompts"
+
+# Lists.
+run eval --list --json
+want_json "len([t for t in d['tasks'] if t['set'] == 'longbench']) == 21
+    and len([t for t in d['tasks'] if t['set'] == 'ruler']) == 13 and len(d['metrics']) > 20"
+
+# Mistakes.
+refused 2 eval --tasks narrativeqa -- "--out DIR wanted"
+refused 2 eval --out x -m m.gguf -- "--tasks NAME,... wanted"
+refused 2 eval --out x --tasks longbenc -m m.gguf -- "nearest name is \`longbench\`"
+refused 2 eval --out x --task-file own.jsonl -- "wants --metric"
+refused 2 eval --out x --task-file own.jsonl --metric qa_g1 -- "qa_f1"
+refused 2 eval --out x --tasks piqa --policies h20 -m m.gguf -- "h2o"
+refused 2 eval --out x --tasks piqa --policies h2o --budgets 5% --data data -m m.gguf --lengths 12 \
+    -- "--lengths"
+run eval --out x --tasks trec -m m.gguf
+check "no data directory: a sentence, found: $err" grep -q "data directory" err
+run eval --out x --tasks trec --data data -m m.gguf
+check "a missing set: where to put it, found: $err" grep -q "put the set there" err
+printf '{"context": "a", "input": "b", "answers": ["c"]}\nnot json\n{"context": "a"}\n' >bad.jsonl
+run eval --out x --task-file bad.jsonl --metric qa_f1 -m m.gguf
+want_code 3
+want_err "bad.jsonl:2"
+run eval --out x --task-file bad.jsonl --metric qa_f1 -m m.gguf --skip-bad -n 2 --budgets 60%
+want_err "malformed lines left out"
+printf 'no store' >x/results.sqlite
+run eval --out x --task-file own.jsonl --metric qa_f1 -m m.gguf
+want_code 3
+check "a file that is no store is left alone" [ "$(cat x/results.sqlite)" = "no store" ]
+finish 40

@@ -1,0 +1,235 @@
+/* eval.c: policies over benchmarks: options in, progress and a table out. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "build_info.h"
+#include "eval_show.h"
+#include "mneme/eval.h"
+#include "ranks.h"
+#include "ui.h"
+#include "verbs.h"
+
+enum { MAX_LENGTH = 64 };
+
+typedef struct job {
+    const args *a;
+    ranks ranks;
+    mn_model *m;
+    mn_eval_params p;
+    size_t length[MAX_LENGTH];
+    progress bar;
+} job;
+
+/* ---- options ---- */
+
+static mn_status read_lengths(job *j, mn_diag *diag)
+{
+    const char *at = j->a->value[OPT_LENGTHS];
+    j->p.length = j->length;
+    while (at && *at) {
+        char *end;
+        errno = 0;
+        unsigned long long v = strtoull(at, &end, 10);
+        if (end == at || (*end && *end != ',') || errno || v < 64 || v > 1u << 27)
+            return mn__fail(diag, MN_EUSAGE, "--lengths: tokens from 64 to 2^27 wanted, '%s' found",
+                            at);
+        if (j->p.n_length == MAX_LENGTH)
+            return mn__fail(diag, MN_EUSAGE, "--lengths: at most %d", MAX_LENGTH);
+        j->length[j->p.n_length++] = (size_t)v;
+        at = *end ? end + 1 : end;
+    }
+    return MN_OK;
+}
+
+static mn_status read_names(job *j, mn_diag *diag)
+{
+    const args *a = j->a;
+    const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
+    mn_eval_params *p = &j->p;
+    p->dir = a->value[OPT_OUT];
+    p->tasks = a->value[OPT_TASKS];
+    p->task_file = a->value[OPT_TASK_FILE];
+    p->metric = a->value[OPT_METRIC];
+    p->prompt = a->value[OPT_PROMPT];
+    p->haystack = a->value[OPT_HAYSTACK];
+    p->chat_template = a->value[OPT_TEMPLATE];
+    p->data = data && *data ? data : NULL;
+    if (args_has(a, OPT_POLICIES)) p->policies = a->value[OPT_POLICIES];
+    if (args_has(a, OPT_BUDGETS)) p->budgets = a->value[OPT_BUDGETS];
+    if (!p->dir) return mn__fail(diag, MN_EUSAGE, "--out DIR wanted: where records go");
+    if (!p->tasks && !p->task_file)
+        return mn__fail(diag, MN_EUSAGE, "--tasks NAME,... wanted; --list names them");
+    if (p->task_file && !p->metric)
+        return mn__fail(diag, MN_EUSAGE, "--task-file wants --metric; --list names them");
+    return MN_OK;
+}
+
+static mn_status read_options(job *j, mn_diag *diag)
+{
+    static const char *const evict[] = {"prompt", "context", NULL}, *const form[] = {"raw", "chat",
+                                                                                     NULL};
+    const args *a = j->a;
+    mn_status st;
+    int where, chat;
+    size_t limit;
+    mn_eval_params *p = &j->p;
+    mn_eval_params_default(p);
+    MN_TRY(read_names(j, diag));
+    MN_TRY(read_lengths(j, diag));
+    MN_TRY(ui_session_params(a, &p->session, diag));
+    MN_TRY(args_choice(a, OPT_EVICT, evict, 0, &where, diag));
+    MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
+    MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
+    MN_TRY(args_size(a, OPT_NEEDLE_DEPTHS, 0, 2, 1000, &p->n_depth, diag));
+    MN_TRY(args_size(a, OPT_TOKENS, 0, 1, 1 << 20, &p->max_new, diag));
+    MN_TRY(args_size(a, OPT_GOLD_TOKENS, p->max_gold, 1, 1 << 20, &p->max_gold, diag));
+    MN_TRY(args_size(a, OPT_SIDE, 0, 1, 256, &p->n_side, diag));
+    MN_TRY(args_size(a, OPT_JOBS, 1, 1, 256, &p->n_worker, diag));
+    p->limit = limit;
+    p->evict_context = where;
+    p->chat = chat;
+    p->skip_bad = args_has(a, OPT_SKIP_BAD);
+    p->model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    p->commit = MN_BUILD_COMMIT;
+done:
+    return st;
+}
+
+/* ---- the run ---- */
+
+static void wait_for_all(void *ctx)
+{
+    ranks_wait(&((job *)ctx)->ranks);
+}
+
+static uint64_t claim(void *ctx)
+{
+    return ranks_claim(&((job *)ctx)->ranks);
+}
+
+static bool stop(void *ctx)
+{
+    (void)ctx;
+    return ui_interrupted();
+}
+
+static void tick(uint64_t n_done, uint64_t n_total, void *ctx)
+{
+    job *j = ctx;
+    if (j->ranks.rank == 0) progress_tick(n_done, n_total, &j->bar);
+}
+
+static void note(const char *sentence, void *ctx)
+{
+    ui_note(((job *)ctx)->a, "%s", sentence);
+}
+
+/* Sums over all ranks, in words. */
+static void tell(job *j, const mn_eval_result *r)
+{
+    unsigned long long n_prompt = ranks_sum(&j->ranks, r->n_prompt),
+                       n_record = ranks_sum(&j->ranks, r->n_record),
+                       n_there = ranks_sum(&j->ranks, r->n_there),
+                       n_skipped = ranks_sum(&j->ranks, r->n_skipped);
+    if (j->ranks.rank) return;
+    if (r->n_bad) ui_note(j->a, "%llu malformed lines left out", (unsigned long long)r->n_bad);
+    if (n_skipped) ui_note(j->a, "%llu prompts left out", n_skipped);
+    ui_note(j->a, "%llu prompts, %llu records new, %llu there already: %s/results.sqlite", n_prompt,
+            n_record, n_there, j->p.dir);
+}
+
+static mn_status evaluate(job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn_eval_result r;
+    MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
+    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    j->p.rank = j->ranks.rank;
+    j->p.n_rank = j->ranks.n;
+    j->p.wait = wait_for_all;
+    j->p.claim = claim;
+    j->p.progress = tick;
+    j->p.note = note;
+    j->p.stop = stop;
+    j->p.ctx = j;
+    j->bar = progress_start(j->a, "evaluating");
+    st = mn_eval_run(j->m, &j->p, &r, diag);
+    progress_end(&j->bar);
+    if (st != MN_OK) return st;
+    tell(j, &r);
+    if (j->ranks.rank == 0 && (args_has(j->a, OPT_JSON) || !args_has(j->a, OPT_QUIET)))
+        st = eval_show(j->a, j->p.dir, diag);
+done:
+    return st;
+}
+
+/* ---- --list ---- */
+
+static void list_tasks(const args *a, json_t *tasks)
+{
+    mn_eval_task t;
+    const char *set = "";
+    for (size_t i = 0; mn_eval_get_task(i, &t); i++) {
+        if (args_has(a, OPT_JSON)) {
+            json_array_append_new(tasks,
+                                  json_pack("{s:s,s:s,s:s,s:s,s:s,s:b}", "task", t.name, "set",
+                                            t.set, "family", t.family, "metric", t.metric, "source",
+                                            t.source, "made", t.is_made));
+            continue;
+        }
+        if (strcmp(set, t.set)) printf("%s: %s (%s)\n", t.set, t.about, t.source);
+        set = t.set;
+        printf("  %-34s %-18s %s%s\n", t.name, t.metric, t.family,
+               t.is_made ? ", made at --lengths" : "");
+    }
+}
+
+static void list_metrics(const args *a, json_t *metrics)
+{
+    mn_eval_metric m;
+    if (!args_has(a, OPT_JSON)) printf("\nMetrics for --task-file:\n");
+    for (size_t i = 0; mn_eval_get_metric(i, &m); i++) {
+        if (args_has(a, OPT_JSON))
+            json_array_append_new(metrics, json_pack("{s:s,s:s,s:s}", "metric", m.name, "meaning",
+                                                     m.meaning, "source", m.source));
+        else
+            printf("  %-18s %s (%s)\n", m.name, m.meaning, m.source);
+    }
+}
+
+static void list(const args *a)
+{
+    json_t *tasks = json_array(), *metrics = json_array();
+    list_tasks(a, tasks);
+    list_metrics(a, metrics);
+    if (args_has(a, OPT_JSON))
+        ui_print_json(json_pack("{s:o,s:o}", "tasks", tasks, "metrics", metrics));
+}
+
+mn_status verb_eval(const args *a, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    if (args_has(a, OPT_LIST)) {
+        list(a);
+        return MN_OK;
+    }
+    if (a->n_rest)
+        return mn__fail(diag, MN_EUSAGE, "'%s': tasks follow --tasks, records go to --out",
+                        a->rest[0]);
+    job *j = calloc(1, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory");
+    j->a = a;
+    st = ranks_begin(&j->ranks, diag);
+    if (st == MN_OK) st = evaluate(j, diag);
+    if (st != MN_OK && j->ranks.n > 1)
+        fprintf(stderr,
+                "mneme: rank %d: %s\nmneme: the run ends; the same command goes on where it "
+                "stopped\n",
+                j->ranks.rank, diag->text);
+    ranks_end(&j->ranks, st != MN_OK);
+    mn_model_free(j->m);
+    free(j);
+    return st;
+}

@@ -1,0 +1,124 @@
+/* ranks.c: MPI, as far as verbs need it: a shared counter, a barrier, a sum. MPI is started under
+ * mpirun only, so that the command alone neither needs nor waits for it. */
+#include "ranks.h"
+
+#include <stdlib.h>
+
+#include "base/diag.h"
+
+static bool under_mpirun(void)
+{
+    static const char *const size[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        const char *text = getenv(size[i]);
+        if (text && strtol(text, NULL, 10) > 1) return true;
+    }
+    return false;
+}
+
+#ifdef MN_HAVE_MPI
+#include <mpi.h>
+#include <pthread.h>
+
+typedef struct state {
+    MPI_Win counter; /* one uint64_t, rank 0's */
+    uint64_t *memory;
+    pthread_mutex_t lock;
+} state;
+
+mn_status ranks_begin(ranks *r, mn_diag *diag)
+{
+    int level;
+    *r = (ranks){.n = 1};
+    if (!under_mpirun()) return MN_OK;
+    state *s = calloc(1, sizeof *s);
+    if (!s) return mn__fail(diag, MN_ENOMEM, "no memory for MPI");
+    pthread_mutex_init(&s->lock, NULL);
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level);
+    MPI_Comm_rank(MPI_COMM_WORLD, &r->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &r->n);
+    r->state = s;
+    if (level < MPI_THREAD_SERIALIZED)
+        return mn__fail(diag, MN_EFAIL, "this MPI serves one thread only");
+    MPI_Win_allocate(r->rank == 0 ? sizeof *s->memory : 0, sizeof *s->memory, MPI_INFO_NULL,
+                     MPI_COMM_WORLD, &s->memory, &s->counter);
+    if (r->rank == 0) *s->memory = 0;
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Win_lock_all(0, s->counter);
+    return MN_OK;
+}
+
+void ranks_wait(const ranks *r)
+{
+    if (r->state) MPI_Barrier(MPI_COMM_WORLD);
+}
+
+uint64_t ranks_claim(const ranks *r)
+{
+    static uint64_t next;
+    state *s = r->state;
+    const uint64_t one = 1;
+    uint64_t found = 0;
+    if (!s) return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&s->lock);
+    MPI_Fetch_and_op(&one, &found, MPI_UINT64_T, 0, 0, MPI_SUM, s->counter);
+    MPI_Win_flush(0, s->counter);
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+uint64_t ranks_sum(const ranks *r, uint64_t x)
+{
+    uint64_t sum = x;
+    if (r->state) MPI_Allreduce(&x, &sum, 1, MPI_UINT64_T, MPI_SUM, MPI_COMM_WORLD);
+    return sum;
+}
+
+void ranks_end(ranks *r, bool failed)
+{
+    state *s = r->state;
+    if (!s) return;
+    if (failed) MPI_Abort(MPI_COMM_WORLD, 1);
+    MPI_Win_unlock_all(s->counter);
+    MPI_Win_free(&s->counter);
+    MPI_Finalize();
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+    r->state = NULL;
+}
+
+#else
+
+mn_status ranks_begin(ranks *r, mn_diag *diag)
+{
+    *r = (ranks){.n = 1};
+    return under_mpirun() ? mn__fail(diag, MN_EUSAGE,
+                                     "started by mpirun, but built without MPI: install "
+                                     "libopenmpi-dev and build again")
+                          : MN_OK;
+}
+
+void ranks_wait(const ranks *r)
+{
+    (void)r;
+}
+
+uint64_t ranks_claim(const ranks *r)
+{
+    static uint64_t next;
+    (void)r;
+    return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t ranks_sum(const ranks *r, uint64_t x)
+{
+    (void)r;
+    return x;
+}
+
+void ranks_end(ranks *r, bool failed)
+{
+    (void)r;
+    (void)failed;
+}
+#endif
