@@ -145,36 +145,65 @@ static bool wants_blank(const maker *k, const mn__prompt *p, const mn__row *row,
     return !is_blank(p->text[p->n_byte - 1]) && *answer && !is_blank(*answer);
 }
 
-/* As tokens that follow the prompt's: those of both together, without the prompt's. */
+/* Tokens of text behind those of `before`; *found is false when it does not begin with them. */
+static mn_status tokens_behind(const maker *k, const mn__draft *text, unsigned flags,
+                               const tokens *before, tokens *out, bool *found)
+{
+    mn_status st;
+    mn_token_buf buf = {0};
+    *out = (tokens){0};
+    if (text->failed) return mn__fail(k->diag, MN_ENOMEM, "no memory for an answer");
+    MN_TRY(mn_tokenize(k->params->model, text->text, text->n, flags, &buf, k->diag));
+    buf.cap = buf.n;
+    buf.data = mn__alloc_array(MN_MEM_OTHER, buf.n, sizeof *buf.data);
+    if (!buf.data) MN_TRY(mn__fail(k->diag, MN_ENOMEM, "no memory for %zu tokens", buf.n));
+    MN_TRY(mn_tokenize(k->params->model, text->text, text->n, flags, &buf, k->diag));
+    size_t n = before->n;
+    *found = buf.n > n && (n == 0 || !memcmp(buf.data, before->data, n * sizeof *buf.data));
+    if (*found) {
+        memmove(buf.data, buf.data + n, (buf.n - n) * sizeof *buf.data);
+        *out = (tokens){.data = buf.data, .n = buf.n - n};
+        buf.data = NULL;
+    }
+done:
+    mn__free(buf.data);
+    return st;
+}
+
+/* Behind a line feed, where the tokenizer puts no blank of its own in front. */
+static mn_status tokens_alone(const maker *k, const mn__draft *text, tokens *out)
+{
+    mn_status st;
+    bool found = false;
+    tokens feed = {0};
+    mn__draft line = {0};
+    mn__draft_put(&line, "\n", 1);
+    MN_TRY(tokens_behind(k, &line, 0, &(tokens){0}, &feed, &found));
+    mn__draft_put(&line, text->text, text->n);
+    MN_TRY(tokens_behind(k, &line, 0, &feed, out, &found));
+    if (!found) MN_TRY(tokens_behind(k, text, 0, &(tokens){0}, out, &found));
+done:
+    mn__free(feed.data);
+    mn__draft_free(&line);
+    return st;
+}
+
+/* As the model would go on: tokens of both as one text, where the prompt's stay the same in that,
+ * else (and behind a chat template) those of the answer alone. */
 static mn_status continuation_tokens(const maker *k, const mn__prompt *p, const mn__reading *r,
                                      const mn__draft *text, tokens *out)
 {
-    mn__draft both = {0};
-    tokens all = {0};
     mn_status st = MN_OK;
-    *out = (tokens){0};
-    if (!k->chat) {
-        mn__draft_put(&both, p->text, p->n_byte);
-        mn__draft_put(&both, text->text, text->n);
-        if (both.failed) MN_TRY(mn__fail(k->diag, MN_ENOMEM, "no memory for a prompt"));
-        MN_TRY(tokens_of(k, both.text, both.n, &all));
-    }
-    if (all.n > r->n) {
-        memmove(all.data, all.data + r->n, (all.n - r->n) * sizeof *all.data);
-        *out = (tokens){.data = all.data, .n = all.n - r->n};
-        all.data = NULL;
-    } else {
-        mn_token_buf buf = {0};
-        MN_TRY(mn_tokenize(k->params->model, text->text, text->n, 0, &buf, k->diag));
-        buf.cap = buf.n;
-        buf.data = mn__alloc_array(MN_MEM_OTHER, buf.n, sizeof *buf.data);
-        if (!buf.data) MN_TRY(mn__fail(k->diag, MN_ENOMEM, "no memory for %zu tokens", buf.n));
-        st = mn_tokenize(k->params->model, text->text, text->n, 0, &buf, k->diag);
-        *out = (tokens){.data = buf.data, .n = buf.n};
-    }
+    bool found = false;
+    mn__draft both = {0};
+    const tokens prompt = {.data = r->token, .n = r->n};
+    if (k->chat) return tokens_alone(k, text, out);
+    mn__draft_put(&both, p->text, p->n_byte);
+    mn__draft_put(&both, text->text, text->n);
+    MN_TRY(tokens_behind(k, &both, MN_TOKENIZE_ADD_SPECIAL, &prompt, out, &found));
+    if (!found) MN_TRY(tokens_alone(k, text, out));
 done:
     mn__draft_free(&both);
-    mn__free(all.data);
     return st;
 }
 

@@ -38,8 +38,18 @@ const mn__metric_info *mn__metric_at(size_t i)
     return &kinds[i].info;
 }
 
+/* What people call them. */
+static const char *full_name(const char *name)
+{
+    static const char *const alias[][2] = {{"f1", "qa_f1"}, {"em", "exact"}, {"rouge", "rouge_l"}};
+    for (size_t i = 0; i < sizeof alias / sizeof *alias; i++)
+        if (!strcmp(name, alias[i][0])) return alias[i][1];
+    return name;
+}
+
 static const metric_kind *find_kind(const char *name)
 {
+    name = full_name(name);
     for (size_t i = 0; i < N_KIND; i++)
         if (strcmp(kinds[i].info.name, name) == 0) return &kinds[i];
     return NULL;

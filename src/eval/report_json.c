@@ -296,7 +296,8 @@ static void note_run(struct notes *to, const mn__summary *s, size_t run)
         const mn__line *l = &s->line[i];
         if (l->level != MN__LEVEL_ALL || s->arm[l->arm].run != run) continue;
         full = full || !strcmp(s->arm[l->arm].policy, "full");
-        uneven = uneven || l->n < r->n_prompt;
+        if (strcmp(s->arm[l->arm].policy, "empty")) /* a prompt may be all context */
+            uneven = uneven || l->n < r->n_prompt;
     }
     if (!full) note(to, s, run, "There is no full cache to compare with.");
     if (r->n_failed > 0) {

@@ -116,17 +116,11 @@ static bool is_wanted(const mn__task *task, const mn__row *row)
 /* A row holds what the task asks for. */
 static mn_status check_kind(const mn__source *s, const mn__row *row, mn_diag *diag)
 {
-    static const char *const wanted[] = {[MN__ASKS_ANSWER] = "`answers`",
-                                         [MN__ASKS_TEXT] = "`answers` or `continuations`",
-                                         [MN__ASKS_CHOICE] = "`continuations` and `gold`"};
-    bool fits[] = {[MN__ASKS_ANSWER] = row->n_answer > 0,
-                   [MN__ASKS_TEXT] = row->n_answer + row->n_choice > 0,
-                   [MN__ASKS_CHOICE] = row->n_choice > 0};
-    mn__asks asks = s->task->asks;
-    if (fits[asks]) return MN_OK;
+    bool choice = s->task->asks == MN__ASKS_CHOICE;
+    if (choice ? row->n_choice : row->n_answer) return MN_OK;
     return mn__fail(diag, MN_EINPUT, "%.500s:%llu: task %s wants a row with %s, none found",
                     mn__rows_path(s->rows), (unsigned long long)row->line, s->task->name,
-                    wanted[asks]);
+                    choice ? "`continuations` and `gold`" : "`answers`");
 }
 
 static mn_status read_next(mn__source *s, mn__row *out, bool *found, mn_diag *diag)
@@ -158,28 +152,11 @@ done:
     return st;
 }
 
-/* A gold continuation is the answer where its likelihood alone is asked for. */
-static mn_status answer_by_continuation(mn__row *row, mn_diag *diag)
-{
-    mn__row view = *row, answered;
-    if (row->n_choice == 0) return MN_OK;
-    view.context = row->contexts[row->gold];
-    view.answers = &row->continuations[row->gold];
-    view.n_answer = 1;
-    view.n_choice = view.gold = 0;
-    mn_status st = mn__row_copy(&answered, &view, diag);
-    if (st != MN_OK) return st;
-    mn__row_free(row);
-    *row = answered;
-    return MN_OK;
-}
-
 /* The letters that the prompt gives to options which are answers are answers too. */
 static mn_status answer_by_letter(mn__row *row, mn_diag *diag)
 {
     static const char letter[][2] = {"A", "B", "C", "D"};
     mn__row view = *row, lettered;
-    if (row->n_answer == 0) return MN_OK;
     const char **answers = mn__alloc_array(MN_MEM_OTHER, 2 * row->n_answer, sizeof *answers);
     if (!answers) return mn__fail(diag, MN_ENOMEM, "no memory for a row's answers");
     for (size_t i = 0; i < row->n_answer; i++) answers[i] = row->answers[i];
@@ -212,9 +189,8 @@ static mn_status read_row(mn__source *s, uint64_t i, mn__row *out, bool *found, 
     if (!*found && s->next == 0)
         st = mn__fail(diag, MN_EINPUT, "task %s: rows of it wanted in %s/%s, none found",
                       s->task->name, s->own ? s->own : s->data, s->own ? "" : s->task->dir);
-    if (!*found) goto done;
-    if (s->task->asks == MN__ASKS_TEXT) st = answer_by_continuation(out, diag);
-    if (s->task->rules & MN__RULE_LETTER) st = answer_by_letter(out, diag);
+    if (!*found || !(s->task->rules & MN__RULE_LETTER)) goto done;
+    st = answer_by_letter(out, diag);
     if (st != MN_OK) mn__row_free(out);
     *found = st == MN_OK;
 done:

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/diag.h"
 #include "base/heap.h"
@@ -119,19 +120,25 @@ static double normal_quantile(double p)
     return (lo + hi) / 2;
 }
 
-static double resampled_mean(const struct clusters *g, uint64_t seed, uint32_t resample)
+/* Which of n clusters a resample draws: the same for every sample of n. */
+static void draw(uint32_t *at, size_t n, uint64_t seed, uint32_t resample)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    for (size_t i = 0; i < n; i += 4) {
+        const uint32_t ctr[4] = {resample, 0, (uint32_t)(i / 4), PURPOSE_DRAW};
+        uint32_t word[4];
+        mn__philox(key, ctr, word);
+        for (size_t k = 0; k < 4 && i + k < n; k++)
+            at[i + k] = (uint32_t)((uint64_t)word[k] * n >> 32);
+    }
+}
+
+static double resampled_mean(const struct clusters *g, const uint32_t *at)
+{
     double sum = 0, n_row = 0;
-    uint32_t word[4];
     for (size_t i = 0; i < g->n; i++) {
-        if (i % 4 == 0) {
-            const uint32_t ctr[4] = {resample, 0, (uint32_t)(i / 4), PURPOSE_DRAW};
-            mn__philox(key, ctr, word);
-        }
-        const struct cluster *c = &g->c[(uint64_t)word[i % 4] * g->n >> 32];
-        sum += c->sum;
-        n_row += c->n;
+        sum += g->c[at[i]].sum;
+        n_row += g->c[at[i]].n;
     }
     return sum / n_row;
 }
@@ -179,31 +186,74 @@ static double corrected(const double *sorted, uint32_t n, double z0, double a, d
     return sorted[(uint32_t)rank - 1];
 }
 
+static mn__interval interval_of(const struct clusters *g, double *mean, const mn__resampling *how)
+{
+    uint32_t n = how->n_resample;
+    mn__interval found = {.mean = g->sum / g->n_row, .lo = NAN, .hi = NAN, .n_cluster = g->n};
+    if (g->n < 2) return found;
+    double z0 = bias(mean, n, found.mean, g->tie / g->n_row), a = acceleration(g);
+    double z = normal_quantile((1 - how->level) / 2);
+    qsort(mean, n, sizeof *mean, by_value);
+    found.lo = corrected(mean, n, z0, a, z);
+    found.hi = corrected(mean, n, z0, a, -z);
+    return found;
+}
+
+/* mean[i][n_resample] of all samples that have as many clusters as the first: drawing is most of
+ * the work, and they share it. */
+static void resample(double *mean, const struct clusters *g, size_t n_sample, uint32_t *at,
+                     const mn__resampling *how)
+{
+    size_t n = g->n;
+    for (uint32_t r = 0; n > 1 && r < how->n_resample; r++) {
+        draw(at, n, how->seed, r);
+        for (size_t i = 0; i < n_sample; i++)
+            if (g[i].n == n) mean[i * how->n_resample + r] = resampled_mean(&g[i], at);
+    }
+}
+
+static bool is_first_of_size(const struct clusters *g, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (g[k].n == g[i].n) return false;
+    return true;
+}
+
+mn_status mn__bootstrap_intervals(mn__interval *out, const mn__sample *s, size_t n_sample,
+                                  const mn__resampling *how, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    size_t most = 0;
+    double *mean = NULL;
+    uint32_t *at = NULL;
+    struct clusters *g = mn__alloc_zero(MN_MEM_OTHER, n_sample * sizeof *g);
+    if (!g) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %zu intervals", n_sample));
+    for (size_t i = 0; i < n_sample; i++) {
+        MN_TRY(check(&s[i], how, diag));
+        MN_TRY(gather(&g[i], &s[i], diag));
+        if (g[i].n > most) most = g[i].n;
+    }
+    mean = mn__alloc_array(MN_MEM_OTHER, n_sample * how->n_resample, sizeof *mean);
+    at = mn__alloc_array(MN_MEM_OTHER, most, sizeof *at);
+    if (!mean || !at)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %u resamples", how->n_resample));
+    for (size_t i = 0; i < n_sample; i++)
+        if (is_first_of_size(g, i))
+            resample(mean + i * how->n_resample, g + i, n_sample - i, at, how);
+    for (size_t i = 0; i < n_sample; i++)
+        out[i] = interval_of(&g[i], mean + i * how->n_resample, how);
+done:
+    for (size_t i = 0; g && i < n_sample; i++) mn__free(g[i].c);
+    mn__free(g);
+    mn__free(mean);
+    mn__free(at);
+    return st;
+}
+
 mn_status mn__bootstrap_interval(mn__interval *out, const mn__sample *s, const mn__resampling *how,
                                  mn_diag *diag)
 {
-    struct clusters g = {0};
-    double *mean = NULL;
-    mn_status st;
-    MN_TRY(check(s, how, diag));
-    MN_TRY(gather(&g, s, diag));
-    uint32_t n = how->n_resample;
-    mean = mn__alloc_array(MN_MEM_OTHER, n, sizeof *mean);
-    if (!mean) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %u resamples", n));
-    mn__interval found = {.mean = g.sum / g.n_row, .lo = NAN, .hi = NAN, .n_cluster = g.n};
-    if (g.n > 1) {
-        for (uint32_t r = 0; r < n; r++) mean[r] = resampled_mean(&g, how->seed, r);
-        double z0 = bias(mean, n, found.mean, g.tie / g.n_row), a = acceleration(&g);
-        double z = normal_quantile((1 - how->level) / 2);
-        qsort(mean, n, sizeof *mean, by_value);
-        found.lo = corrected(mean, n, z0, a, z);
-        found.hi = corrected(mean, n, z0, a, -z);
-    }
-    *out = found;
-done:
-    mn__free(mean);
-    mn__free(g.c);
-    return st;
+    return mn__bootstrap_intervals(out, s, 1, how, diag);
 }
 
 /* ---- sign flips ---- */
@@ -233,6 +283,16 @@ static mn_status flip_all(double *p, const struct clusters *g, double far, mn_di
     return MN_OK;
 }
 
+/* Its sign flipped unless `stays`, without a branch: nothing could predict it. */
+static double signed_sum(double x, uint32_t stays)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits ^= (uint64_t)(stays ^ 1) << 63;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static double flip_sampled(const struct clusters *g, double far, const mn__resampling *how)
 {
     const uint32_t key[2] = {(uint32_t)how->seed, (uint32_t)(how->seed >> 32)};
@@ -244,7 +304,7 @@ static double flip_sampled(const struct clusters *g, double far, const mn__resam
                 const uint32_t ctr[4] = {r, 0, (uint32_t)(k / 128), PURPOSE_SIGN};
                 mn__philox(key, ctr, word);
             }
-            sum += word[k / 32 % 4] >> k % 32 & 1 ? g->c[k].sum : -g->c[k].sum;
+            sum += signed_sum(g->c[k].sum, word[k / 32 % 4] >> k % 32 & 1);
         }
         n_far += fabs(sum) >= far;
     }

@@ -84,7 +84,7 @@ typedef struct mn__pair_line {
 typedef struct mn__needle_line {
     size_t arm;
     const char *task;
-    double depth, length; /* share, tokens: of the cell's middle and upper end where they vary */
+    double depth, length; /* share, tokens: those that occur, or of cells where there are many */
     size_t n;
     double score;
 } mn__needle_line;

@@ -10,15 +10,17 @@
 #include "base/heap.h"
 #include "base/team.h"
 
+/* Jobs that a thread takes together: they share draws. */
+enum { BATCH = 32 };
+
 struct work {
     const mn__summary_job *job;
-    size_t n;
+    size_t n, n_batch;
     const mn__resampling *how;
     size_t n_prompt; /* of the largest sheet */
-    double *room;    /* [n_thread][2][n_prompt] */
-    mn_status *st;   /* [n] */
-    mn_diag *diag;   /* [n_thread] of the thread's first failure */
-    bool *failed;    /* [n_thread] */
+    double *room;    /* [n_thread][BATCH][2][n_prompt] */
+    mn_status *st;   /* [n_thread] of its first failure */
+    mn_diag *diag;   /* [n_thread] and its sentence */
 };
 
 /* The prompts that have both values; how many. */
@@ -36,18 +38,28 @@ static size_t gather(const mn__summary_job *j, double *a, double *b)
     return n;
 }
 
-static mn_status do_job(const mn__summary_job *j, const mn__resampling *how, double *a, double *b,
-                        mn_diag *diag)
+static mn_status do_batch(const struct work *w, size_t first, double *room, mn_diag *diag)
 {
-    mn_status st;
-    mn__paired paired = {.p = NAN};
-    mn__sample s = {.a = a, .b = b, .n = gather(j, a, b)};
-    *j->interval = (mn__interval){.mean = NAN, .lo = NAN, .hi = NAN};
-    if (j->p) *j->p = NAN;
-    if (s.n == 0) return MN_OK;
-    MN_TRY(mn__bootstrap_interval(j->interval, &s, how, diag));
-    if (j->p) MN_TRY(mn__sign_flip_test(&paired, &s, how, diag));
-    if (j->p) *j->p = paired.p;
+    mn_status st = MN_OK;
+    mn__sample sample[BATCH] = {{0}};
+    mn__interval interval[BATCH];
+    const mn__summary_job *job[BATCH]; /* those that have rows */
+    size_t n = 0;
+    for (size_t i = first; i < w->n && i < first + BATCH; i++) {
+        double *a = room + n * 2 * w->n_prompt, *b = a + w->n_prompt;
+        *w->job[i].interval = (mn__interval){.mean = NAN, .lo = NAN, .hi = NAN};
+        if (w->job[i].p) *w->job[i].p = NAN;
+        sample[n] = (mn__sample){.a = a, .b = b, .n = gather(&w->job[i], a, b)};
+        if (sample[n].n > 0) job[n++] = &w->job[i];
+    }
+    MN_TRY(mn__bootstrap_intervals(interval, sample, n, w->how, diag));
+    for (size_t i = 0; i < n; i++) {
+        mn__paired paired;
+        *job[i]->interval = interval[i];
+        if (!job[i]->p) continue;
+        MN_TRY(mn__sign_flip_test(&paired, &sample[i], w->how, diag));
+        *job[i]->p = paired.p;
+    }
 done:
     return st;
 }
@@ -55,48 +67,35 @@ done:
 static void work_on(const mn__crew *crew, void *arg)
 {
     struct work *w = arg;
-    double *a = w->room + (size_t)crew->thread * 2 * w->n_prompt, *b = a + w->n_prompt;
-    mn_diag *diag = &w->diag[crew->thread];
-    for (size_t i = mn__team_claim(crew); i < w->n; i = mn__team_claim(crew)) {
-        mn_diag *once = w->failed[crew->thread] ? NULL : diag;
-        w->st[i] = do_job(&w->job[i], w->how, a, b, once);
-        if (w->st[i] != MN_OK) w->failed[crew->thread] = true;
-    }
-}
-
-/* The first failure by number, with the sentence of one of that kind. */
-static mn_status outcome(const struct work *w, int n_thread, mn_diag *diag)
-{
-    for (size_t i = 0; i < w->n; i++)
-        for (int t = 0; w->st[i] != MN_OK && t < n_thread; t++)
-            if (w->failed[t]) return mn__fail(diag, w->st[i], "%s", w->diag[t].text);
-    return MN_OK;
+    double *room = w->room + (size_t)crew->thread * BATCH * 2 * w->n_prompt;
+    mn_status *st = &w->st[crew->thread];
+    for (size_t i = mn__team_claim(crew); i < w->n_batch; i = mn__team_claim(crew))
+        if (*st == MN_OK) *st = do_batch(w, i * BATCH, room, &w->diag[crew->thread]);
 }
 
 mn_status mn__summary_run_jobs(const mn__summary_job *job, size_t n, const mn__summary_params *p,
                                mn_diag *diag)
 {
     mn_status st = MN_OK;
-    struct work w = {.job = job, .n = n, .how = &p->how};
+    struct work w = {.job = job, .n = n, .n_batch = (n + BATCH - 1) / BATCH, .how = &p->how};
     for (size_t i = 0; i < n; i++)
         if (job[i].sheet && job[i].sheet->n_prompt > w.n_prompt)
             w.n_prompt = job[i].sheet->n_prompt;
     mn__team *team = mn__team_new(p->n_thread > 0 ? p->n_thread : mn__cpu_count());
-    int n_thread = team ? mn__team_size(team) : 0;
-    w.room = mn__alloc_array(MN_MEM_OTHER, (size_t)n_thread * 2, w.n_prompt * sizeof *w.room);
-    w.st = mn__alloc_array(MN_MEM_OTHER, n, sizeof *w.st);
-    w.diag = mn__alloc_array(MN_MEM_OTHER, (size_t)n_thread, sizeof *w.diag);
-    w.failed = mn__alloc_zero(MN_MEM_OTHER, (size_t)n_thread * sizeof *w.failed);
-    if (!team || !w.room || !w.st || !w.diag || !w.failed)
+    size_t n_thread = team ? (size_t)mn__team_size(team) : 0;
+    w.room = mn__alloc_array(MN_MEM_OTHER, n_thread * BATCH * 2, w.n_prompt * sizeof *w.room);
+    w.st = mn__alloc_zero(MN_MEM_OTHER, n_thread * sizeof *w.st); /* zero: MN_OK */
+    w.diag = mn__alloc_array(MN_MEM_OTHER, n_thread, sizeof *w.diag);
+    if (!team || !w.room || !w.st || !w.diag)
         MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory to compare policies"));
     mn__team_run(team, work_on, &w);
-    st = outcome(&w, n_thread, diag);
+    for (size_t t = 0; t < n_thread && st == MN_OK; t++)
+        if (w.st[t] != MN_OK) st = mn__fail(diag, w.st[t], "%s", w.diag[t].text);
 done:
     mn__team_free(team);
     mn__free(w.room);
     mn__free(w.st);
     mn__free(w.diag);
-    mn__free(w.failed);
     return st;
 }
 

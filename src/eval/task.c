@@ -110,8 +110,7 @@ mn_status mn__task_find(mn__task_ref **out, size_t *n, const char *names, mn_dia
 static mn__asks asks_of(const char *metric)
 {
     if (strcmp(metric, "accuracy_norm") == 0) return MN__ASKS_CHOICE;
-    bool text = strcmp(metric, "nll") == 0 || strcmp(metric, "greedy") == 0;
-    return text ? MN__ASKS_TEXT : MN__ASKS_ANSWER;
+    return strcmp(metric, "nll") == 0 ? MN__ASKS_TEXT : MN__ASKS_ANSWER;
 }
 
 void mn__own_task_init(mn__own_task *out, const char *path, const char *metric, const char *prompt,

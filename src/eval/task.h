@@ -36,10 +36,9 @@ typedef enum mn__asks {
     MN__ASKS_ANSWER, /* write an answer to the prompt; the metric (metric.h) compares it with
                         `answers` */
     MN__ASKS_TEXT,   /* how likely is answers[0] as the prompt's continuation. Metric `nll`: mean of
-                        -log p over its tokens, low is good; `greedy`: 1 if each of them is the
-                        likeliest, else 0 */
-    MN__ASKS_CHOICE /* metric `accuracy_norm`: 1 if the gold continuation is the likeliest per byte,
-                       else 0 */
+                        -log p over its tokens, low is good */
+    MN__ASKS_CHOICE /* which continuation is likeliest. Metric `accuracy_norm`: 1 if the gold one is
+                       so per byte, of one alone if each of its tokens is the likeliest; else 0 */
 } mn__asks;
 
 typedef enum mn__rule {

@@ -13,7 +13,7 @@ with open("own.jsonl", "w") as f:
         f.write(json.dumps({"context": text, "input": "Which word?", "answers": [words[i], "sea"],
                             "_id": "row-%d" % i}) + "\n")
 PY
-common=(--task-file own.jsonl --metric qa_f1 -n 6 -m m.gguf --policies h2o,window:share=layer,pool=7@64
+common=(--task-file own.jsonl --metric f1 -n 6 -m m.gguf --policies h2o,window:share=layer,pool=7@64
     --budgets 48,60% --gold-tokens 8)
 
 # What stands in a store, but for times, in an order of its own.

@@ -77,6 +77,32 @@ static void test_prompt(void **state)
     hold_prompt("qwen2");
 }
 
+/* Behind a prompt that ends in a blank or a line feed, whose last token may change when more
+ * follows, the answer is still whole. */
+static void test_answer_is_whole(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"Q: {input}\nA: ", "{context}\n{input}\n",
+                                          "{input} is:  "};
+    static const char *const golds[] = {"28", "the sea", "    return x", "x"};
+    static const char *const archs[] = {"llama", "qwen2", "gemma3"};
+    for (size_t i = 0; i < 3 * 3 * 4; i++) {
+        mn_diag diag = {""};
+        char said[256];
+        mn_model *m = fix_model(archs[i / 12]);
+        mn__task t = task;
+        t.prompt = prompts[i / 4 % 3];
+        mn__row row = row_of("hello", "who", &golds[i % 4], 1);
+        mn__ask a;
+        mn__ask_params p = params_of(m);
+        assert_int_equal(mn__ask_make(&a, &t, &row, &p, &diag), MN_OK);
+        text_of(m, a.reading[0].gold[0].token, a.reading[0].gold[0].n, said, sizeof said);
+        if (strcmp(said, golds[i % 4])) fail_msg("'%s' came out as '%s'", golds[i % 4], said);
+        mn__ask_free(&a);
+        mn_model_free(m);
+    }
+}
+
 static void test_what_the_hash_sees(void **state)
 {
     (void)state;
@@ -191,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_answer_is_whole),
         cmocka_unit_test(test_what_the_hash_sees),
         cmocka_unit_test(test_long_ones_are_cut),
         cmocka_unit_test(test_choices),

@@ -48,11 +48,6 @@ static int set_up(void **state)
         ROW("ruler_niah_multikey_3", "second file", ""), false);
     put("longctx/ruler/qa_1.jsonl", ROW("", "Where?", "") ROW("", "When?", ""), false);
     put("mc/piqa.jsonl", CHOICE("piqa", "0", 1) ROW("piqa", "no choice", ""), false);
-    put("mc/lambada_openai.jsonl",
-        CHOICE("lambada_openai", "He said", 0)
-            ROW("", "x",
-                "") "{\"contexts\":[\"I\",\"You\"],\"continuations\":[\"1\",\"2\"],\"gold\":1}",
-        false);
     put("longctx/longbench/samsum.jsonl",
         "{bad\n" CHOICE("samsum", "no answer", 0) ROW("samsum", "0", ""), false);
     put("longctx/infinitebench/code_debug.jsonl",
@@ -153,7 +148,7 @@ static void test_letters(void **state)
     mn__source_close(s);
 }
 
-/* Rows of another kind than the task asks for are bad lines; a gold continuation is an answer. */
+/* Rows of another kind than the task asks for are bad lines. */
 static void test_kinds(void **state)
 {
     (void)state;
@@ -170,17 +165,6 @@ static void test_kinds(void **state)
         strstr(diag.text,
                "/mc/piqa.jsonl:2: task piqa wants a row with `continuations` and `gold`, none"));
     assert_false(found);
-    mn__source_close(s);
-    s = open_source("lambada_openai", (mn__source_params){0});
-    static const char *const want[][2] = {{"He said", " a"}, {"c", "a"}, {"You", "2"}};
-    for (uint64_t i = 0; i < 3; i++) {
-        assert_int_equal(mn__source_get(s, i, &row, &found, &diag), MN_OK);
-        assert_int_equal(row.n_answer, 1);
-        assert_int_equal(row.n_choice, 0);
-        assert_string_equal(row.context, want[i][0]);
-        assert_string_equal(row.answers[0], want[i][1]);
-        mn__row_free(&row);
-    }
     mn__source_close(s);
     s = open_source("samsum", (mn__source_params){.rows.skip_bad = true});
     expect_row(s, 0, "0");

@@ -36,7 +36,7 @@ static void check_entry(const mn__task_set *set, const mn__task *task)
         assert_non_null(mn__metric_find(task->metric));
     } else {
         static const char *const measures[] = {
-            [MN__ASKS_TEXT] = " nll greedy ", [MN__ASKS_CHOICE] = " accuracy_norm "};
+            [MN__ASKS_TEXT] = " nll ", [MN__ASKS_CHOICE] = " accuracy_norm "};
         assert_int_equal(task->max_new, 0);
         assert_non_null(strstr(measures[task->asks], task->metric));
     }
@@ -185,9 +185,8 @@ static void test_own(void **state)
     static const struct {
         const char *metric;
         mn__asks asks;
-    } cases[] = {
-        {"accuracy_norm", MN__ASKS_CHOICE}, {"nll", MN__ASKS_TEXT}, {"greedy", MN__ASKS_TEXT}};
-    for (size_t i = 0; i < 3; i++) {
+    } cases[] = {{"accuracy_norm", MN__ASKS_CHOICE}, {"nll", MN__ASKS_TEXT}};
+    for (size_t i = 0; i < 2; i++) {
         mn__own_task_init(&own, "b", cases[i].metric, NULL, 5);
         assert_int_equal(own.task.asks, cases[i].asks);
         assert_string_equal(own.task.prompt, "{context}");

@@ -49,7 +49,7 @@ function bars(which, of, sets, title, show) {
 
 function drawCost() {
   const of = shown(data.summary).filter((x) => x.policy !== 'empty');
-  const short = (show) => (x) => show(x).replace(/\.0+ /, ' ');
+  const short = (show) => (x) => show(x).replace(/(\.\d*[1-9])0+(?= )|\.0+(?= )/, '$1');
   bars('memory', of, [
     { key: 'kv_bytes', label: 'keys and values', color: color('bar'), stack: 'held' },
     { key: 'policy_bytes', label: 'policy\u2019s own state', color: color('bar-two'), stack: 'held' },

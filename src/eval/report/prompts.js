@@ -56,7 +56,7 @@ function item(prompt, i) {
   },
   el('span', {}, prompt[field.task] + ' \u00b7 ' + prompt[field.id]), el('span', { class: 'right' }, 'full ' + percentScore(fullScore(prompt))),
   el('span', { class: 'soft' }, count(prompt[field.tokens]) + ' tokens' + (prompt[field.language] ? ', ' + prompt[field.language] : '')),
-  el('span', { class: 'soft right' }, scores.length ? percentScore(Math.min(...scores)) + ' to ' + percentScore(Math.max(...scores))
+  el('span', { class: 'soft right' }, scores.length ? 'others ' + percentScore(Math.min(...scores)) + ' to ' + percentScore(Math.max(...scores))
     : kl.length ? 'KL to ' + figures(Math.max(...kl)) : ''));
 }
 

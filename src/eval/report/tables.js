@@ -136,8 +136,9 @@ function measureCell(line, key, most) {
 function drawFamilies() {
   const lines = shown(data.families).filter((x) => !isReference(x));
   const names = [...new Set(lines.map((x) => x.family))];
-  document.getElementById('families').hidden = names.length === 0;
   const keys = Object.keys(measures).filter((k) => lines.some((x) => x[k] !== null));
+  document.getElementById('families').hidden = names.length === 0 || keys.length === 0;
+  if (keys.length === 0) return;
   if (!keys.includes(familyMeasure)) familyMeasure = keys[0];
   fill('families-choices', group('Measure', keys, familyMeasure, (k) => { familyMeasure = k; drawFamilies(); }, (k) => measures[k]));
   const most = Math.max(1e-9, ...lines.map((x) => Math.abs(x[familyMeasure] || 0)));
