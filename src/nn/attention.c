@@ -32,6 +32,7 @@ static void lay_out(mn__attn *a, mn__arena *ar)
                              .p = mn__arena_take(ar, tile * sizeof(float))};
         t.o = mn__arena_take(ar, G * MN__ATTN_TILE * D * sizeof(float));
         t.m = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
+        t.shown = mn__arena_take(ar, G * tile * sizeof(float));
         t.l = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
         t.corr = mn__arena_take(ar, MN__ATTN_TILE * sizeof(float));
         t.lo = mn__arena_take(ar, MN__ATTN_TILE * sizeof(int32_t));

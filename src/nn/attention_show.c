@@ -11,13 +11,16 @@ typedef struct strip {
     size_t n, slot0, n_slot;
 } strip;
 
-/* One hop of rows [r0, r0 + n_row) of the step's new tokens, for one head of the group. */
-static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
-                     mn__attn_thread *th, const void *const *page)
+/* Probabilities of rows [r0, r0 + n_row) of the step's new tokens, at most a tile, for one head of
+ * the group, into p [n_row][LD]; their scaled logits, where they are wanted, into th->p. */
+static void make_probs(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
+                       const mn__attn_thread *th, const void *const *page, float *p)
 {
     const mn__attn *a = job->a;
     const mn__attn_seq *s = st->s;
-    size_t H = job->l->n_head, G = H / job->l->n_kv_head, h = st->n * G + g, row = s->row0 + r0;
+    size_t H = job->l->n_head, h = st->n * (H / job->l->n_kv_head) + g, row = s->row0 + r0;
+    mn__attn_thread into = *th;
+    into.s = p;
     for (size_t r = 0; r < n_row; r++) {
         size_t last = st->lane->n + r0 + r + 1;
         last = last > st->slot0 ? last - st->slot0 : 0;
@@ -25,44 +28,71 @@ static void show_hop(const mn__attn_job *job, const strip *st, size_t r0, size_t
         th->hi[r] = (int32_t)(last < st->n_slot ? last : st->n_slot);
         th->m[r] = a->lse[(row + r) * H + h];
     }
-    mn__attn_scores(job, th, row, n_row, h, page, st->n_slot);
+    mn__attn_scores(job, &into, row, n_row, h, page, st->n_slot);
     if (s->scorer->wants_logits)
         for (size_t r = 0; r < n_row; r++)
             for (size_t j = 0; j < st->n_slot; j++)
-                ((float *)th->p)[r * MN__ATTN_LD + j] = job->l->scale * th->s[r * MN__ATTN_LD + j];
-    a->kern->probs(th->s, MN__ATTN_LD, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
-    mn__seen seen = {.cache = s->cache,
-                     .layer = job->l->layer,
-                     .head = st->n,
-                     .i_group = g,
-                     .n_group = G,
-                     .token0 = s->cache->n_seen + (int64_t)r0,
-                     .n_row = n_row,
-                     .slot0 = st->slot0,
-                     .n_slot = st->n_slot,
-                     .p = th->s,
-                     .ld = MN__ATTN_LD,
-                     .s = s->scorer->wants_logits ? th->p : NULL};
+                ((float *)th->p)[r * MN__ATTN_LD + j] = job->l->scale * p[r * MN__ATTN_LD + j];
+    a->kern->probs(p, MN__ATTN_LD, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
+}
+
+static void observe(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
+                    const float *p, const float *logits)
+{
+    const mn__attn_seq *s = st->s;
+    const mn__seen seen = {.cache = s->cache,
+                           .layer = job->l->layer,
+                           .head = st->n,
+                           .i_group = g,
+                           .n_group = job->l->n_head / job->l->n_kv_head,
+                           .token0 = s->cache->n_seen + (int64_t)r0,
+                           .n_row = n_row,
+                           .slot0 = st->slot0,
+                           .n_slot = st->n_slot,
+                           .p = p,
+                           .ld = MN__ATTN_LD,
+                           .s = logits};
     s->scorer->ops->observe(s->scorer, &seen,
                             st->lane->state.data + st->slot0 * s->scorer->slot_bytes);
 }
 
-static void show_strip(const mn__attn_job *job, const strip *st, mn__attn_thread *th)
+/* Rows up to the end of the hop that row r0 is in. */
+static size_t hop_rows(const mn__attn_seq *s, size_t r0)
+{
+    size_t n = MN__ATTN_HOP - (size_t)((s->cache->n_seen + (int64_t)r0) % MN__ATTN_HOP);
+    return n < s->n_row - r0 ? n : s->n_row - r0;
+}
+
+/* Two hops are multiplied at once, which fills the tiles, and shown one after the other; where
+ * logits are wanted too, one. */
+static size_t show_hops(const mn__attn_job *job, const strip *st, size_t r0,
+                        const mn__attn_thread *th, const void *const *page)
 {
     const mn__attn_seq *s = st->s;
-    size_t G = job->l->n_head / job->l->n_kv_head, r0 = 0;
+    size_t G = job->l->n_head / job->l->n_kv_head, first = hop_rows(s, r0),
+           second = r0 + first < s->n_row && !s->scorer->wants_logits ? hop_rows(s, r0 + first) : 0;
+    for (size_t g = 0; g < G; g++) {
+        float *p = th->shown + g * MN__ATTN_TILE * MN__ATTN_LD;
+        make_probs(job, st, r0, first + second, g, th, page, p);
+        if (s->scorer->wants_logits) observe(job, st, r0, first, g, p, th->p);
+    }
+    for (size_t hop = 0; !s->scorer->wants_logits && hop < 2; hop++)
+        for (size_t g = 0; g < G && (hop == 0 || second); g++)
+            observe(job, st, r0 + hop * first, hop ? second : first, g,
+                    th->shown + (g * MN__ATTN_TILE + hop * first) * MN__ATTN_LD, NULL);
+    return first + second;
+}
+
+static void show_strip(const mn__attn_job *job, const strip *st, const mn__attn_thread *th)
+{
+    const mn__attn_seq *s = st->s;
+    size_t r0 = 0;
     const void *wide[MN__ATTN_PAGES];
     const void *const *page =
         mn__attn_pages(job->a, th, s->cache, st->lane, st->slot0, st->n_slot, wide);
     if (st->slot0 > st->lane->n)
         r0 = st->slot0 - st->lane->n; /* rows before see none of these slots */
-    while (r0 < s->n_row) {
-        size_t in_hop = (size_t)((s->cache->n_seen + (int64_t)r0) % MN__ATTN_HOP),
-               n_row = MN__ATTN_HOP - in_hop;
-        if (n_row > s->n_row - r0) n_row = s->n_row - r0;
-        for (size_t g = 0; g < G; g++) show_hop(job, st, r0, n_row, g, th, page);
-        r0 += n_row;
-    }
+    while (r0 < s->n_row) r0 += show_hops(job, st, r0, th, page);
 }
 
 void mn__attn_show(const mn__crew *crew, const mn__attn_job *job)
