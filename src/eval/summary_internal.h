@@ -7,12 +7,23 @@
 
 /* What is measured of a prompt under an arm: means over seeds. The answer's sums and counts are of
  * its tokens. */
-#define MN__CELL_MAP(X)                                                                    \
-    X(SCORE)                                                                               \
-    X(NLL)                                                                                 \
-    X(KL) X(NLL_SUM) X(KL_SUM) X(NLL_TOKENS) X(KL_TOKENS) X(GOLD_BYTES) X(SHARE_ANSWER)    \
-        X(SHARE_PROMPT) X(KV_BYTES) X(POLICY_BYTES) X(PEAK_BYTES) X(PREFILL_S) X(DECODE_S) \
-            X(GENERATED)
+#define MN__CELL_MAP(X) \
+    X(SCORE)            \
+    X(NLL)              \
+    X(KL)               \
+    X(NLL_SUM)          \
+    X(KL_SUM)           \
+    X(NLL_TOKENS)       \
+    X(KL_TOKENS)        \
+    X(GOLD_BYTES)       \
+    X(SHARE_ANSWER)     \
+    X(SHARE_PROMPT)     \
+    X(KV_BYTES)         \
+    X(POLICY_BYTES)     \
+    X(PEAK_BYTES)       \
+    X(PREFILL_S)        \
+    X(DECODE_S)         \
+    X(GENERATED)
 typedef enum mn__cell_value {
 #define X(name) MN__CELL_##name,
     MN__CELL_MAP(X)

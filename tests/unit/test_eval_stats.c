@@ -87,6 +87,42 @@ static void test_nothing_to_resample(void **state)
     assert_true(x.mean == 0 && x.lo == 0 && x.hi == 0);
 }
 
+/* Many at once, of several sizes: each as it is alone. */
+static void test_many_at_once(void **state)
+{
+    (void)state;
+    double v[20];
+    uint32_t pairs[20];
+    for (uint32_t i = 0; i < 20; i++) {
+        v[i] = mn__rng_normal(3, 9, 0, i);
+        pairs[i] = i / 2;
+    }
+    const mn__sample s[] = {{.a = v, .n = 20},
+                            {.a = v, .n = 10},
+                            {.a = v + 5, .n = 10},
+                            {.a = v, .n = 1},
+                            {.a = v, .cluster = pairs, .n = 20},
+                            {.a = v, .b = v + 10, .n = 10},
+                            {.a = v + 1, .n = 1}};
+    enum { N_SAMPLE = sizeof s / sizeof *s };
+    mn__resampling r = how(499, 0.9, 11);
+    mn__interval many[N_SAMPLE], alone;
+    assert_int_equal(mn__bootstrap_intervals(many, s, N_SAMPLE, &r, NULL), MN_OK);
+    for (size_t i = 0; i < N_SAMPLE; i++) {
+        assert_int_equal(mn__bootstrap_interval(&alone, &s[i], &r, NULL), MN_OK);
+        assert_memory_equal(&many[i].mean, &alone.mean, sizeof alone.mean);
+        assert_memory_equal(&many[i].lo, &alone.lo, sizeof alone.lo);
+        assert_memory_equal(&many[i].hi, &alone.hi, sizeof alone.hi);
+        assert_int_equal(many[i].n_cluster, alone.n_cluster);
+        assert_int_equal(isnan(many[i].lo), s[i].n == 1);
+    }
+    const mn__sample bad[] = {{.a = v, .n = 4}, {.a = v, .n = 0}};
+    many[0].mean = 77;
+    assert_int_equal(mn__bootstrap_intervals(many, bad, 2, &r, NULL), MN_ERANGE);
+    assert_true(many[0].mean == 77);
+    assert_int_equal(mn__bootstrap_intervals(many, NULL, 0, &r, NULL), MN_OK);
+}
+
 enum { N = 60 };
 
 static void fill(double *v, uint32_t stream, uint32_t repeat, size_t n)
@@ -318,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_three_values),
         cmocka_unit_test(test_means_are_over_rows),
         cmocka_unit_test(test_nothing_to_resample),
+        cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_symmetry_and_order),
         cmocka_unit_test(test_same_everywhere),
         cmocka_unit_test(test_coverage),

@@ -292,6 +292,10 @@ static void test_shards(void **state)
     info = report(parts);
     assert_int_equal(info.n_conflict, 20);
     assert_non_null(strstr(info.conflict, "another output"));
+    char *html = read_file(in(parts, "report.html"));
+    assert_int_equal(count(html, ",\"another\"]"),
+                     40); /* where results.sqlite had them, it counts */
+    free(html);
 }
 
 /* ---- what cannot be ---- */
