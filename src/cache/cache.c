@@ -150,7 +150,7 @@ static void fork_state(uint8_t *to, const uint8_t *from, size_t stride, size_t n
         if (n && stride) memcpy(to, from, n * stride);
         return;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && part->slot_bytes; i++)
         memcpy(to + i * part->slot_bytes, from + i * stride + part->slot_at, part->slot_bytes);
 }
 

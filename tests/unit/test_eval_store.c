@@ -451,11 +451,14 @@ static void test_odd_names(void **state)
 
 /* As a user who may not write: in a child, since tests may run as root. A run that was killed
  * leaves the log's mark in the file: then not even reading is possible without writing. */
+enum { CANNOT_LOOK = 77 };
+
 static int try_read_only(const char *path, bool marked)
 {
     mn__store *s = NULL;
     mn_diag diag = {""};
     if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) return 1;
+    if (access(path, R_OK) != 0) return CANNOT_LOOK; /* a private folder above, and we were root */
     if (mn__store_open(&s, path, MN_STORE_WRITE, &diag) != MN_EIO) return 2;
     if (!strstr(diag.text, path) || !strstr(diag.text, "may not be written")) return 3;
     mn_status st = mn__store_open(&s, path, MN_STORE_READ, &diag);
@@ -486,6 +489,7 @@ static void test_read_only_file(void **state)
         assert_int_equal(chmod(store_folder, 0700), 0);
         assert_int_equal(chmod(path, 0644), 0);
         assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == CANNOT_LOOK) skip();
         assert_int_equal(WEXITSTATUS(status), 0);
     }
 }
