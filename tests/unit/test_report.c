@@ -300,11 +300,14 @@ static void test_shards(void **state)
 
 /* ---- what cannot be ---- */
 
+enum { CANNOT_LOOK = 77 };
+
 static int try_read_only(const char *dir)
 {
     mn_diag diag = {""};
     mn_report_params p = quick_params(1);
     if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) return 1;
+    if (access(dir, X_OK) != 0) return CANNOT_LOOK; /* a private folder above, and we were root */
     if (mn_report_write(dir, &p, NULL, &diag) != MN_EIO) return 2;
     return strstr(diag.text, "report.json") ? 0 : 3;
 }
@@ -343,6 +346,7 @@ static void test_refused(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(chmod(dir, 0700), 0);
+    if (WEXITSTATUS(status) == CANNOT_LOOK) skip();
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
