@@ -566,8 +566,8 @@ static void test_damaged_rows(void **state)
     const char *const change[] = {"UPDATE record SET nll_token = x'0011' WHERE key = 3",
                                   "UPDATE record SET n_gold = 4294967296 WHERE key = 2",
                                   "UPDATE record SET n_generated = -1 WHERE key = 2",
-                                  "PRAGMA ignore_check_constraints=1;"
-                                  "UPDATE record SET acts = 'often' WHERE key = 2",
+                                  ("PRAGMA ignore_check_constraints=1;"
+                                   "UPDATE record SET acts = 'often' WHERE key = 2"),
                                   "UPDATE prompt SET hash = 'xyz' WHERE key = 2",
                                   "UPDATE prompt SET n_token = 1e12 WHERE key = 1"};
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
