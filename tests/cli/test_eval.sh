@@ -68,7 +68,8 @@ check "killed 20 times and resumed: the same" [ "$(table killed)" = "$whole" ]
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
     for n in 2 4; do # what MPI itself never frees is not looked for
-        ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 mpirun -n $n --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" -t 1 \
+        ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+            mpirun -n $n --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" -t 1 \
             --out ranks$n >out 2>err </dev/null
         code=$? err=$(<err)
         said="mpirun -n $n mneme eval"
