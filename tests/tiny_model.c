@@ -146,8 +146,13 @@ static bool is_named(const char *name, const char *other)
 
 static void fill(writer *w, struct ggml_tensor *t, float mean, float std)
 {
+    float block[32];
     for (int64_t i = 0; i < ggml_nelements(t); i++) {
         float x = mean + std * (float)mn__rng_normal(w->p->seed, w->n_tensor, (uint64_t)i, 0);
+        block[i % 32] = x;
+        if (t->type == GGML_TYPE_Q8_0 && i % 32 == 31)
+            ggml_quantize_chunk(t->type, block, (char *)t->data + i / 32 * 34, 0, 1, 32, NULL);
+        if (t->type == GGML_TYPE_Q8_0) continue;
         if (t->type == GGML_TYPE_F16)
             ((ggml_fp16_t *)t->data)[i] = ggml_fp32_to_fp16(x);
         else
@@ -160,7 +165,9 @@ static void fill(writer *w, struct ggml_tensor *t, float mean, float std)
 static struct ggml_tensor *add_tensor(writer *w, const char *name, uint32_t n_in, uint32_t n_out,
                                       float mean, float std)
 {
-    enum ggml_type type = n_out == 0 && w->p->norm_f16 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    enum ggml_type type = n_out == 0 && w->p->norm_f16 ? GGML_TYPE_F16
+                          : n_out && w->p->q8_0        ? GGML_TYPE_Q8_0
+                                                       : GGML_TYPE_F32;
     uint32_t more = is_named(name, w->p->grow_tensor);
     struct ggml_tensor *t = n_out ? ggml_new_tensor_2d(w->ggml, type, n_in, n_out + more)
                                   : ggml_new_tensor_1d(w->ggml, type, n_in + more);

@@ -26,6 +26,7 @@ typedef struct tiny_model_params {
     uint32_t rope_orig_ctx;         /* 0: not written */
     bool rope_freqs;                /* llama: rope_freqs.weight */
     bool norm_f16;                  /* vectors as F16 */
+    bool q8_0;                      /* matrices as Q8_0; their widths are multiples of 32 */
     uint64_t seed;
     /* what may be wrong with a file; NULL: nothing */
     const char *skip_tensor;                 /* leave this tensor out */
@@ -37,7 +38,7 @@ typedef struct tiny_model_params {
 /* llama-like sizes for `arch`: 2 layers (gemma3: 7, window 16), 4/2 heads, untied (gemma3: tied),
  * rope base 10000 (gemma3: a million). */
 void tiny_model_default(tiny_model_params *p, const char *arch);
-/* Write the model, all weights F32. false: a message went to stderr. */
+/* Write the model, weights F32 unless said otherwise. false: a message went to stderr. */
 bool tiny_model_write(const char *path, const tiny_model_params *p);
 /* Tokens of the vocabulary that goes with it. */
 uint32_t tiny_model_n_vocab(const tiny_model_params *p);

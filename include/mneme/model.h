@@ -22,6 +22,14 @@ typedef enum mn_rope_scaling {
     MN_ROPE_YARN
 } mn_rope_scaling;
 
+/** How rows of a prompt are multiplied with a quantised model. */
+typedef enum mn_product {
+    MN_PRODUCT_AUTO, /**< in 8 bits, as generated tokens are, where the processor multiplies bytes
+                        (AVX512-VNNI) but has no tiles (level amx) and all weights have a packed
+                        copy; else wide */
+    MN_PRODUCT_WIDE  /**< rows in bf16 or f32, as the level has them */
+} mn_product;
+
 /** How to open a model. Fill with mn_model_params_default first. */
 typedef struct mn_model_params {
     const char *cpu; /**< kernel level: "auto", "ref", "avx2", "avx512", "avx512bf16", "amx" */
@@ -34,6 +42,7 @@ typedef struct mn_model_params {
                     the mapped file, which processes share */
     size_t pack_limit_bytes; /**< by how much copies may exceed the rows of the file that they
                                   replace (default 1 GiB) */
+    mn_product product;      /**< default: MN_PRODUCT_AUTO */
 } mn_model_params;
 MN_API void mn_model_params_default(mn_model_params *p);
 

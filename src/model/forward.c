@@ -50,7 +50,9 @@ static size_t up32(size_t n)
 static mn__rows take_rows(mn__arena *ar, const mn_model *m, bool decode, size_t n_row, size_t n_in)
 {
     mn__rows r = {.decode = decode, .n_in = n_in, .ld = up32(n_in)};
-    if (!decode && mn__product_is_bf16(&m->kern))
+    if (!decode && m->reads_by_dots)
+        r.q8 = mn__arena_take(ar, n_row * mn__q8_row_bytes(n_in));
+    else if (!decode && mn__product_is_bf16(&m->kern))
         r.bf16 = mn__arena_take(ar, n_row * r.ld * sizeof(mn_bf16));
     else
         r.f32 = mn__arena_take(ar, n_row * r.ld * sizeof(float));
@@ -62,6 +64,8 @@ static void take_phase(phase_rows *p, mn__arena *ar, const mn_model *m, bool dec
     p->in = take_rows(ar, m, decode, n_row, m->n_embd);
     p->attn = take_rows(ar, m, decode, n_row, m->n_head * m->head_dim);
     p->hidden = take_rows(ar, m, decode, n_row, m->n_ff);
+    if (!decode && m->reads_by_dots) /* heads come one by one */
+        p->attn.f32 = mn__arena_take(ar, n_row * p->attn.ld * sizeof(float));
 }
 
 static void lay_out(mn__forward *f, mn__arena *ar)
@@ -210,6 +214,10 @@ static void project(const mn__crew *crew, mn__forward *f, const mn__weight *w, b
 {
     phase_rows *phase[2] = {&f->decode, &f->prefill};
     size_t C = f->m->n_embd;
+    if (!hidden && f->m->reads_by_dots && f->prefill.n) {
+        mn__rows_settle(crew, &f->m->kern, &f->prefill.attn);
+        mn__team_wait(crew);
+    }
     for (int i = 0; i < 2; i++)
         if (phase[i]->n)
             mn__linear(crew, f->product, w, hidden ? &phase[i]->hidden : &phase[i]->attn,

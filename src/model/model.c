@@ -181,7 +181,7 @@ static mn_status open_parts(struct mn_model *m, const char *path, const mn_model
     count_params(m);
     if (!p->vocab_only) {
         MN_TRY(bind_all(m, diag));
-        if (p->pack) mn__model_pack(m, limits_of_copies(p));
+        if (p->pack) mn__model_pack(m, limits_of_copies(p), p->product);
     }
 done:
     mn__free(m->tensor_used);

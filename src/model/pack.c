@@ -20,6 +20,7 @@ typedef struct work {
     const struct mn_model *m;
     job *job;
     size_t n_job;
+    bool by_dots; /* prompts take them */
 } work;
 
 /* The head first: it is the longest job. */
@@ -35,12 +36,23 @@ static size_t list_jobs(struct mn_model *m, job *out)
     return n;
 }
 
-/* Packed dots serve a prompt too where panels can be made of them: then nobody reads the file's
- * rows. */
+static bool has_dots(const work *todo, const job *j, unsigned what)
+{
+    return what & MN__PACK_DOTS && mn__weight_pack_bytes(j->w, &todo->m->kern, MN__PACK_DOTS) > 0;
+}
+
+/* Packed dots serve a prompt too where it takes them, or where panels can be made of them: then
+ * nobody reads the file's rows. */
 static bool replaces_rows(const work *todo, const job *j, unsigned what)
 {
-    return what & MN__PACK_DOTS && mn__product_is_bf16(&todo->m->kern) &&
-           mn__weight_pack_bytes(j->w, &todo->m->kern, MN__PACK_DOTS) > 0;
+    return has_dots(todo, j, what) && (todo->by_dots || mn__product_is_bf16(&todo->m->kern));
+}
+
+static bool all_have_dots(const work *todo)
+{
+    for (size_t i = 0; i < todo->n_job; i++)
+        if (!has_dots(todo, &todo->job[i], todo->job[i].what)) return false;
+    return true;
 }
 
 /* Add a layout to the jobs from `first` on, each if it still fits. */
@@ -85,16 +97,28 @@ static void run_jobs(const mn__crew *crew, void *arg)
     }
 }
 
-void mn__model_pack(struct mn_model *m, mn__pack_limits limits)
+/* A prompt's rows have one form in all layers, so it takes the dots of all weights or of none. */
+static void choose_all(work *todo, mn__pack_limits limits)
 {
-    work todo = {.m = m};
+    mn__pack_limits left = limits;
+    choose(todo, 0, MN__PACK_DOTS, &left);
+    todo->by_dots = todo->by_dots && all_have_dots(todo);
+    if (todo->by_dots) return;
+    for (size_t i = 0; i < todo->n_job; i++) todo->job[i].what = 0;
+    choose(todo, 0, MN__PACK_DOTS, &limits);
+    choose(todo, 1, MN__PACK_PANELS, &limits);
+}
+
+void mn__model_pack(struct mn_model *m, mn__pack_limits limits, mn_product product)
+{
+    work todo = {.m = m, .by_dots = product == MN_PRODUCT_AUTO && mn__product_likes_dots(&m->kern)};
     mn__team *team = mn__team_new(mn__cpu_count());
     todo.job = mn__alloc_array(MN_MEM_OTHER, 1 + PER_LAYER * m->n_layer, sizeof *todo.job);
     if (!team || !todo.job) goto done;
     todo.n_job = list_jobs(m, todo.job);
-    choose(&todo, 0, MN__PACK_DOTS, &limits);
-    choose(&todo, 1, MN__PACK_PANELS, &limits);
+    choose_all(&todo, limits);
     mn__team_run(team, run_jobs, &todo);
+    m->reads_by_dots = todo.by_dots && all_have_dots(&todo);
     for (size_t i = 0; i < todo.n_job; i++)
         m->packed_bytes += mn__weight_pack_bytes(todo.job[i].w, &m->kern, todo.job[i].what);
 done:

@@ -88,7 +88,6 @@ static void rotate(const mn__rope *rope, const double *cs, double *x, size_t str
 typedef struct work {
     double *cs, *mu, *sigma; /* [D], [D], [D][D] */
     float *lin, *quad;       /* scaled: [D], [D][D] */
-    float *sum;              /* [D] */
     float *k, *v, *z;        /* a page of rows, [n] */
 } work;
 
@@ -98,8 +97,7 @@ static work lay_out(float *base, size_t d)
     work w = {.cs = at, .mu = at + d, .sigma = at + 2 * d};
     w.lin = (float *)(void *)(w.sigma + d * d);
     w.quad = w.lin + d;
-    w.sum = w.quad + d * d;
-    w.k = w.sum + d;
+    w.k = w.quad + d * d;
     w.v = w.k + MN__PAGE_TOKENS * d;
     w.z = w.v + MN__PAGE_TOKENS * d;
     return w;
@@ -108,7 +106,7 @@ static work lay_out(float *base, size_t d)
 static size_t scratch_floats(const mn__scorer *s, const mn__cache_shape *shape, size_t n)
 {
     size_t d = shape->head_dim, doubles = 2 * d + d * d;
-    return 2 * doubles + d + d * d + d + mn__page_of_rows(s, shape, n) + n;
+    return 2 * doubles + d + d * d + mn__page_of_rows(s, shape, n) + n;
 }
 
 /* Mean and covariance of one query head, rotated and scaled into lin and quad. */
@@ -140,20 +138,6 @@ static void expect_query(const expected_scorer *self, const mn__score_view *v, s
         for (size_t j = 0; j < d; j++)
             w->quad[i * d + j] = (float)(w->sigma[i * d + j] * scale * scale * 0.5);
     }
-}
-
-/* lin.k + k'quad k: rows of quad are added up side by side, which a compiler does in vectors. */
-static float exponent(const work *w, const float *k, size_t d)
-{
-    float *restrict sum = w->sum;
-    double z = 0;
-    memcpy(sum, w->lin, d * sizeof *sum);
-    for (size_t i = 0; i < d; i++) {
-        const float *row = w->quad + i * d;
-        for (size_t j = 0; j < d; j++) sum[j] += k[i] * row[j];
-    }
-    for (size_t j = 0; j < d; j++) z += (double)sum[j] * k[j];
-    return (float)z;
 }
 
 static size_t read_rows(const mn__score_view *v, size_t i, float *k, float *x)
@@ -188,7 +172,7 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
         expect_query(self, v, g, &w);
         for (size_t i = 0, n; i < v->n; i += n) {
             n = read_rows(v, i, w.k, NULL);
-            for (size_t j = 0; j < n; j++) w.z[i + j] = exponent(&w, w.k + j * d, d);
+            v->cache->kern->quad_form(w.z + i, w.k, n, w.quad, w.lin, d);
         }
         add_softmax(self, w.z, first, v->n, n_group, out);
     }

@@ -53,6 +53,12 @@ static void write_gated(const mn__work *work, const target *t, size_t row, size_
         work->kern->gelu_mul(g, g, u, n_row * ld_c);
     for (size_t r = 0; r < n_row; r++) {
         float *row_of_g = g + r * ld_c;
+        if (h->q8) {
+            mn__q8_row to = mn__q8_row_at(h->q8 + (row + r) * mn__q8_row_bytes(h->n_in), h->n_in);
+            size_t block = col / MN__DOTS_BLOCK;
+            work->kern->quant_q8(to.q + col, to.scale + block, to.sum + block, row_of_g, n);
+            continue;
+        }
         if (!h->bf16) {
             memcpy(h->f32 + (row + r) * h->ld + col, row_of_g, n * sizeof(float));
             continue;
@@ -129,6 +135,7 @@ static void do_pass(const mn__crew *crew, mn__work *work, const mn__backend *b, 
 static void run(const mn__crew *crew, mn__product *p, const target *t, const mn__rows *x)
 {
     const mn__backend *b = x->decode                      ? &mn__backend_dots
+                           : x->q8                        ? &mn__backend_bytes
                            : mn__product_is_bf16(p->kern) ? &mn__backend_panels
                                                           : &mn__backend_wide;
     mn__work work = {.kern = p->kern, .x = x};

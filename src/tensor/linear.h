@@ -1,7 +1,8 @@
 /* linear.h: products of activations with a weight. Decode reads the quantised weight once through
- * dots; prefill widens it panel by panel and multiplies many rows. The phase chooses, not the
- * number of rows, so a sequence's bits do not depend on its neighbours. All functions run on every
- * thread of the crew; a barrier (mn__team_wait) by the caller separates producer and consumer. */
+ * dots; prefill widens it panel by panel and multiplies many rows, or takes the dots too where they
+ * are the faster ones. The phase chooses, not the number of rows, so a sequence's bits do not
+ * depend on its neighbours. All functions run on every thread of the crew; a barrier
+ * (mn__team_wait) by the caller separates producer and consumer. */
 #ifndef MN_LINEAR_H
 #define MN_LINEAR_H
 
@@ -45,6 +46,9 @@ void mn__product_free(mn__product *p);
 /* true when prefill activations are bf16 at this level (rows then live in mn__rows.bf16), false:
  * f32 */
 bool mn__product_is_bf16(const struct mn__kern *kern);
+/* true where a prompt's rows are multiplied faster in 8 bits (mn__rows.q8) than wide: bytes have an
+ * instruction of their own, and bf16 has no tiles */
+bool mn__product_likes_dots(const struct mn__kern *kern);
 
 /* Rows of activations on their way into a product. */
 typedef struct mn__rows {
@@ -53,9 +57,17 @@ typedef struct mn__rows {
     size_t ld;     /* elements between rows; bf16: multiple of 32, zero beyond n_in */
     float *f32;    /* [n_row][ld]: decode, and prefill at f32 levels; else NULL */
     mn_bf16 *bf16; /* [n_row][ld]: prefill at bf16 levels (mn__product_is_bf16); else NULL */
+    uint8_t *q8;   /* [n_row][mn__q8_row_bytes(n_in)], 64-byte aligned: prefill by dots, for weights
+                      with packed ones alone; n_in is a multiple of 32; else NULL. Rows that come in
+                      parts may be collected in f32 first (mn__rows_settle) */
 } mn__rows;
+/* Bytes of a row in 8 bits with its scales. */
+size_t mn__q8_row_bytes(size_t n_in);
 /* Row i of `rows` = x, converted as the phase needs (any thread, disjoint rows). */
 void mn__rows_set(const struct mn__kern *kern, mn__rows *rows, size_t i, const float *x);
+/* Rows collected in f32 become q8, where they have both. Every thread takes a part, between
+ * barriers. */
+void mn__rows_settle(const mn__crew *crew, const struct mn__kern *kern, mn__rows *rows);
 
 /* y [n_row][ld_y] (+)= x w^T + bias. add: accumulate into y. y may not alias x. Ends without a
  * barrier. */

@@ -33,25 +33,11 @@ static void quantise_for(mn__work *work, enum ggml_type partner)
     work->quant_kind = partner;
 }
 
-/* A row quantised for our own dots. */
-typedef struct own_row {
-    int8_t *q;
-    float *scale;
-    int32_t *sum;
-} own_row;
-
-static own_row own_row_at(const mn__work *work, size_t i)
-{
-    size_t k = work->x->n_in, words = mn__round_up(k / MN__DOTS_BLOCK * 4, 64);
-    uint8_t *data = work->space.quant + i * work->space.quant_row_bytes;
-    uint8_t *scale = data + mn__round_up(k, 64);
-    return (own_row){(int8_t *)data, (float *)(void *)scale, (int32_t *)(void *)(scale + words)};
-}
-
 static void quantise_own(mn__work *work)
 {
     for (size_t i = 0; i < work->pass_n; i++) {
-        own_row to = own_row_at(work, i);
+        mn__q8_row to =
+            mn__q8_row_at(work->space.quant + i * work->space.quant_row_bytes, work->x->n_in);
         work->kern->quant_q8(to.q, to.scale, to.sum,
                              work->x->f32 + (work->pass_row + i) * work->x->ld, work->x->n_in);
     }
@@ -67,29 +53,15 @@ static void prepare(mn__work *work, const mn__weight *w, size_t col, int slot)
     (void)slot;
 }
 
-/* All rows meet a group while it is near. */
-static void fill_own(mn__work *work, const mn__weight *w, size_t col, size_t row, size_t n_row,
-                     float *c)
-{
-    if (work->quant_kind != MN__DOTS_OWN) quantise_own(work);
-    const mn__dots_format *f = mn__dots_format_of(w);
-    const size_t group_bytes = mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
-    dot16_q4_0_fn *dot; /* all of one type */
-    memcpy(&dot, (const char *)work->kern + f->dot, sizeof dot);
-    for (size_t j = 0; j < N_COL && col + j < w->n_out; j += MN__DOTS_ROWS)
-        for (size_t r = 0; r < n_row; r++) {
-            own_row x = own_row_at(work, row - work->pass_row + r);
-            dot(c + r * N_COL + j, w->packed->dots + (col + j) / MN__DOTS_ROWS * group_bytes, x.q,
-                x.scale, x.sum, w->n_in);
-        }
-}
-
 static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size_t row,
                  size_t n_row, float *c)
 {
     (void)slot;
     if (w->packed && w->packed->dots) {
-        fill_own(work, w, col, row, n_row, c);
+        if (work->quant_kind != MN__DOTS_OWN) quantise_own(work);
+        mn__dots_multiply(work->kern, w, col,
+                          work->space.quant + (row - work->pass_row) * work->space.quant_row_bytes,
+                          work->space.quant_row_bytes, n_row, c);
         return;
     }
     const struct ggml_type_traits_cpu *traits = ggml_get_type_traits_cpu((enum ggml_type)w->type);

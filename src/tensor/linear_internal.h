@@ -51,6 +51,18 @@ void mn__dots_pack(const mn__weight *w, uint8_t *out);          /* out [mn__dots
  * multiple of 32. */
 void mn__dots_panel(const struct mn__kern *kern, const mn__weight *w, size_t col, mn_bf16 *out);
 
+/* A row in 8 bits. Neighbours in a buffer are mn__q8_row_bytes apart, or more. */
+typedef struct mn__q8_row {
+    int8_t *q;    /* [k] */
+    float *scale; /* [k/32] */
+    int32_t *sum; /* [k/32] */
+} mn__q8_row;
+mn__q8_row mn__q8_row_at(uint8_t *row, size_t k);
+/* c [n_row][32] = rows in 8 bits, row_bytes apart, times outputs [col, col + 32) of a weight with
+ * packed dots; columns from w->n_out on are left alone. */
+void mn__dots_multiply(const struct mn__kern *kern, const mn__weight *w, size_t col, uint8_t *rows,
+                       size_t row_bytes, size_t n_row, float *c);
+
 static inline size_t mn__round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
@@ -87,6 +99,6 @@ typedef struct mn__backend {
                  size_t n_row, float *c);
 } mn__backend;
 
-extern const mn__backend mn__backend_dots, mn__backend_panels, mn__backend_wide;
+extern const mn__backend mn__backend_dots, mn__backend_bytes, mn__backend_panels, mn__backend_wide;
 
 #endif

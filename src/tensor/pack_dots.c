@@ -222,6 +222,34 @@ void mn__dots_pack(const mn__weight *w, uint8_t *out)
     }
 }
 
+/* Rows lie an odd number of lines apart, so that many of them do not meet in few sets of a cache.
+ */
+size_t mn__q8_row_bytes(size_t n_in)
+{
+    size_t words = mn__round_up(n_in / MN__DOTS_BLOCK * 4, 64);
+    return (mn__round_up(n_in, 64) + 2 * words) | 64;
+}
+
+mn__q8_row mn__q8_row_at(uint8_t *row, size_t k)
+{
+    size_t words = mn__round_up(k / MN__DOTS_BLOCK * 4, 64);
+    uint8_t *scale = row + mn__round_up(k, 64);
+    return (mn__q8_row){(int8_t *)row, (float *)(void *)scale, (int32_t *)(void *)(scale + words)};
+}
+
+void mn__dots_multiply(const struct mn__kern *kern, const mn__weight *w, size_t col, uint8_t *rows,
+                       size_t row_bytes, size_t n_row, float *c)
+{
+    const mn__dots_format *f = mn__dots_format_of(w);
+    const size_t bytes = mn__dots_layout(f->bits, f->scale, w->n_in).bytes;
+    const size_t n_group = w->n_out - col > MN__DOTS_ROWS ? 2 : 1;
+    const mn__q8_row x = mn__q8_row_at(rows, w->n_in);
+    dot16_q4_0_fn *dot; /* all of one type */
+    memcpy(&dot, (const char *)kern + f->dot, sizeof dot);
+    dot(c, MN__MM_COLS, w->packed->dots + col / MN__DOTS_ROWS * bytes, n_group, x.q, x.scale, x.sum,
+        row_bytes, n_row, w->n_in);
+}
+
 void mn__dots_panel(const struct mn__kern *kern, const mn__weight *w, size_t col, mn_bf16 *out)
 {
     const mn__dots_format *f = mn__dots_format_of(w);

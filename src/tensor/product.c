@@ -16,6 +16,11 @@ bool mn__product_is_bf16(const struct mn__kern *kern)
     return kern->level >= MN__CPU_AVX512BF16;
 }
 
+bool mn__product_likes_dots(const struct mn__kern *kern)
+{
+    return kern->level >= MN__CPU_AVX512 && kern->level < MN__CPU_AMX && mn__cpu_has_vnni();
+}
+
 /* The parts of one thread's workspace, by their offsets. */
 typedef struct layout {
     size_t quant_row, wide, panel[2], block[2], total;
@@ -29,9 +34,9 @@ static layout plan(bool is_bf16, size_t max_row, size_t max_in)
     size_t panel = is_bf16 ? MN__MM_COLS * mn__round_up(max_in, 32) * sizeof(mn_bf16) : 0;
     /* ggml's partners take at most two bytes a value (f32 rows are used where they are); ours one,
      * and two words per 32 */
-    size_t own = mn__round_up(max_in, 64) + 2 * mn__round_up(max_in / 8 + 4, 64);
+    size_t own = mn__q8_row_bytes(mn__round_up(max_in, 32));
     size_t partner = mn__round_up(2 * max_in, 64);
-    l.quant_row = own > partner ? own : partner;
+    l.quant_row = (own > partner ? own : partner) | 64; /* as mn__q8_row_bytes does */
     l.wide = n_row * l.quant_row;
     l.panel[0] = l.wide + mn__round_up(wide_rows * max_in * sizeof(float), 64);
     l.panel[1] = l.panel[0] + panel;

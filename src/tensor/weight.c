@@ -89,6 +89,11 @@ void mn__weight_unpack(mn__weight *w)
 
 void mn__rows_set(const struct mn__kern *kern, mn__rows *rows, size_t i, const float *x)
 {
+    if (rows->q8) {
+        mn__q8_row to = mn__q8_row_at(rows->q8 + i * mn__q8_row_bytes(rows->n_in), rows->n_in);
+        kern->quant_q8(to.q, to.scale, to.sum, x, rows->n_in);
+        return;
+    }
     if (!rows->bf16) {
         memcpy(rows->f32 + i * rows->ld, x, rows->n_in * sizeof(float));
         return;
@@ -96,4 +101,12 @@ void mn__rows_set(const struct mn__kern *kern, mn__rows *rows, size_t i, const f
     mn_bf16 *row = rows->bf16 + i * rows->ld;
     kern->f32_to_bf16(row, x, rows->n_in);
     memset(row + rows->n_in, 0, (rows->ld - rows->n_in) * sizeof *row);
+}
+
+void mn__rows_settle(const mn__crew *crew, const struct mn__kern *kern, mn__rows *rows)
+{
+    size_t begin, end;
+    if (!rows->q8 || !rows->f32) return;
+    mn__team_split(crew, rows->n_row, 1, &begin, &end);
+    for (size_t i = begin; i < end; i++) mn__rows_set(kern, rows, i, rows->f32 + i * rows->ld);
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "bench.h"
+#include "kern/dots.h"
 
 /* Everything a timed call may need, filled once per shape. */
 struct bench {
@@ -16,12 +17,18 @@ struct bench {
     float *x, *y, *z, *m, *l, *corr;
     float turn[512]; /* unit pairs: turning again and again must not fade into denormals */
     mn_bf16 *a, *b, *p;
-    uint8_t *pages;
+    uint8_t *pages, *weights, *q8;
     const void **page;
     int32_t *lo, *hi;
 };
 
 typedef void bench_fn(struct bench *b);
+
+/* An odd number of lines. */
+static size_t q8_ld(size_t k)
+{
+    return (k + k / 4) | 64;
+}
 
 struct entry {
     const char *kernel;
@@ -75,6 +82,19 @@ static void run_mm_pack_bf16(struct bench *b)
 {
     b->kern->mm_pack_bf16(b->b, b->x, b->k, MN__MM_COLS, b->k, b->k);
 }
+
+/* y [n_row][32] per pair of groups, from rows in records of q, scales and sums. */
+#define DOTS(name, type, bits, zero, kind)                                                         \
+    static void run_dot16_##name(struct bench *b)                                                  \
+    {                                                                                              \
+        const size_t bytes = mn__dots_layout(bits, kind, b->k).bytes, ld = q8_ld(b->k);            \
+        for (size_t j = 0; j < b->n_out; j += 2 * MN__DOTS_ROWS)                                   \
+            b->kern->dot16_##name(b->y, 2 * MN__DOTS_ROWS, b->weights + j / MN__DOTS_ROWS * bytes, \
+                                  2, (const void *)b->q8, (const void *)(b->q8 + b->k),            \
+                                  (const void *)(b->q8 + b->k + b->k / 8), ld, b->n_row, b->k);    \
+    }
+MN__DOTS_MAP(DOTS)
+#undef DOTS
 
 static void run_page_put_bf16(struct bench *b)
 {
@@ -148,6 +168,12 @@ static void run_colsum(struct bench *b)
     {                                                          \
         "mm_bf16", r, 0, 0, depth, n, fn, 2.0 * r *n *depth, 0 \
     }
+/* bytes: of the weights */
+#define DOTS(name, r, depth, n, kind, bits)                                     \
+    {                                                                           \
+        "dot16_" #name, r, 0, 0, depth, n, run_dot16_##name, 2.0 * r *n *depth, \
+            (bits + (kind == MN__DOTS_DM ? 1.0 : 0.5)) / 8 * n *depth           \
+    }
 #define QK(r, t, dim)                                                          \
     {                                                                          \
         "qk_bf16", r, t, dim, 0, 0, run_qk_bf16, 2.0 * r *t *dim, 2.0 * t *dim \
@@ -172,6 +198,20 @@ static const struct entry entries[] = {
     MM(256, 576, 1536, run_mm_bf16),
     MM(256, 576, 1536, run_mm_bf16_32),
     MM(128, 512, 4096, run_mm_bf16),
+    DOTS(q4_0, 1, 576, 1536, MN__DOTS_D, 4),
+    DOTS(q4_0, 64, 576, 1536, MN__DOTS_D, 4),
+    DOTS(q4_1, 1, 576, 1536, MN__DOTS_DM, 4),
+    DOTS(q4_1, 4, 576, 1536, MN__DOTS_DM, 4),
+    DOTS(q4_1, 64, 576, 1536, MN__DOTS_DM, 4),
+    DOTS(q4_1, 64, 1536, 576, MN__DOTS_DM, 4),
+    DOTS(q5_0, 64, 576, 1536, MN__DOTS_D, 5),
+    DOTS(q5_1, 64, 576, 1536, MN__DOTS_DM, 5),
+    DOTS(q8_0, 1, 576, 1536, MN__DOTS_D, 8),
+    DOTS(q8_0, 64, 576, 1536, MN__DOTS_D, 8),
+    DOTS(q4_k, 64, 4096, 512, MN__DOTS_K, 4),
+    DOTS(q5_k, 64, 4096, 512, MN__DOTS_K, 5),
+    DOTS(q6_k, 1, 4096, 512, MN__DOTS_S, 6),
+    DOTS(q6_k, 64, 4096, 512, MN__DOTS_S, 6),
     {"mm_pack_bf16", 0, 0, 0, 576, 32, run_mm_pack_bf16, 0, 576 * 32 * 6},
     {"page_put_bf16", 0, 0, 64, 0, 0, run_page_put_bf16, 0, 64 * 64 * 12},
     {"page_put_bf16", 1, 0, 64, 0, 0, run_page_put_one, 0, 64 * 12},
@@ -255,6 +295,11 @@ static struct bench bench_make(const struct entry *e, const struct mn__kern *ref
     b.a = take_bf16(ref, n_num);
     b.p = take_bf16(ref, n_num);
     b.b = take_bf16(ref, e->k * (e->n_out + 1));
+    b.weights = take((e->n_out / MN__DOTS_ROWS + 1) * mn__dots_layout(8, MN__DOTS_DM, e->k).bytes);
+    memset(b.weights, 0x35,
+           (e->n_out / MN__DOTS_ROWS + 1) * mn__dots_layout(8, MN__DOTS_DM, e->k).bytes);
+    b.q8 = take((e->n_row + 1) * q8_ld(e->k));
+    memset(b.q8, 0x35, (e->n_row + 1) * q8_ld(e->k));
     b.pages = take(page_bytes * n_page);
     memset(b.pages, 0, page_bytes * n_page);
     b.page = take(n_page * sizeof *b.page);
@@ -273,9 +318,9 @@ static struct bench bench_make(const struct entry *e, const struct mn__kern *ref
 
 static void bench_free(struct bench *b)
 {
-    void *all[] = {
-        b->x,  b->y, b->z, b->m, b->l, b->corr, b->a, b->b, b->p, b->pages, (void *)b->page,
-        b->lo, b->hi};
+    void *all[] = {b->x, b->y, b->z,     b->m,       b->l,  b->corr,         b->a,
+                   b->b, b->p, b->pages, b->weights, b->q8, (void *)b->page, b->lo,
+                   b->hi};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

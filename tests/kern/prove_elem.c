@@ -137,6 +137,25 @@ void prove_max_f32(struct probe *p)
     check_f32(p, "out", a, b, NULL, 1);
 }
 
+void prove_quad_form(struct probe *p)
+{
+    static const size_t rows[] = {0, 1, 3, 4, 5, 64}, dims[] = {1, 7, 16, 32, 40, 64, 80, 128};
+    size_t n_row = probe_pick(p, rows, COUNT(rows)), d = probe_pick(p, dims, COUNT(dims));
+    probe_shape(p, "n_row %zu d %zu", n_row, d);
+    float *x = guard_f32(p, n_row * d), *q = guard_f32(p, d * d), *lin = guard_f32(p, d);
+    float *a = guard_take(n_row * 4), *b = guard_take(n_row * 4), *tol = guard_take(n_row * 4);
+    float *abs_x = guard_copy(x, n_row * d * 4), *abs_q = guard_copy(q, d * d * 4),
+          *abs_lin = guard_copy(lin, d * 4);
+    for (size_t i = 0; i < n_row * d; i++) abs_x[i] = fabsf(x[i]);
+    for (size_t i = 0; i < d * d; i++) abs_q[i] = fabsf(q[i]);
+    for (size_t i = 0; i < d; i++) abs_lin[i] = fabsf(lin[i]);
+    p->ref->quad_form(tol, abs_x, n_row, abs_q, abs_lin, d);
+    for (size_t r = 0; r < n_row; r++) tol[r] = tol_dot(tol[r], 2 * d + 1);
+    p->ref->quad_form(a, x, n_row, q, lin, d);
+    p->kern->quad_form(b, x, n_row, q, lin, d);
+    check_f32(p, "out", a, b, tol, n_row);
+}
+
 /* |x| of bf16 values */
 static mn_bf16 *bf16_abs(const mn_bf16 *x, size_t n)
 {

@@ -30,8 +30,10 @@ static const limit limit_f32 = {1e-6, 0.999, 1e-4}, limit_bf16 = {5e-4, 0.99, 1e
 typedef struct way {
     const char *name, *cpu;
     mn_kv_type kv_type;
-    bool quantised; /* the file as it came, token by token: the dots of generation */
-    const limit *limit;
+    mn_product product;
+    bool quantised;     /* the file as it came; else its weights widened */
+    bool is_written;    /* token by token, by the dots of generation; else read as a prompt */
+    const limit *limit; /* NULL: no further away than the peer's own dots */
     /* while it runs */
     bool is_open;
     ours ours;
@@ -100,6 +102,7 @@ static void open_way(way *w)
     mn_model_params_default(&mp);
     mn_session_params_default(&sp);
     mp.cpu = w->cpu;
+    mp.product = w->product;
     sp.kv_type = w->kv_type;
     sp.n_ctx = N_TOKEN + 48;
     sp.chunk = SLICE;
@@ -137,12 +140,33 @@ static void check_limit(const way *w, const peer_distance *d)
 
 /* By kind, the best level of each first. */
 static way ways[] = {
-    {.name = "f32 at avx512", .cpu = "avx512", .kv_type = MN_KV_F32, .limit = &limit_f32},
-    {.name = "f32 at avx2", .cpu = "avx2", .kv_type = MN_KV_F32, .limit = &limit_f32},
-    {.name = "bf16 at amx", .cpu = "amx", .limit = &limit_bf16},
-    {.name = "bf16 at avx512bf16", .cpu = "avx512bf16", .limit = &limit_bf16},
-    {.name = "dots at avx512", .cpu = "avx512", .kv_type = MN_KV_F32, .quantised = true},
-    {.name = "dots at avx2", .cpu = "avx2", .kv_type = MN_KV_F32, .quantised = true},
+    {.name = "f32 at avx512",
+     .cpu = "avx512",
+     .kv_type = MN_KV_F32,
+     .product = MN_PRODUCT_WIDE,
+     .limit = &limit_f32},
+    {.name = "f32 at avx2",
+     .cpu = "avx2",
+     .kv_type = MN_KV_F32,
+     .product = MN_PRODUCT_WIDE,
+     .limit = &limit_f32},
+    {.name = "bf16 at amx", .cpu = "amx", .product = MN_PRODUCT_WIDE, .limit = &limit_bf16},
+    {.name = "bf16 at avx512bf16",
+     .cpu = "avx512bf16",
+     .product = MN_PRODUCT_WIDE,
+     .limit = &limit_bf16},
+    {.name = "dots at avx512",
+     .cpu = "avx512",
+     .kv_type = MN_KV_F32,
+     .quantised = true,
+     .is_written = true},
+    {.name = "dots at avx2",
+     .cpu = "avx2",
+     .kv_type = MN_KV_F32,
+     .quantised = true,
+     .is_written = true},
+    {.name = "prompt by dots at avx512bf16", .cpu = "avx512bf16", .quantised = true},
+    {.name = "prompt by dots at avx512", .cpu = "avx512", .quantised = true},
 };
 enum { N_WAY = sizeof ways / sizeof ways[0] };
 
@@ -150,7 +174,7 @@ static bool is_best(size_t i)
 {
     const way *w = &ways[i], *better = w - 1;
     return i == 0 || !better->is_open || better->kv_type != w->kv_type ||
-           better->quantised != w->quantised;
+           better->quantised != w->quantised || better->is_written != w->is_written;
 }
 
 static void open_ways(void)
@@ -165,8 +189,8 @@ static void run_slice(text *t, size_t n, peer *narrow, float *narrow_logits,
     for (size_t i = 0; i < N_WAY; i++) {
         row_sink sink = {t, &ways[i].tally};
         if (!ways[i].is_open) continue;
-        (ways[i].quantised ? ours_step : ours_read)(&ways[i].ours, t->token + t->begin, n, take_row,
-                                                    &sink);
+        (ways[i].is_written ? ours_step : ours_read)(&ways[i].ours, t->token + t->begin, n,
+                                                     take_row, &sink);
     }
     for (size_t i = 0; i < n; i++) {
         assert_true(peer_decode(narrow, t->token + t->begin + i, 1, 1, narrow_logits));

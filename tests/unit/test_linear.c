@@ -18,6 +18,8 @@
 enum { N_IN = 256, N_OUT = 80, MAX_THREAD = 3 };
 /* More rows than a block of any back end holds. */
 enum { N_ROW_DECODE = 37, N_ROW_PREFILL = 130 };
+/* How rows come: of a prompt, wide or in 8 bits, or of generated tokens. */
+typedef enum form { WIDE, DECODE, BYTES, N_FORM } form;
 
 static struct mn__kern kern;
 static uint32_t next_purpose;
@@ -91,12 +93,14 @@ static bool can_multiply(enum ggml_type type)
     return type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float;
 }
 
-/* Rows of activations in the form of a phase; owns its buffers. */
-static mn__rows make_rows(const float *x, size_t n_row, size_t n_in, bool decode)
+/* Rows of activations; owns its buffers. */
+static mn__rows make_rows(const float *x, size_t n_row, size_t n_in, form as)
 {
     size_t ld = (n_in + 31) / 32 * 32;
-    mn__rows rows = {.decode = decode, .n_row = n_row, .n_in = n_in, .ld = ld};
-    if (!decode && mn__product_is_bf16(&kern))
+    mn__rows rows = {.decode = as == DECODE, .n_row = n_row, .n_in = n_in, .ld = ld};
+    if (as == BYTES)
+        rows.q8 = claim(n_row * mn__q8_row_bytes(n_in));
+    else if (as == WIDE && mn__product_is_bf16(&kern))
         rows.bf16 = claim(n_row * ld * sizeof *rows.bf16);
     else
         rows.f32 = claim(n_row * ld * sizeof *rows.f32);
@@ -108,11 +112,18 @@ static void drop_rows(mn__rows *r)
 {
     mn__free(r->f32);
     mn__free(r->bf16);
+    mn__free(r->q8);
 }
 
-/* Row i of rows as floats, whatever the phase. */
+/* Row i of rows as floats, whatever their form. */
 static float rows_at(const mn__rows *r, size_t i, size_t c)
 {
+    if (r->q8) {
+        const uint8_t *row = r->q8 + i * mn__q8_row_bytes(r->n_in);
+        float scale; /* they follow the numbers, from a line on */
+        memcpy(&scale, row + (r->n_in + 63) / 64 * 64 + c / 32 * 4, sizeof scale);
+        return scale * (float)(int8_t)row[c];
+    }
     if (!r->bf16) return r->f32[i * r->ld + c];
     float f;
     uint32_t u = (uint32_t)r->bf16[i * r->ld + c] << 16;
@@ -155,9 +166,9 @@ static void multiply(call c, int n_thread)
 }
 
 /* How far a product may be off: `sum` = sum |w x|, `step` = sum |w| * the row's largest |x|. */
-static double tolerance(enum ggml_type type, bool decode, double sum, double step)
+static double tolerance(enum ggml_type type, form as, double sum, double step)
 {
-    if (!decode) return mn__product_is_bf16(&kern) ? sum / 128 : 1e-5 * sum;
+    if (as == WIDE) return mn__product_is_bf16(&kern) ? sum / 128 : 1e-5 * sum;
     if (type == GGML_TYPE_F32) return 1e-5 * sum;
     if (type == GGML_TYPE_F16) return sum / 512;
     if (type == GGML_TYPE_BF16) return sum / 128;
@@ -166,7 +177,7 @@ static double tolerance(enum ggml_type type, bool decode, double sum, double ste
 
 /* y [n_row][ld_y] from column col_y on against w; also: off by little on the whole. */
 static void check(const mn__weight *w, const float *x, size_t n_row, const float *y, size_t ld_y,
-                  bool decode)
+                  form as)
 {
     float *row = claim(w->n_in * sizeof *row);
     double error = 0, power = 0;
@@ -183,7 +194,7 @@ static void check(const mn__weight *w, const float *x, size_t n_row, const float
             }
             want += w->bias ? w->bias[j] : 0;
             double off = fabs(y[r * ld_y + j] - want);
-            if (!(off <= tolerance(w->type, decode, sum, all * max)))
+            if (!(off <= tolerance(w->type, as, sum, all * max)))
                 fail_msg("%s [%zu][%zu]: %g wanted, %g found", w->name, r, j, want,
                          y[r * ld_y + j]);
             error += off * off;
@@ -193,6 +204,13 @@ static void check(const mn__weight *w, const float *x, size_t n_row, const float
     mn__free(row);
     assert_true(power > 0);
     assert_true(sqrt(error / power) < 0.01);
+}
+
+/* Rows in 8 bits are for weights with packed dots. */
+static bool fits(const mn__weight *w, unsigned pack, form as)
+{
+    return as != BYTES ||
+           (pack & MN__PACK_DOTS && mn__weight_pack_bytes(w, &kern, MN__PACK_DOTS) > 0);
 }
 
 static void every_type_multiplies(void **state)
@@ -205,13 +223,14 @@ static void every_type_multiplies(void **state)
     for (int type = 0; type < GGML_TYPE_COUNT; type++) {
         if (!can_multiply(type)) continue;
         mn__weight w = make_weight(type, N_IN, N_OUT);
-        for (int decode = 0; decode < 2; decode++)
+        for (form as = 0; as < N_FORM; as++)
             for (unsigned pack = 0; pack <= (MN__PACK_DOTS | MN__PACK_PANELS); pack++) {
-                mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
+                if (!fits(&w, pack, as)) continue;
+                mn__rows rows = make_rows(x, N_ROW, N_IN, as);
                 if (pack) assert_int_equal(mn__weight_pack(&w, &kern, pack, NULL), MN_OK);
                 memset(y, 0, N_ROW * N_OUT * sizeof *y);
                 multiply((call){.w = {&w}, .n_w = 1, .x = &rows, .y = y, .ld_y = N_OUT}, 2);
-                check(&w, x, N_ROW, y, N_OUT, decode);
+                check(&w, x, N_ROW, y, N_OUT, as);
                 mn__weight_unpack(&w);
                 drop_rows(&rows);
             }
@@ -228,40 +247,41 @@ static const enum ggml_type some_type[] = {GGML_TYPE_F32,  GGML_TYPE_Q4_0, GGML_
                                            GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K};
 enum { N_SOME = sizeof some_type / sizeof *some_type };
 
-/* Both phases, packed or not, for one weight of each common type. */
-static void for_common(void (*fn)(const mn__weight *w, bool decode))
+/* All forms of rows, packed or not, for one weight of each common type. */
+static void for_common(void (*fn)(const mn__weight *w, form as))
 {
     for (size_t t = 0; t < N_SOME; t++) {
         mn__weight w = make_weight(some_type[t], N_IN, N_OUT - 3);
-        for (unsigned mode = 0; mode < 8; mode++) {
-            if (mode % 2 == 0) assert_int_equal(mn__weight_pack(&w, &kern, mode / 2, NULL), MN_OK);
-            fn(&w, mode & 1);
+        for (unsigned pack = 0; pack <= (MN__PACK_DOTS | MN__PACK_PANELS); pack++) {
+            assert_int_equal(mn__weight_pack(&w, &kern, pack, NULL), MN_OK);
+            for (form as = 0; as < N_FORM; as++)
+                if (fits(&w, pack, as)) fn(&w, as);
         }
         drop_weight(&w);
     }
 }
 
 /* oneDNN's f32 product chooses its order of summation by the number of rows. */
-static bool is_own(bool decode)
+static bool is_own(form as)
 {
 #ifdef MN_REF_PRODUCT
     return true;
 #endif
-    return decode || mn__product_is_bf16(&kern) || kern.level == MN__CPU_REF;
+    return as != WIDE || mn__product_is_bf16(&kern) || kern.level == MN__CPU_REF;
 }
 
-static void compare_rows(const mn__weight *w, bool decode)
+static void compare_rows(const mn__weight *w, form as)
 {
-    const size_t n_row = decode ? N_ROW_DECODE : N_ROW_PREFILL;
+    const size_t n_row = as == DECODE ? N_ROW_DECODE : N_ROW_PREFILL;
     float *x = claim(n_row * N_IN * sizeof *x), *all = claim(n_row * N_OUT * sizeof *x),
           *one = claim(N_OUT * sizeof *x);
     fill_normal(x, n_row * N_IN);
-    mn__rows rows = make_rows(x, n_row, N_IN, decode);
+    mn__rows rows = make_rows(x, n_row, N_IN, as);
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = all, .ld_y = N_OUT}, 1);
     for (size_t r = 0; r < n_row; r += 18) {
-        mn__rows alone = make_rows(x + r * N_IN, 1, N_IN, decode);
+        mn__rows alone = make_rows(x + r * N_IN, 1, N_IN, as);
         multiply((call){.w = {w}, .n_w = 1, .x = &alone, .y = one, .ld_y = N_OUT}, 1);
-        if (is_own(decode)) assert_memory_equal(all + r * N_OUT, one, w->n_out * sizeof *one);
+        if (is_own(as)) assert_memory_equal(all + r * N_OUT, one, w->n_out * sizeof *one);
         for (size_t j = 0; j < w->n_out; j++)
             assert_true(fabsf(all[r * N_OUT + j] - one[j]) < 1e-4f);
         drop_rows(&alone);
@@ -276,7 +296,7 @@ static void compare_rows(const mn__weight *w, bool decode)
 static double distance(const mn__weight *w, const float *x, size_t n_row)
 {
     float *y = claim(n_row * w->n_out * sizeof *y), *row = claim(w->n_in * sizeof *row);
-    mn__rows rows = make_rows(x, n_row, w->n_in, true);
+    mn__rows rows = make_rows(x, n_row, w->n_in, DECODE);
     double sum = 0;
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = y, .ld_y = w->n_out}, 2);
     for (size_t j = 0; j < w->n_out; j++) {
@@ -321,13 +341,13 @@ static void neighbours_change_no_bit(void **state)
     for_common(compare_rows);
 }
 
-static void compare_threads(const mn__weight *w, bool decode)
+static void compare_threads(const mn__weight *w, form as)
 {
-    const size_t n_row = decode ? N_ROW_DECODE : N_ROW_PREFILL;
+    const size_t n_row = as == DECODE ? N_ROW_DECODE : N_ROW_PREFILL;
     float *x = claim(n_row * N_IN * sizeof *x), *y[2];
     for (int i = 0; i < 2; i++) y[i] = claim(n_row * N_OUT * sizeof **y);
     fill_normal(x, n_row * N_IN);
-    mn__rows rows = make_rows(x, n_row, N_IN, decode);
+    mn__rows rows = make_rows(x, n_row, N_IN, as);
     for (int n = 1; n <= MAX_THREAD; n++) {
         multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = y[n > 1], .ld_y = N_OUT}, n);
         if (n > 1) assert_memory_equal(y[0], y[1], n_row * N_OUT * sizeof **y);
@@ -346,7 +366,7 @@ static void threads_change_no_bit(void **state)
 }
 
 /* Bias and accumulation change a sum exactly as they would outside. */
-static void compare_bias_and_add(const mn__weight *w, bool decode)
+static void compare_bias_and_add(const mn__weight *w, form as)
 {
     enum { N_ROW = 5 };
     float x[N_ROW * N_IN], plain[N_ROW * N_OUT] = {0}, y[N_ROW * N_OUT], before[N_ROW * N_OUT],
@@ -354,7 +374,7 @@ static void compare_bias_and_add(const mn__weight *w, bool decode)
     fill_normal(x, N_ROW * N_IN);
     fill_normal(before, N_ROW * N_OUT);
     fill_normal(bias, N_OUT);
-    mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
+    mn__rows rows = make_rows(x, N_ROW, N_IN, as);
     mn__weight biased = *w;
     biased.bias = bias;
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = plain, .ld_y = N_OUT}, 2);
@@ -375,13 +395,13 @@ static void bias_and_add(void **state)
 }
 
 /* Rows of a fused weight as weights of their own, and three weights side by side. */
-static void compare_slices(const mn__weight *w, bool decode)
+static void compare_slices(const mn__weight *w, form as)
 {
     enum { N_ROW = 2, CUT = 33 };
     if (w->packed) return; /* a packed copy belongs to the whole */
     float x[N_ROW * N_IN], whole[N_ROW * N_OUT] = {0}, y[N_ROW * N_OUT] = {0};
     fill_normal(x, N_ROW * N_IN);
-    mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
+    mn__rows rows = make_rows(x, N_ROW, N_IN, as);
     mn__weight part[3] = {*w, *w, *w};
     part[0].n_out = CUT;
     part[1].n_out = 1;
@@ -409,18 +429,19 @@ static double act(mn__act which, double g)
     return 0.5 * g * (1 + tanh(0.7978845608028654 * (g + 0.044715 * g * g * g)));
 }
 
-static void compare_glu(const mn__weight *w, bool decode)
+static void compare_glu(const mn__weight *w, form as)
 {
     enum { N_ROW = 35 };
+    if (as == BYTES) return; /* gated_rows_in_bytes */
     float *x = claim(N_ROW * N_IN * sizeof *x), *g = claim(N_ROW * N_OUT * sizeof *x),
           *u = claim(N_ROW * N_OUT * sizeof *x);
     mn__weight up = make_weight(w->type, N_IN, w->n_out);
     fill_normal(x, N_ROW * N_IN);
-    mn__rows rows = make_rows(x, N_ROW, N_IN, decode);
+    mn__rows rows = make_rows(x, N_ROW, N_IN, as);
     multiply((call){.w = {w}, .n_w = 1, .x = &rows, .y = g, .ld_y = N_OUT}, 1);
     multiply((call){.w = {&up}, .n_w = 1, .x = &rows, .y = u, .ld_y = N_OUT}, 1);
     for (int a = 0; a < 2; a++) {
-        mn__rows h = make_rows(NULL, N_ROW, w->n_out, decode);
+        mn__rows h = make_rows(NULL, N_ROW, w->n_out, as);
         if (h.bf16) memset(h.bf16, 0x7f, N_ROW * h.ld * sizeof *h.bf16);
         multiply((call){.w = {w, &up},
                         .n_w = 2,
@@ -428,7 +449,7 @@ static void compare_glu(const mn__weight *w, bool decode)
                         .h = &h,
                         .act = a ? MN__ACT_GELU : MN__ACT_SILU},
                  2);
-        bool is_bf16 = !decode && mn__product_is_bf16(&kern);
+        bool is_bf16 = as == WIDE && mn__product_is_bf16(&kern);
         for (size_t r = 0; r < N_ROW; r++) {
             for (size_t j = 0; j < w->n_out; j++) {
                 double want =
@@ -452,6 +473,61 @@ static void gated_units(void **state)
 {
     (void)state;
     for_common(compare_glu);
+}
+
+/* Gated rows in 8 bits are those that one by one would have been rounded to them. */
+static void gated_rows_in_bytes(void **state)
+{
+    (void)state;
+    enum { N_ROW = 70, N_GATE = 96 };
+    const size_t row_bytes = mn__q8_row_bytes(N_GATE);
+    float *x = claim(N_ROW * N_IN * sizeof *x), *g = claim(N_ROW * N_GATE * sizeof *x),
+          *u = claim(N_ROW * N_GATE * sizeof *x);
+    mn__weight gate = make_weight(GGML_TYPE_Q4_1, N_IN, N_GATE),
+               up = make_weight(GGML_TYPE_Q6_K, N_IN, N_GATE);
+    assert_int_equal(mn__weight_pack(&gate, &kern, MN__PACK_DOTS, NULL), MN_OK);
+    assert_int_equal(mn__weight_pack(&up, &kern, MN__PACK_DOTS, NULL), MN_OK);
+    fill_normal(x, N_ROW * N_IN);
+    mn__rows rows = make_rows(x, N_ROW, N_IN, BYTES), h = make_rows(NULL, N_ROW, N_GATE, BYTES);
+    multiply((call){.w = {&gate}, .n_w = 1, .x = &rows, .y = g, .ld_y = N_GATE}, 1);
+    multiply((call){.w = {&up}, .n_w = 1, .x = &rows, .y = u, .ld_y = N_GATE}, 1);
+    multiply((call){.w = {&gate, &up}, .n_w = 2, .x = &rows, .h = &h, .act = MN__ACT_SILU}, 2);
+    kern.silu_mul(g, g, u, N_ROW * N_GATE);
+    mn__rows want = make_rows(g, N_ROW, N_GATE, BYTES);
+    assert_memory_equal(h.q8, want.q8, N_ROW * row_bytes);
+    float most = 0;
+    for (size_t c = N_GATE - 32; c < N_GATE; c++) most = fmaxf(most, rows_at(&h, N_ROW - 1, c));
+    assert_true(most > 0);
+    drop_rows(&rows);
+    drop_rows(&h);
+    drop_rows(&want);
+    drop_weight(&gate);
+    drop_weight(&up);
+    mn__free(x);
+    mn__free(g);
+    mn__free(u);
+}
+
+static void settle(const mn__crew *crew, void *arg)
+{
+    mn__rows_settle(crew, &kern, arg);
+}
+
+static void rows_settle(void **state)
+{
+    (void)state;
+    enum { N_ROW = 7 };
+    float *x = claim(N_ROW * N_IN * sizeof *x);
+    fill_normal(x, N_ROW * N_IN);
+    mn__rows want = make_rows(x, N_ROW, N_IN, BYTES), rows = make_rows(NULL, N_ROW, N_IN, BYTES);
+    rows.f32 = x; /* and freed with the rows */
+    mn__team *team = mn__team_new(3);
+    assert_non_null(team);
+    mn__team_run(team, settle, &rows);
+    assert_memory_equal(rows.q8, want.q8, N_ROW * mn__q8_row_bytes(N_IN));
+    mn__team_free(team);
+    drop_rows(&rows);
+    drop_rows(&want);
 }
 
 static void planned_bytes_are_the_bytes_held(void **state)
@@ -521,6 +597,8 @@ int main(void)
         cmocka_unit_test(bias_and_add),
         cmocka_unit_test(slices),
         cmocka_unit_test(gated_units),
+        cmocka_unit_test(gated_rows_in_bytes),
+        cmocka_unit_test(rows_settle),
         cmocka_unit_test(planned_bytes_are_the_bytes_held),
         cmocka_unit_test(refused_memory_is_a_sentence),
     };

@@ -11,16 +11,18 @@
 
 mn_status ui_open_model(const args *a, bool vocab_only, mn_model **out, mn_diag *diag)
 {
-    static const char *const rules[] = {"model", "none", "linear", "ntk", "yarn", NULL};
+    static const char *const rules[] = {"model", "none", "linear", "ntk", "yarn", NULL},
+                             *const products[] = {"auto", "wide", NULL};
     mn_status st = MN_OK;
     mn_model_params p;
     char path[PATH_MAX];
     double factor, base;
-    int rule;
+    int rule, product;
     size_t limit;
     const char *name = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
     mn_model_params_default(&p);
     MN_TRY(args_choice(a, OPT_ROPE_SCALING, rules, 0, &rule, diag));
+    MN_TRY(args_choice(a, OPT_PRODUCT, products, MN_PRODUCT_AUTO, &product, diag));
     MN_TRY(args_float(a, OPT_ROPE_FACTOR, 0, 1, 1e4, &factor, diag));
     MN_TRY(args_float(a, OPT_ROPE_BASE, 0, 1, 1e12, &base, diag));
     if (args_has(a, OPT_MEM_LIMIT)) {
@@ -35,6 +37,7 @@ mn_status ui_open_model(const args *a, bool vocab_only, mn_model **out, mn_diag 
     p.rope_base = (float)base;
     p.vocab_only = vocab_only;
     p.pack = !args_has(a, OPT_NO_PACK);
+    p.product = (mn_product)product;
     MN_TRY(mn_model_open(out, path, &p, diag));
 done:
     return st;

@@ -67,11 +67,10 @@ static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scal
 {
     const mn__dots_planes p = mn__dots_layout(bits, kind, k);
     for (size_t r = 0; r < MN__DOTS_ROWS; r++) {
-        double sum = 0;
+        double sum = 0, dm[2] = {0, 0};
         for (size_t c = 0; c < k; c++) {
             const size_t at[3] = {c / 32, c % 32, r};
-            double dm[2];
-            scale_at(w, &p, kind, at, dm);
+            if (c % 16 == 0) scale_at(w, &p, kind, at, dm);
             sum += (dm[0] * (whole_at(w, &p, bits, at[0], at[1], r) - zero) + dm[1]) *
                    scale[at[0]] * q[c];
         }
@@ -79,12 +78,18 @@ static void dot16(float *y, const uint8_t *w, const int8_t *q, const float *scal
     }
 }
 
-#define X(name, type, bits, zero, kind)                                                       \
-    void mn__dot16_##name##_ref(float *y, const void *w, const int8_t *q, const float *scale, \
-                                const int32_t *sum, size_t k)                                 \
-    {                                                                                         \
-        (void)sum;                                                                            \
-        dot16(y, w, q, scale, k, bits, zero, kind);                                           \
+#define X(name, type, bits, zero, kind)                                                           \
+    void mn__dot16_##name##_ref(float *y, size_t ld_y, const void *w, size_t n_group,             \
+                                const int8_t *q, const float *scale, const int32_t *sum,          \
+                                size_t ld, size_t n_row, size_t k)                                \
+    {                                                                                             \
+        const size_t bytes = mn__dots_layout(bits, kind, k).bytes;                                \
+        (void)sum;                                                                                \
+        for (size_t r = 0; r < n_row; r++)                                                        \
+            for (size_t i = 0; i < n_group; i++)                                                  \
+                dot16(y + r * ld_y + i * MN__DOTS_ROWS, (const uint8_t *)w + i * bytes,           \
+                      q + r * ld, (const float *)(const void *)((const char *)scale + r * ld), k, \
+                      bits, zero, kind);                                                          \
     }
 MN__DOTS_MAP(X)
 #undef X

@@ -60,3 +60,17 @@ void mn__max_f32_ref(float *out, const float *x, size_t n)
         if (x[i] > m) m = x[i];
     *out = m;
 }
+
+void mn__quad_form_ref(float *out, const float *x, size_t n_row, const float *q, const float *lin,
+                       size_t d)
+{
+    for (size_t r = 0; r < n_row; r++, x += d) {
+        double sum = 0;
+        for (size_t i = 0; i < d; i++) {
+            double row = lin[i];
+            for (size_t j = 0; j < d; j++) row += (double)q[j * d + i] * x[j];
+            sum += row * x[i];
+        }
+        out[r] = (float)sum;
+    }
+}

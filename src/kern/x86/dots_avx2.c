@@ -184,18 +184,31 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
     _mm256_storeu_ps(y + 8, total[1]);
 }
 
-#define X(name, type, bits, zero, kind)                                                        \
-    void mn__dot16_##name##_avx2(float *y, const void *w, const int8_t *q, const float *scale, \
-                                 const int32_t *sum, size_t k)                                 \
-    {                                                                                          \
-        const group g = open_group(w, bits, kind, k);                                          \
-        const row x = {q, scale, sum, k};                                                      \
-        if (kind == MN__DOTS_K)                                                                \
-            dot_k(y, &g, &x, bits);                                                            \
-        else if (kind == MN__DOTS_S)                                                           \
-            dot_s(y, &g, &x, bits, zero);                                                      \
-        else                                                                                   \
-            dot_per_32(y, &g, &x, bits, zero, kind);                                           \
+MN__INLINE void dot_one(float *y, const void *w, const row *x, int bits, int zero,
+                        mn__dots_scale kind)
+{
+    const group g = open_group(w, bits, kind, x->k);
+    if (kind == MN__DOTS_K)
+        dot_k(y, &g, x, bits);
+    else if (kind == MN__DOTS_S)
+        dot_s(y, &g, x, bits, zero);
+    else
+        dot_per_32(y, &g, x, bits, zero, kind);
+}
+
+#define X(name, type, bits, zero, kind)                                                          \
+    void mn__dot16_##name##_avx2(float *y, size_t ld_y, const void *w, size_t n_group,           \
+                                 const int8_t *q, const float *scale, const int32_t *sum,        \
+                                 size_t ld, size_t n_row, size_t k)                              \
+    {                                                                                            \
+        const size_t bytes = mn__dots_layout(bits, kind, k).bytes;                               \
+        for (size_t i = 0; i < n_group; i++)                                                     \
+            for (size_t r = 0; r < n_row; r++) {                                                 \
+                const row x = {q + r * ld, (const void *)((const char *)scale + r * ld),         \
+                               (const void *)((const char *)sum + r * ld), k};                   \
+                dot_one(y + r * ld_y + i * MN__DOTS_ROWS, (const char *)w + i * bytes, &x, bits, \
+                        zero, kind);                                                             \
+            }                                                                                    \
     }
 MN__DOTS_MAP(X)
 #undef X

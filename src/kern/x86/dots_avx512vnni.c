@@ -1,16 +1,9 @@
 /* dots_avx512vnni.c: 16 rows a register: one multiply-add of bytes takes four inputs of all of
  * them. Whole numbers are summed exactly over 32 inputs (16 where scales are per 16), then scaled.
  */
-#include <string.h>
-#include "kern/x86/dots_avx512.h"
+#include <stdbool.h>
+#include "kern/x86/dots_avx512vnni.h"
 #include "kern/x86/x86.h"
-
-MN__INLINE __m512i four_inputs(const int8_t *x)
-{
-    int32_t word;
-    memcpy(&word, x, sizeof word);
-    return _mm512_set1_epi32(word);
-}
 
 /* Sum over inputs 4*first .. 4*end-1 of block b. */
 MN__INLINE __m512i sum_bytes(const group *g, int bits, size_t b, const int8_t *x, int first,
@@ -50,14 +43,22 @@ MN__INLINE __m512i sum_block(const group *g, int bits, size_t b, const int8_t *x
  * group's time: the first of the one four groups ahead, ..., the last of the next one. */
 enum { STREAMS = 4 };
 
+/* The same for groups that are read several at a time. */
+MN__INLINE void look_ahead_of(const group *g, size_t n_group, int bits, mn__dots_scale kind,
+                              const size_t k_and_b[2])
+{
+    const size_t k = k_and_b[0], b = k_and_b[1], n_block = k / MN__DOTS_BLOCK;
+    const size_t block = n_group * (mn__dots_layout(bits, kind, 256).bytes / 8);
+    const size_t part = (n_block + STREAMS - 1) / STREAMS, j = b % STREAMS;
+    const char *at = (const char *)g->q + (j + 1) * n_group * mn__dots_layout(bits, kind, k).bytes +
+                     ((STREAMS - 1 - j) * part + b / STREAMS) * block;
+#pragma GCC unroll 18
+    for (size_t i = 0; i < (block + 63) / 64; i++) _mm_prefetch(at + i * 64, _MM_HINT_T0);
+}
+
 MN__INLINE void look_ahead(const group *g, int bits, mn__dots_scale kind, size_t k, size_t b)
 {
-    const size_t block = mn__dots_layout(bits, kind, 256).bytes / 8, n_block = k / MN__DOTS_BLOCK;
-    const size_t part = (n_block + STREAMS - 1) / STREAMS, j = b % STREAMS;
-    const char *at = (const char *)g->q + (j + 1) * mn__dots_layout(bits, kind, k).bytes +
-                     ((STREAMS - 1 - j) * part + b / STREAMS) * block;
-#pragma GCC unroll 9
-    for (size_t i = 0; i < (block + 63) / 64; i++) _mm_prefetch(at + i * 64, _MM_HINT_T0);
+    look_ahead_of(g, 1, bits, kind, (const size_t[]){k, b});
 }
 
 typedef struct row {
@@ -134,18 +135,88 @@ MN__INLINE void dot_s(float *y, const group *g, const row *x, int bits, int zero
     _mm512_storeu_ps(y, total);
 }
 
-#define X(name, type, bits, zero, kind)                                                  \
-    void mn__dot16_##name##_avx512vnni(float *y, const void *w, const int8_t *q,         \
-                                       const float *scale, const int32_t *sum, size_t k) \
-    {                                                                                    \
-        const group g = open_group(w, bits, kind, k);                                    \
-        const row x = {q, scale, sum, k};                                                \
-        if (kind == MN__DOTS_K)                                                          \
-            dot_k(y, &g, &x, bits);                                                      \
-        else if (kind == MN__DOTS_S)                                                     \
-            dot_s(y, &g, &x, bits, zero);                                                \
-        else                                                                             \
-            dot_per_32(y, &g, &x, bits, zero, kind);                                     \
+MN__INLINE void dot_one(float *y, const void *w, const row *x, int bits, int zero,
+                        mn__dots_scale kind)
+{
+    const group g = open_group(w, bits, kind, x->k);
+    if (kind == MN__DOTS_K)
+        dot_k(y, &g, x, bits);
+    else if (kind == MN__DOTS_S)
+        dot_s(y, &g, x, bits, zero);
+    else
+        dot_per_32(y, &g, x, bits, zero, kind);
+}
+
+/* The rows of a chunk times two groups. */
+MN__INLINE void dot_chunk(totals *t, const group g[PAIR], const rows *x, int bits, int zero,
+                          mn__dots_scale kind, bool ahead)
+{
+    span s;
+    for (size_t r = 0; r < x->n; r++)
+        for (int h = 0; h < PAIR; h++) t->row[r].sum[h] = t->row[r].least[h] = _mm512_setzero_ps();
+    for (s.first = 0; s.first < x->k / 32; s.first += SPAN) {
+        s.n = x->k / 32 - s.first < SPAN ? x->k / 32 - s.first : SPAN;
+        for (size_t i = 0; i < s.n; i++) {
+            if (ahead) look_ahead_of(g, PAIR, bits, kind, (const size_t[]){x->k, s.first + i});
+            unpack(&s, i, g, bits, kind);
+        }
+        unpack_super(&s, g, kind);
+        meet_all(t, &s, x, zero, kind);
+    }
+}
+
+/* n_group: 1 or 2 of them at w. Few rows wait for memory, many do not. */
+MN__INLINE void dot_pair(float *y, size_t ld_y, const void *w, size_t n_group, const rows *x,
+                         int bits, int zero, mn__dots_scale kind)
+{
+    const group first = open_group(w, bits, kind, x->k);
+    const size_t bytes = mn__dots_layout(bits, kind, x->k).bytes;
+    const group g[PAIR] = {
+        first, n_group == 1 ? first : open_group((const char *)w + bytes, bits, kind, x->k)};
+    for (size_t at = 0; at < x->n; at += CHUNK) {
+        totals t;
+        const rows some = rows_from(x, at, CHUNK);
+        dot_chunk(&t, g, &some, bits, zero, kind, x->n <= CHUNK);
+        for (size_t r = 0; r < some.n; r++)
+            for (size_t h = 0; h < n_group; h++)
+                _mm512_storeu_ps(y + (at + r) * ld_y + h * MN__DOTS_ROWS,
+                                 kind == MN__DOTS_K || kind == MN__DOTS_S
+                                     ? t.row[r].sum[h]
+                                     : _mm512_add_ps(t.row[r].sum[h], t.row[r].least[h]));
+    }
+}
+
+/* One by one: two or three rows of the simpler kinds are not worth unpacking for. */
+MN__INLINE bool is_few(size_t n_row, mn__dots_scale kind)
+{
+    return n_row < (kind == MN__DOTS_D || kind == MN__DOTS_DM ? 4 : 2);
+}
+
+MN__INLINE void dot_few(float *y, size_t ld_y, const void *w, const rows *x, int bits, int zero,
+                        mn__dots_scale kind)
+{
+    for (size_t r = 0; r < x->n; r++) {
+        const rows one = rows_from(x, r, 1);
+        dot_one(y + r * ld_y, w, &(row){one.q, one.scale, one.sum, x->k}, bits, zero, kind);
+    }
+}
+
+#define X(name, type, bits, zero, kind)                                                         \
+    void mn__dot16_##name##_avx512vnni(float *y, size_t ld_y, const void *w, size_t n_group,    \
+                                       const int8_t *q, const float *scale, const int32_t *sum, \
+                                       size_t ld, size_t n_row, size_t k)                       \
+    {                                                                                           \
+        const size_t bytes = mn__dots_layout(bits, kind, k).bytes;                              \
+        const size_t step = is_few(n_row, kind) ? 1 : PAIR;                                     \
+        const rows x = {q, scale, sum, ld, n_row, k};                                           \
+        for (size_t i = 0; i < n_group; i += step) {                                            \
+            float *out = y + i * MN__DOTS_ROWS;                                                 \
+            const char *at = (const char *)w + i * bytes;                                       \
+            if (step == 1)                                                                      \
+                dot_few(out, ld_y, at, &x, bits, zero, kind);                                   \
+            else                                                                                \
+                dot_pair(out, ld_y, at, n_group - i < PAIR ? 1 : PAIR, &x, bits, zero, kind);   \
+        }                                                                                       \
     }
 MN__DOTS_MAP(X)
 #undef X

@@ -127,3 +127,33 @@ void MN__ISA(max_f32)(float *out, const float *x, size_t n)
     for (; i < n; i += VF_N) m0 = vf_max(vf_keep_inf(vf_load_n(x + i, n - i), 0, n - i), m0);
     *out = vf_top(vf_max(m0, m1));
 }
+
+/* R rows share what is read of q. */
+MN__INLINE void quad_rows(int R, float *out, const float *x, const float *q, const float *lin,
+                          size_t d)
+{
+    vf total[4] = {vf_set1(0), vf_set1(0), vf_set1(0), vf_set1(0)};
+    for (size_t j = 0; j < d; j += VF_N) {
+        size_t n = d - j < VF_N ? d - j : VF_N;
+        vf sum[4];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) sum[r] = vf_load_n(lin + j, n);
+        for (size_t i = 0; i < d; i++) {
+            vf row = n == VF_N ? vf_load(q + i * d + j) : vf_load_n(q + i * d + j, n);
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) sum[r] = vf_fma(vf_set1(x[(size_t)r * d + i]), row, sum[r]);
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++)
+            total[r] = vf_fma(sum[r], vf_load_n(x + (size_t)r * d + j, n), total[r]);
+    }
+    for (int r = 0; r < R; r++) out[r] = vf_sum(total[r]);
+}
+
+void MN__ISA(quad_form)(float *out, const float *x, size_t n_row, const float *q, const float *lin,
+                        size_t d)
+{
+    size_t r = 0;
+    for (; r + 4 <= n_row; r += 4) quad_rows(4, out + r, x + r * d, q, lin, d);
+    for (; r < n_row; r++) quad_rows(1, out + r, x + r * d, q, lin, d);
+}

@@ -10,7 +10,7 @@
     X(rope)                                                                                     \
     X(silu_mul)                                                                                 \
     X(gelu_mul)                                                                                 \
-    X(add) X(f32_to_bf16) X(bf16_to_f32) X(max_f32) X(mm_bf16) X(mm_pack_bf16) X(page_put_bf16) \
+    X(add) X(f32_to_bf16) X(bf16_to_f32) X(quad_form) X(max_f32) X(mm_bf16) X(mm_pack_bf16) X(page_put_bf16) \
         X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32)        \
             X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs)   \
                 X(colsum)
