@@ -7,12 +7,14 @@
 
 #include "model/model.h"
 
-enum { TOKENS = MN__PAGE_TOKENS, OUTPUTS = 32, MAX_DIM = 512, MAX_BLOCK = 256 };
+enum { TOKENS = MN__PAGE_TOKENS, OUTPUTS = 32, MAX_DIM = 512, MAX_BLOCK = 256, PAGES = 16 };
 
+/* As many pages as fit meet the same rows of Wo, so that these are widened once for all of them. */
 typedef struct space {
     _Alignas(64) float page[2 * TOKENS * MAX_DIM]; /* of values, in the layout of the level */
     _Alignas(64) float rows[OUTPUTS * MAX_DIM];    /* of Wo, f32 or bf16 */
     _Alignas(64) float dots[OUTPUTS * TOKENS];
+    double sum[PAGES * TOKENS];
 } space;
 
 /* Columns [col, col + n) of a row of w. */
@@ -47,9 +49,14 @@ static void load_rows(const struct mn_model *m, const mn__weight *w, size_t firs
     }
 }
 
-static void multiply(const struct mn_model *m, space *s, size_t n_out, size_t n_token)
+static size_t page_floats(const struct mn_model *m)
 {
-    const void *page = s->page;
+    return 2 * TOKENS * m->head_dim / (mn__product_is_bf16(&m->kern) ? 2 : 1);
+}
+
+static void multiply(const struct mn_model *m, space *s, const void *page, size_t n_out,
+                     size_t n_token)
+{
     size_t D = m->head_dim;
     if (mn__product_is_bf16(&m->kern))
         m->kern.qk_bf16(s->dots, TOKENS, (const mn_bf16 *)(const void *)s->rows, D, n_out, &page,
@@ -58,22 +65,42 @@ static void multiply(const struct mn_model *m, space *s, size_t n_out, size_t n_
         m->kern.qk_f32(s->dots, TOKENS, s->rows, D, n_out, &page, n_token, D, NULL);
 }
 
-/* At most TOKENS rows of v. */
-static void add_norms(const struct mn_model *m, const mn__weight *w, size_t head, space *s,
-                      size_t n_token, float *out)
+/* sum[t] += |dots[i][t]| over rows i. */
+static void add_columns(const float *dots, size_t n_out, size_t n_token, double *sum)
 {
-    size_t group = m->n_head / m->n_kv_head;
-    double sum[TOKENS] = {0};
-    for (size_t h = head * group; h < (head + 1) * group; h++)
-        for (size_t first = 0; first < w->n_out; first += OUTPUTS) {
-            size_t n = w->n_out - first < OUTPUTS ? w->n_out - first : OUTPUTS;
-            load_rows(m, w, first, n, h, s->rows);
-            multiply(m, s, n, n_token);
-            for (size_t i = 0; i < n; i++)
-                for (size_t t = 0; t < n_token; t++)
-                    sum[t] += (double)fabsf(s->dots[i * TOKENS + t]);
+    float part[TOKENS] = {0};
+    for (size_t i = 0; i < n_out; i++)
+        for (size_t t = 0; t < n_token; t++) part[t] += fabsf(dots[i * TOKENS + t]);
+    for (size_t t = 0; t < n_token; t++) sum[t] += (double)part[t];
+}
+
+/* Rows of v as pages. */
+static void load_values(const struct mn_model *m, space *s, const float *v, size_t n_row)
+{
+    size_t D = m->head_dim;
+    for (size_t row = 0; row < n_row; row += TOKENS, v += TOKENS * D) {
+        float *page = s->page + row / TOKENS * page_floats(m);
+        size_t n = n_row - row < TOKENS ? n_row - row : TOKENS;
+        if (mn__product_is_bf16(&m->kern))
+            m->kern.page_put_bf16(page, 0, v, D, v, D, n, D);
+        else
+            m->kern.page_put_f32(page, 0, v, D, v, D, n, D);
+    }
+}
+
+/* The values of the pages of s through one query head's columns of Wo. */
+static void add_head(const struct mn_model *m, const mn__weight *w, size_t h, space *s,
+                     size_t n_token)
+{
+    for (size_t first = 0; first < w->n_out; first += OUTPUTS) {
+        size_t n_out = w->n_out - first < OUTPUTS ? w->n_out - first : OUTPUTS;
+        load_rows(m, w, first, n_out, h, s->rows);
+        for (size_t t = 0; t < n_token; t += TOKENS) {
+            size_t n = n_token - t < TOKENS ? n_token - t : TOKENS;
+            multiply(m, s, s->page + t / TOKENS * page_floats(m), n_out, n);
+            add_columns(s->dots, n_out, n, s->sum + t);
         }
-    for (size_t t = 0; t < n_token; t++) out[t] = (float)(sum[t] / (double)group);
+    }
 }
 
 void mn__model_output_norm(const void *model, size_t layer, size_t head, const float *v,
@@ -81,15 +108,16 @@ void mn__model_output_norm(const void *model, size_t layer, size_t head, const f
 {
     const struct mn_model *m = model;
     space s;
-    size_t D = m->head_dim;
+    size_t group = m->n_head / m->n_kv_head,
+           n_page = sizeof s.page / sizeof(float) / page_floats(m),
+           most = TOKENS * (n_page < PAGES ? n_page : PAGES);
     mn__tiles_begin(&m->kern);
-    for (size_t row = 0; row < n_row; row += TOKENS, v += TOKENS * D) {
-        size_t n = n_row - row < TOKENS ? n_row - row : TOKENS;
-        if (mn__product_is_bf16(&m->kern))
-            m->kern.page_put_bf16(s.page, 0, v, D, v, D, n, D);
-        else
-            m->kern.page_put_f32(s.page, 0, v, D, v, D, n, D);
-        add_norms(m, &m->layer[layer].o, head, &s, n, out + row);
+    for (size_t row = 0; row < n_row; row += most) {
+        size_t n = n_row - row < most ? n_row - row : most;
+        load_values(m, &s, v + row * m->head_dim, n);
+        memset(s.sum, 0, sizeof s.sum);
+        for (size_t g = 0; g < group; g++) add_head(m, &m->layer[layer].o, head * group + g, &s, n);
+        for (size_t t = 0; t < n; t++) out[row + t] = (float)(s.sum[t] / (double)group);
     }
     mn__tiles_end(&m->kern);
 }

@@ -16,6 +16,9 @@ struct mn__evictor {
     size_t n_lane;
 };
 
+/* Values whose output's norm is taken together: the projection is read once for them. */
+enum { NORM_ROWS = 8 * MN__PAGE_TOKENS };
+
 static bool compares_lanes(const mn__policy *p)
 {
     return p->share != MN__SHARE_NONE || p->alloc >= MN__ALLOC_ADA;
@@ -26,8 +29,8 @@ typedef struct room {
     float *scratch; /* the scorer's */
     float *score;   /* [n] when lanes stand alone */
     float *spare;   /* [n] pooling, second stage */
-    float *value;   /* [n] norms of the output (critical), then 64 rows of V and their products */
-    float *rows;
+    float *value;   /* [n] norms of the output (critical) */
+    float *rows;    /* NORM_ROWS of V, and their products */
     float *merge;   /* of merge.c */
     uint32_t *keep; /* [n] */
     uint8_t *mask;  /* [n] */
@@ -38,8 +41,7 @@ static size_t lay_out(room *r, float *base, const mn__policy *p, const mn__cache
 {
     size_t at = 0, pad = mn__pad16(n);
     bool output = p->scorer->needs & MN__NEED_OUTPUT;
-    size_t rows =
-        MN__PAGE_TOKENS * shape->head_dim + (p->norm_l2 ? mn__gram_floats(shape->head_dim) : 0);
+    size_t rows = NORM_ROWS * shape->head_dim + (p->norm_l2 ? mn__gram_floats(shape->head_dim) : 0);
     size_t size[8] = {
         p->scorer->ops->scratch_floats
             ? mn__pad16(p->scorer->ops->scratch_floats(p->scorer, shape, n))
@@ -223,12 +225,13 @@ static int64_t apply_threshold(const event_run *r, mn__quota *q)
 static const float *output_norms(const event_run *r, const room *w, const mn__quota *q)
 {
     if (!r->p->kind->critical) return NULL;
-    for (size_t i = 0; i < q->n; i += MN__PAGE_TOKENS) {
-        size_t n = q->n - i < MN__PAGE_TOKENS ? q->n - i : MN__PAGE_TOKENS;
+    size_t D = r->c->shape.head_dim, most = r->p->norm_l2 ? MN__PAGE_TOKENS : NORM_ROWS;
+    for (size_t i = 0; i < q->n; i += most) {
+        size_t n = q->n - i < most ? q->n - i : most;
         mn__lane_read(r->c, q->lane, i, n, NULL, w->rows);
         if (r->p->norm_l2)
             mn__gram_norms(r->env->gram, r->c->kern, q->layer, q->head, w->rows, n,
-                           w->rows + MN__PAGE_TOKENS * r->c->shape.head_dim, w->value + i);
+                           w->rows + NORM_ROWS * D, w->value + i);
         else
             r->env->output_norm(r->env->model_hook, q->layer, q->head, w->rows, n, w->value + i);
     }
