@@ -77,6 +77,19 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
         check "$n ranks give the same" [ "$(table ranks$n)" = "$whole" ]
         check "one store is left" [ "$(ls ranks$n)" = results.sqlite ]
     done
+
+    # A rank dies while the others work: they say so, and the next run completes the table.
+    mpirun -n 2 --oversubscribe --bind-to none bash -c '
+        [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
+        "$@" & sleep 0.5; kill -9 $! $$' rank "$MNEME" eval "${common[@]}" -t 1 --ctx 1023 \
+        --out dead >out 2>err </dev/null
+    code=$? err=$(<err)
+    said="mpirun with a rank that dies"
+    check "a rank that dies fails the run" [ $code != 0 ]
+    run eval "${common[@]}" --ctx 1023 --out dead
+    want_code 0
+    run eval "${common[@]}" --ctx 1023 --out alive
+    check "and the table is completed" [ "$(table dead)" = "$(table alive)" ]
 else
     echo "no MPI here: runs over several processes are not tested"
 fi
