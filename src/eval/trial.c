@@ -61,7 +61,7 @@ done:
 void mn__trial_free(mn__trial *t)
 {
     if (!t) return;
-    mn_session_free(t->base);
+    mn_session_free(t->own);
     mn_batch_free(t->batch);
     mn__likely_fini(&t->likely);
     mn__free(t->reader);
@@ -126,35 +126,51 @@ static mn_status read_base(mn__trial *t, const mn__reading *r, const float **log
     mn_status st = MN_OK;
     mn_session_params p = t->p.session;
     double t0 = mn__clock_s();
-    p.policy = "full";
-    p.budget = "";
-    p.also = t->also;
-    p.n_also = t->n_also;
-    if (!t->base) MN_TRY(mn_session_new(&t->base, t->p.model, &p, diag));
-    mn_session_clear(t->base);
-    MN_TRY(read_part(t, t->base, r, 0, cut_at(t, r), true, logits, diag));
+    mn__based given;
+    if (t->p.base) {
+        MN_TRY(t->p.base(t->p.ctx, r, cut_at(t, r), &given, diag));
+        t->base = given.session;
+        *logits = given.logits;
+    } else {
+        p.policy = "full";
+        p.budget = "";
+        p.also = t->also;
+        p.n_also = t->n_also;
+        if (!t->own) MN_TRY(mn_session_new(&t->own, t->p.model, &p, diag));
+        mn_session_clear(t->own);
+        MN_TRY(read_part(t, t->own, r, 0, cut_at(t, r), true, logits, diag));
+        t->base = t->own;
+    }
     t->base_s = mn__clock_s() - t0;
 done:
     return st;
 }
 
-/* A session that stands before the answer. */
-static mn_status begin_case(mn__trial *t, const mn__case *c, bool reader, const mn__reading *r,
-                            side *x, mn_diag *diag)
+enum { THE_FULL_CACHE = -1 };
+
+static const mn__case full_cache = {.policy = "full", .budget = ""};
+
+/* A session that stands before the answer: of case i, or of the full cache. */
+static mn_status begin_case(mn__trial *t, int i, const mn__reading *r, side *x, mn_diag *diag)
 {
     mn_status st = MN_OK;
     size_t cut = cut_at(t, r);
     double t0 = mn__clock_s();
+    const mn__case *c = i == THE_FULL_CACHE ? &full_cache : &t->p.cases[i];
+    const bool reader = i != THE_FULL_CACHE && t->reader[i],
+               prepare = i != THE_FULL_CACHE && t->p.prepare;
     mn_session_params p = t->p.session;
     p.policy = c->policy;
     p.budget = c->budget;
-    if (reader) {
+    if (reader)
         MN_TRY(mn_session_new(&x->s, t->p.model, &p, diag));
-        MN_TRY(read_part(t, x->s, r, 0, cut, true, &x->logits, diag));
-    } else {
+    else
         MN_TRY(mn_session_fork_under(&x->s, t->base, c->policy, c->budget, diag));
+    if (prepare) MN_TRY(t->p.prepare(t->p.ctx, (size_t)i, x->s, diag));
+    if (reader)
+        MN_TRY(read_part(t, x->s, r, 0, cut, true, &x->logits, diag));
+    else
         MN_TRY(mn_session_evict(x->s, diag));
-    }
     x->share_prompt = mn__share_held(x->s);
     MN_TRY(read_part(t, x->s, r, cut, r->n, false, &x->logits, diag));
     x->read_s = mn__clock_s() - t0 + (reader ? 0 : t->base_s);
@@ -177,10 +193,9 @@ static void clear_group(group *g)
 /* The full cache in front, whether or not it is asked for. */
 static mn_status begin_group(group *g, const float *base_logits, mn__outcome *full, mn_diag *diag)
 {
-    const mn__case c = {.policy = "full", .budget = ""};
     side *x = &g->side[g->n++];
     *x = (side){.logits = base_logits, .out = full};
-    return begin_case(g->t, &c, false, &g->ask->reading[g->i_reading], x, diag);
+    return begin_case(g->t, THE_FULL_CACHE, &g->ask->reading[g->i_reading], x, diag);
 }
 
 /* One case more, or why it cannot be. */
@@ -191,8 +206,7 @@ static mn_status add_case(group *g, size_t i, const float *base_logits, mn__outc
     const mn__ask *ask = c->no_context ? g->bare : g->ask;
     side *x = &g->side[g->n];
     *x = (side){.logits = base_logits, .out = out};
-    mn_status st =
-        begin_case(g->t, c, g->t->reader[i], &ask->reading[g->i_reading % ask->n_reading], x, diag);
+    mn_status st = begin_case(g->t, (int)i, &ask->reading[g->i_reading % ask->n_reading], x, diag);
     if (st == MN_OK) {
         g->n++;
         return st;

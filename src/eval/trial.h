@@ -13,6 +13,11 @@ typedef struct mn__case {
     bool no_context;             /* full, with nothing to read but the question */
 } mn__case;
 
+typedef struct mn__based {
+    mn_session *session;
+    const float *logits;
+} mn__based;
+
 typedef struct mn__trial_params {
     const mn_model *model;
     mn_session_params session; /* policy and budget are the cases' */
@@ -22,6 +27,11 @@ typedef struct mn__trial_params {
     size_t n_side;      /* most sessions side by side; 0: 16. More is faster and takes memory */
     size_t max_new, max_gold; /* the longest of any ask */
     bool (*stop)(void *ctx);  /* polled between steps; true: MN_ECANCEL */
+    /* Before the policy of case i acts for the first time; NULL: nothing. */
+    mn_status (*prepare)(void *ctx, size_t i, mn_session *s, mn_diag *diag);
+    /* The first n tokens of a reading under the full cache, gathered for the policies `also`, and
+     * the logits behind them, both borrowed until the next call; NULL: they are read. */
+    mn_status (*base)(void *ctx, const mn__reading *r, size_t n, mn__based *out, mn_diag *diag);
     void *ctx;
 } mn__trial_params;
 

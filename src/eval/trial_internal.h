@@ -13,7 +13,8 @@ struct mn__trial {
     bool *reader;      /* [n_case] */
     const char **also; /* [n_case] policies that go on from forks */
     size_t n_also;
-    mn_session *base; /* NULL until it is needed */
+    mn_session *own;        /* reads what is not given; NULL until it is needed */
+    const mn_session *base; /* of the reading under way */
     mn_batch *batch;
     mn__likely likely;
     double base_s; /* of the reading under way */
