@@ -29,6 +29,14 @@ typedef struct mn_eval_metric {
 } mn_eval_metric;
 MN_API bool mn_eval_get_metric(size_t i, mn_eval_metric *out);
 
+/** Which rows of a set: rows are on one side for good, by a hash of the text that is read in them.
+ * Made rows are on both. */
+typedef enum mn_eval_split {
+    MN_EVAL_SPLIT_ALL,
+    MN_EVAL_SPLIT_TRAIN, /**< a quarter: what evolution may see */
+    MN_EVAL_SPLIT_TEST   /**< the rest: what is reported of what was evolved */
+} mn_eval_split;
+
 /** What to evaluate. Fill with mn_eval_params_default first. Strings are borrowed during the call;
  * lists have commas between, of which those inside a policy (`pool=7`) are told apart. */
 typedef struct mn_eval_params {
@@ -45,6 +53,7 @@ typedef struct mn_eval_params {
     const size_t *length;        /**< [n_length] tokens of made rows */
     size_t n_length, n_depth;    /**< n_depth: needles at so many even depths; 0: drawn */
     uint64_t limit;              /**< most rows of a task; 0: all, 20 of made ones */
+    mn_eval_split split;         /**< default: all */
     bool skip_bad;               /**< count malformed lines instead of failing */
     bool chat;                   /**< the model's chat template around prompts */
     const char *chat_template;   /**< a built-in one instead */

@@ -172,7 +172,7 @@ static mn_status own_task(job *j, mn_diag *diag)
     j->task = mn__alloc_zero(MN_MEM_OTHER, sizeof *j->task);
     if (!j->task) return mn__fail(diag, MN_ENOMEM, "no memory for a task");
     j->task->task = &j->own.task;
-    j->p.n_task = 1;
+    j->p.deck.n_task = 1;
     return MN_OK;
 }
 
@@ -180,25 +180,27 @@ static mn_status find_tasks(job *j, mn_diag *diag)
 {
     mn_status st;
     const mn_eval_params *u = j->u;
-    j->p.limit = u->limit;
-    j->p.length = u->length;
-    j->p.n_length = u->n_length;
-    j->p.source = (mn__source_params){.data = u->data,
-                                      .own = u->task_file,
-                                      .text = u->haystack,
-                                      .rows = {.skip_bad = u->skip_bad},
-                                      .seed = u->session.seed,
-                                      .n_made = u->limit     ? u->limit
-                                                : u->n_depth ? u->n_depth
-                                                             : MADE_ROWS,
-                                      .n_depth = u->n_depth};
+    mn__deck_params *deck = &j->p.deck;
+    deck->limit = u->limit;
+    deck->length = u->length;
+    deck->n_length = u->n_length;
+    deck->split = u->split;
+    deck->source = (mn__source_params){.data = u->data,
+                                       .own = u->task_file,
+                                       .text = u->haystack,
+                                       .rows = {.skip_bad = u->skip_bad},
+                                       .seed = u->session.seed,
+                                       .n_made = u->limit     ? u->limit
+                                                 : u->n_depth ? u->n_depth
+                                                              : MADE_ROWS,
+                                       .n_depth = u->n_depth};
     if (u->task_file)
         st = own_task(j, diag);
     else if (u->tasks)
-        st = mn__task_find(&j->task, &j->p.n_task, u->tasks, diag);
+        st = mn__task_find(&j->task, &deck->n_task, u->tasks, diag);
     else
         st = mn__fail(diag, MN_EUSAGE, "tasks, or a file of rows, wanted");
-    j->p.task = j->task;
+    deck->task = j->task;
     return st;
 }
 

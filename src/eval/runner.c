@@ -1,5 +1,5 @@
-/* runner.c: units (a task at a length), the list of their prompts, and workers that take one prompt
- * after the other. One lock guards sources and stores; what takes time, the trial, runs outside. */
+/* runner.c: workers that take one prompt of the deck after the other. One lock guards deck and
+ * store; what takes time, the trial, runs outside. */
 #include "eval/runner.h"
 
 #include <jansson.h>
@@ -15,24 +15,16 @@
 enum { MAX_WORKER = 256 };
 
 typedef struct unit {
-    mn__source *source;
     mn__grader grader;
     mn__task_ref ref;
     size_t length;
-    uint64_t n_row;
 } unit;
-
-typedef struct item {
-    size_t unit;
-    uint64_t row;
-} item;
 
 typedef struct job {
     const mn__runner_params *p;
+    mn__deck *deck;
     unit *unit;
     size_t n_unit;
-    item *item;
-    uint64_t n_item;
     mn__tokens tokens;
     mn__store *out;
     int64_t run; /* its key there */
@@ -53,80 +45,24 @@ typedef struct worker {
 
 /* ---- units ---- */
 
-static mn_status open_unit(job *j, mn__task_ref ref, size_t length, mn_diag *diag)
+static mn_status open_units(job *j, mn_diag *diag)
 {
     mn_status st;
     const mn__runner_params *p = j->p;
-    unit *u = &j->unit[j->n_unit];
-    mn__source_params sp = p->source;
-    *u = (unit){.ref = ref, .length = ref.task->maker ? length : 0};
-    sp.length = u->length;
-    sp.tokens = &j->tokens;
-    if (!u->length || !ref.task->maker->has_depth) sp.n_depth = 0;
-    if (!u->length || !ref.task->maker->text) sp.text = NULL;
-    MN_TRY(mn__grader_open(&u->grader, ref.task, p->metric_dictionary, diag));
-    j->n_unit++;
-    MN_TRY(mn__source_open(&u->source, ref, &sp, diag));
-    u->n_row = UINT64_MAX;
-    if (u->length) u->n_row = p->source.n_made;
-    if (p->limit && p->limit < u->n_row) u->n_row = p->limit;
-done:
-    return st;
-}
-
-static mn_status open_units(job *j, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    const mn__runner_params *p = j->p;
-    size_t n_length = p->n_length ? p->n_length : 1;
-    j->unit = mn__alloc_zero(MN_MEM_OTHER, p->n_task * n_length * sizeof *j->unit);
-    if (!j->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", p->n_task);
-    for (size_t i = 0; i < p->n_task; i++) {
-        size_t n = p->task[i].task->maker ? n_length : 1;
-        for (size_t k = 0; k < n; k++)
-            MN_TRY(open_unit(j, p->task[i], p->n_length ? p->length[k] : 0, diag));
+    mn__deck_params deck = p->deck;
+    deck.source.tokens = &j->tokens;
+    MN_TRY(mn__deck_open(&j->deck, &deck, diag));
+    j->result->n_bad = mn__deck_n_bad(j->deck);
+    size_t n = mn__deck_n_unit(j->deck);
+    j->unit = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *j->unit);
+    if (!j->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", n);
+    for (size_t i = 0; i < n; i++, j->n_unit++) {
+        const mn__deck_unit *u = mn__deck_get_unit(j->deck, i);
+        j->unit[i] = (unit){.ref = u->ref, .length = u->length};
+        MN_TRY(mn__grader_open(&j->unit[i].grader, u->ref.task, p->metric_dictionary, diag));
     }
 done:
     return st;
-}
-
-/* Rows that are read are counted by reading them: what is wrong with a file shows before hours of
- * work. */
-static mn_status count_rows(unit *u, mn_diag *diag)
-{
-    uint64_t n = 0;
-    bool found = true;
-    if (u->length) return MN_OK;
-    while (n < u->n_row) {
-        mn__row row = {0};
-        mn_status st = mn__source_get(u->source, n, &row, &found, diag);
-        if (st != MN_OK) return st;
-        mn__row_free(&row);
-        if (!found) break;
-        n++;
-    }
-    u->n_row = n;
-    return MN_OK;
-}
-
-/* Row by row over all tasks, so that a run that is cut short has seen some of each. */
-static mn_status list_items(job *j, mn_diag *diag)
-{
-    uint64_t n = 0, most = 0;
-    for (size_t i = 0; i < j->n_unit; i++) {
-        mn_status st = count_rows(&j->unit[i], diag);
-        if (st != MN_OK) return st;
-        n += j->unit[i].n_row;
-        j->result->n_bad += mn__source_n_bad(j->unit[i].source);
-        if (j->unit[i].n_row > most) most = j->unit[i].n_row;
-    }
-    j->item = mn__alloc_array(MN_MEM_OTHER, n, sizeof *j->item);
-    if (!j->item)
-        return mn__fail(diag, MN_ENOMEM, "no memory for %llu prompts", (unsigned long long)n);
-    for (uint64_t row = 0; row < most; row++)
-        for (size_t i = 0; i < j->n_unit; i++)
-            if (row < j->unit[i].n_row) j->item[j->n_item++] = (item){.unit = i, .row = row};
-    return MN_OK;
 }
 
 /* ---- records ---- */
@@ -256,12 +192,13 @@ static mn_status add_record(worker *w, const unit *u, const mn__row *row, const 
 /* ---- one prompt ---- */
 
 /* Row, prompt and what is missing of it; *n 0: nothing. */
-static mn_status prepare(worker *w, const item *it, mn__row *row, mn__ask *ask, mn__ask *bare,
+static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__ask *bare,
                          int64_t *prompt, size_t *n, mn_diag *diag)
 {
     mn_status st;
     job *j = w->j;
-    const unit *u = &j->unit[it->unit];
+    const mn__deck_item it = mn__deck_get_item(j->deck, i);
+    const unit *u = &j->unit[it.unit];
     bool found = false;
     const mn__runner_params *p = j->p;
     mn__ask_params ap = {.model = p->model,
@@ -272,7 +209,7 @@ static mn_status prepare(worker *w, const item *it, mn__row *row, mn__ask *ask, 
                          .max_gold = p->max_gold};
     *n = 0;
     pthread_mutex_lock(&j->lock);
-    st = mn__source_get(u->source, it->row, row, &found, diag);
+    st = mn__deck_get_row(j->deck, i, row, &found, diag);
     pthread_mutex_unlock(&j->lock);
     if (st != MN_OK || !found) return st;
     MN_TRY(mn__ask_make(ask, u->ref.task, row, &ap, diag));
@@ -280,7 +217,7 @@ static mn_status prepare(worker *w, const item *it, mn__row *row, mn__ask *ask, 
     mn_diag none = {""};
     (void)mn__ask_make(bare, u->ref.task, row, &ap, &none); /* nothing left: see run_trial */
     pthread_mutex_lock(&j->lock);
-    st = add_prompt(j, u, row, ask, it->row, prompt, diag);
+    st = add_prompt(j, u, row, ask, it.row, prompt, diag);
     if (st == MN_OK) st = find_missing(w, *prompt, n, diag);
     pthread_mutex_unlock(&j->lock);
 done:
@@ -296,16 +233,16 @@ static mn_status run_trial(worker *w, const unit *u, const mn__ask *ask, const m
     return mn__trial_run(w->trial, u->ref.task, ask, bare, w->want, w->outcome, diag);
 }
 
-static mn_status take(worker *w, const item *it, mn_diag *diag)
+static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
 {
     mn_status st;
     job *j = w->j;
-    const unit *u = &j->unit[it->unit];
+    const unit *u = &j->unit[mn__deck_get_item(j->deck, i_item).unit];
     mn__row row = {0};
     mn__ask ask = {0}, bare = {0};
     int64_t prompt = -1;
     size_t n = 0;
-    MN_TRY(prepare(w, it, &row, &ask, &bare, &prompt, &n, diag));
+    MN_TRY(prepare(w, i_item, &row, &ask, &bare, &prompt, &n, diag));
     if (!n) goto done;
     MN_TRY(run_trial(w, u, &ask, &bare, diag));
     pthread_mutex_lock(&j->lock);
@@ -342,14 +279,15 @@ static bool must_stop(void *ctx)
 }
 
 /* A prompt that cannot be is told of and left out; all else ends the run. */
-static void after(job *j, const item *it, mn_status st, const mn_diag *diag)
+static void after(job *j, uint64_t i, mn_status st, const mn_diag *diag)
 {
+    const mn__deck_item it = mn__deck_get_item(j->deck, i);
     char text[sizeof diag->text + 64];
     bool left_out = st == MN_ERANGE || st == MN_EBUDGET;
     pthread_mutex_lock(&j->lock);
     if (left_out) {
-        snprintf(text, sizeof text, "%s, row %llu left out: %s", j->unit[it->unit].ref.task->name,
-                 (unsigned long long)it->row, diag->text);
+        snprintf(text, sizeof text, "%s, row %llu left out: %s", j->unit[it.unit].ref.task->name,
+                 (unsigned long long)it.row, diag->text);
         if (j->p->note) j->p->note(text, j->p->ctx);
         j->result->n_skipped++;
     } else if (st != MN_OK && j->st == MN_OK) {
@@ -357,7 +295,8 @@ static void after(job *j, const item *it, mn_status st, const mn_diag *diag)
         __atomic_store_n(&j->st, st, __ATOMIC_RELAXED);
     }
     j->n_finished++;
-    if (j->p->progress && j->st == MN_OK) j->p->progress(j->n_finished, j->n_item, j->p->ctx);
+    if (j->p->progress && j->st == MN_OK)
+        j->p->progress(j->n_finished, mn__deck_n_item(j->deck), j->p->ctx);
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -365,10 +304,10 @@ static void *work(void *arg)
 {
     worker *w = arg;
     job *j = w->j;
-    for (uint64_t i; !must_stop(j) && (i = claim(j)) < j->n_item;) {
+    for (uint64_t i; !must_stop(j) && (i = claim(j)) < mn__deck_n_item(j->deck);) {
         mn_diag diag = {""};
-        mn_status st = take(w, &j->item[i], &diag);
-        after(j, &j->item[i], st, &diag);
+        mn_status st = take(w, i, &diag);
+        after(j, i, st, &diag);
     }
     if (must_stop(j) && !failed(j)) {
         const mn_diag diag = {"interrupted; what was finished is kept"};
@@ -434,18 +373,14 @@ mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out
     *out = (mn__runner_result){0};
     pthread_mutex_init(&j.lock, NULL);
     MN_TRY(open_units(&j, diag));
-    MN_TRY(list_items(&j, diag));
     MN_TRY(mn__store_open(&j.out, params->out, MN_STORE_WRITE, diag));
     MN_TRY(mn__store_add_run(j.out, &params->run, &j.run, diag));
     MN_TRY(run_workers(&j, diag));
 done:
-    for (size_t i = 0; i < j.n_unit; i++) {
-        mn__source_close(j.unit[i].source);
-        mn__grader_close(&j.unit[i].grader);
-    }
+    for (size_t i = 0; i < j.n_unit; i++) mn__grader_close(&j.unit[i].grader);
     mn__store_close(j.out);
+    mn__deck_close(j.deck);
     mn__free(j.unit);
-    mn__free(j.item);
     pthread_mutex_destroy(&j.lock);
     return st;
 }

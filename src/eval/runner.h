@@ -4,7 +4,7 @@
 #ifndef MN_EVAL_RUNNER_H
 #define MN_EVAL_RUNNER_H
 
-#include "eval/source.h"
+#include "eval/deck.h"
 #include "eval/store.h"
 #include "eval/trial.h"
 
@@ -14,12 +14,7 @@ typedef struct mn__runner_params {
     mn_session_params session; /* n_thread: of one worker */
     const mn__case *cases;
     size_t n_case;
-    const mn__task_ref *task; /* [n_task] */
-    size_t n_task;
-    mn__source_params source;
-    const size_t *length; /* [n_length] of made rows; tasks that are only read take none */
-    size_t n_length;
-    uint64_t limit;                /* most rows read of a task; 0: all */
+    mn__deck_params deck;          /* source.tokens is filled in */
     const char *metric_dictionary; /* folder, or NULL: where it is installed */
     bool chat, evict_context;
     const char *chat_template;

@@ -68,11 +68,12 @@ static mn_status read_names(job *j, mn_diag *diag)
 
 static mn_status read_options(job *j, mn_diag *diag)
 {
-    static const char *const evict[] = {"prompt", "context", NULL}, *const form[] = {"raw", "chat",
-                                                                                     NULL};
+    static const char *const evict[] = {"prompt", "context", NULL},
+                             *const form[] = {"raw", "chat", NULL},
+                             *const split[] = {"all", "train", "test", NULL};
     const args *a = j->a;
     mn_status st;
-    int where, chat;
+    int where, chat, side;
     size_t limit;
     mn_eval_params *p = &j->p;
     mn_eval_params_default(p);
@@ -81,6 +82,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     MN_TRY(ui_session_params(a, &p->session, diag));
     MN_TRY(args_choice(a, OPT_EVICT, evict, 0, &where, diag));
     MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
+    MN_TRY(args_choice(a, OPT_SPLIT, split, MN_EVAL_SPLIT_ALL, &side, diag));
     MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
     MN_TRY(args_size(a, OPT_NEEDLE_DEPTHS, 0, 2, 1000, &p->n_depth, diag));
     MN_TRY(args_size(a, OPT_TOKENS, 0, 1, 1 << 20, &p->max_new, diag));
@@ -88,6 +90,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     MN_TRY(args_size(a, OPT_SIDE, 0, 1, 256, &p->n_side, diag));
     MN_TRY(args_size(a, OPT_JOBS, 1, 1, 256, &p->n_worker, diag));
     p->limit = limit;
+    p->split = (mn_eval_split)side;
     p->evict_context = where;
     p->chat = chat;
     p->skip_bad = args_has(a, OPT_SKIP_BAD);
