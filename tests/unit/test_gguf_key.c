@@ -233,14 +233,10 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_u32),
-        cmocka_unit_test(test_size),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_f64),
-        cmocka_unit_test(test_bool_and_str),
-        cmocka_unit_test(test_a_value_per_layer),
-        cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_u32),          cmocka_unit_test(test_size),
+        cmocka_unit_test(test_f32),          cmocka_unit_test(test_f64),
+        cmocka_unit_test(test_bool_and_str), cmocka_unit_test(test_a_value_per_layer),
+        cmocka_unit_test(test_arrays),       cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
