@@ -112,16 +112,31 @@ static mn_status read_u32(const struct value *v, size_t i, void *out, mn_diag *d
     return MN_OK;
 }
 
+/* A float of either width; false for other types. */
+static bool read_float(const struct value *v, size_t i, double *x)
+{
+    if (v->type == GGUF_TYPE_FLOAT32)
+        *x = (double)ELEMENT(v, i, float);
+    else if (v->type == GGUF_TYPE_FLOAT64)
+        *x = ELEMENT(v, i, double);
+    return v->type == GGUF_TYPE_FLOAT32 || v->type == GGUF_TYPE_FLOAT64;
+}
+
+static mn_status read_f64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    double x = 0;
+    if (!read_float(v, i, &x)) return fail_type(v, "a float", diag);
+    if (!isfinite(x))
+        return mn__fail(diag, MN_ERANGE, "%s: %s: a finite number wanted, %g found",
+                        mn__gguf_name(v->g), v->key, x);
+    *(double *)out = x;
+    return MN_OK;
+}
+
 static mn_status read_f32(const struct value *v, size_t i, void *out, mn_diag *diag)
 {
-    double x;
-    if (v->type == GGUF_TYPE_FLOAT32) {
-        x = (double)ELEMENT(v, i, float);
-    } else if (v->type == GGUF_TYPE_FLOAT64) {
-        x = ELEMENT(v, i, double);
-    } else {
-        return fail_type(v, "a float", diag);
-    }
+    double x = 0;
+    if (!read_float(v, i, &x)) return fail_type(v, "a float", diag);
     if (!isfinite((float)x))
         return mn__fail(diag, MN_ERANGE, "%s: %s: a finite float32 wanted, %g found",
                         mn__gguf_name(v->g), v->key, x);
@@ -191,10 +206,20 @@ mn_status mn__gguf_get_f32(const mn__gguf *g, const char *key, float fallback, f
     return MN_OK;
 }
 
+mn_status mn__gguf_need_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag)
+{
+    return need(g, key, read_f64, out, diag);
+}
+
+mn_status mn__gguf_need_bool(const mn__gguf *g, const char *key, bool *out, mn_diag *diag)
+{
+    return need(g, key, read_bool, out, diag);
+}
+
 mn_status mn__gguf_get_bool(const mn__gguf *g, const char *key, bool fallback, bool *out,
                             mn_diag *diag)
 {
-    if (mn__gguf_has(g, key)) return need(g, key, read_bool, out, diag);
+    if (mn__gguf_has(g, key)) return mn__gguf_need_bool(g, key, out, diag);
     *out = fallback;
     return MN_OK;
 }

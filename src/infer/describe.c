@@ -8,16 +8,10 @@
 
 #include "base/diag.h"
 #include "gguf/gguf_key.h"
+#include "infer/describe.h"
 #include "infer/state_file.h"
-#include "mneme/inspect.h"
 
-typedef struct teller {
-    mn_describe_fn fn;
-    void *ctx;
-} teller;
-
-__attribute__((format(printf, 4, 5))) static void tell(const teller *t, const char *section,
-                                                       const char *name, const char *fmt, ...)
+void mn__tell(const mn__teller *t, const char *section, const char *name, const char *fmt, ...)
 {
     char value[1024], safe[256];
     va_list args;
@@ -32,7 +26,7 @@ __attribute__((format(printf, 4, 5))) static void tell(const teller *t, const ch
 
 /* ---- models ---- */
 
-static void tell_tensor(const teller *t, const mn__gguf_tensor *x)
+static void tell_tensor(const mn__teller *t, const mn__gguf_tensor *x)
 {
     char shape[96];
     size_t at = 0, n_dim = 4;
@@ -40,7 +34,8 @@ static void tell_tensor(const teller *t, const mn__gguf_tensor *x)
     for (size_t i = 0; i < n_dim; i++)
         at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? ", " : "",
                                (long long)x->ne[i]);
-    tell(t, "tensor", x->name, "%s [%s], %zu bytes", ggml_type_name(x->type), shape, x->n_bytes);
+    mn__tell(t, "tensor", x->name, "%s [%s], %zu bytes", ggml_type_name(x->type), shape,
+             x->n_bytes);
 }
 
 /* A text that fills its buffer was cut, perhaps inside a character: that one goes. */
@@ -53,52 +48,67 @@ static void end_whole(char *text, size_t size)
     text[n] = '\0';
 }
 
-static mn_status describe_gguf(const char *path, const teller *t, mn_diag *diag)
+static void tell_model(const mn__gguf *g, const mn__teller *t)
 {
     char text[512];
-    mn__gguf *g = NULL;
-    mn_status st = mn__gguf_open(&g, path, diag);
-    if (st != MN_OK) return st;
-    tell(t, "file", "format", "GGUF");
-    tell(t, "file", "bytes", "%zu", mn__gguf_size(g));
-    tell(t, "file", "keys", "%zu", mn__gguf_n_key(g));
-    tell(t, "file", "tensors", "%zu", mn__gguf_n_tensor(g));
+    mn__tell(t, "file", "format", "GGUF");
+    mn__tell(t, "file", "bytes", "%zu", mn__gguf_size(g));
+    mn__tell(t, "file", "keys", "%zu", mn__gguf_n_key(g));
+    mn__tell(t, "file", "tensors", "%zu", mn__gguf_n_tensor(g));
     for (size_t i = 0; i < mn__gguf_n_key(g); i++) {
         mn__gguf_key_text(g, i, text, sizeof text);
         end_whole(text, sizeof text);
-        tell(t, "key", mn__gguf_key_name(g, i), "%s", text);
+        mn__tell(t, "key", mn__gguf_key_name(g, i), "%s", text);
     }
     for (size_t i = 0; i < mn__gguf_n_tensor(g); i++) tell_tensor(t, mn__gguf_get_tensor(g, i));
+}
+
+static bool is_namm(const mn__gguf *g)
+{
+    const char *architecture = "";
+    return mn__gguf_get_str(g, "general.architecture", "", &architecture, NULL) == MN_OK &&
+           strcmp(architecture, "namm") == 0;
+}
+
+static mn_status describe_gguf(const char *path, const mn__teller *t, mn_diag *diag)
+{
+    mn__gguf *g = NULL;
+    mn_status st = mn__gguf_open(&g, path, diag);
+    if (st == MN_OK && is_namm(g))
+        st = mn__describe_namm(g, t, diag);
+    else if (st == MN_OK)
+        tell_model(g, t);
     mn__gguf_close(g);
-    return MN_OK;
+    return st;
 }
 
 /* ---- sessions ---- */
 
-static void tell_head(const teller *t, const mn__state_reader *r)
+static void tell_head(const mn__teller *t, const mn__state_reader *r)
 {
     const mn__state_head *h = &r->head;
-    tell(t, "file", "format", "mneme session, version %u", h->version);
-    tell(t, "file", "bytes", "%llu", (unsigned long long)h->file_bytes);
-    tell(t, "file", "model", "%s", r->text.name);
-    tell(t, "file", "model hash", "%016llx", (unsigned long long)h->model_hash);
-    tell(t, "file", "shape", "%u layers, %u heads, %u KV heads, head size %u", h->n_layer,
-         h->n_head, h->n_kv_head, h->head_dim);
-    tell(t, "file", "policy", "%s", r->text.policy);
-    tell(t, "file", "budget", "%s", *r->text.budget ? r->text.budget : "none");
-    tell(t, "file", "cache type", "%s", mn__state_kv_name(h->kv_type));
-    tell(t, "file", "positions", "%s", h->compact ? "compact" : "absolute");
-    tell(t, "file", "context", "%llu", (unsigned long long)h->n_ctx);
-    tell(t, "file", "chunk", "%llu", (unsigned long long)h->chunk);
-    tell(t, "file", "seed", "%llu", (unsigned long long)h->seed);
-    tell(t, "file", "tokens seen", "%lld", (long long)h->n_seen);
-    tell(t, "file", "prompt tokens", "%lld", (long long)h->n_prompt);
-    tell(t, "file", "peak cache bytes", "%llu", (unsigned long long)h->kv_peak_bytes);
-    tell(t, "file", "NaN scores", "%llu", (unsigned long long)h->n_nan);
+    mn__tell(t, "file", "format", "mneme session, version %u", h->version);
+    mn__tell(t, "file", "bytes", "%llu", (unsigned long long)h->file_bytes);
+    mn__tell(t, "file", "model", "%s", r->text.name);
+    mn__tell(t, "file", "model hash", "%016llx", (unsigned long long)h->model_hash);
+    mn__tell(t, "file", "shape", "%u layers, %u heads, %u KV heads, head size %u", h->n_layer,
+             h->n_head, h->n_kv_head, h->head_dim);
+    mn__tell(t, "file", "policy", "%s", r->text.policy);
+    mn__tell(t, "file", "budget", "%s", *r->text.budget ? r->text.budget : "none");
+    mn__tell(t, "file", "cache type", "%s", mn__state_kv_name(h->kv_type));
+    mn__tell(t, "file", "positions", "%s", h->compact ? "compact" : "absolute");
+    mn__tell(t, "file", "context", "%llu", (unsigned long long)h->n_ctx);
+    mn__tell(t, "file", "chunk", "%llu", (unsigned long long)h->chunk);
+    mn__tell(t, "file", "seed", "%llu", (unsigned long long)h->seed);
+    mn__tell(t, "file", "tokens seen", "%lld", (long long)h->n_seen);
+    mn__tell(t, "file", "prompt tokens", "%lld", (long long)h->n_prompt);
+    mn__tell(t, "file", "peak cache bytes", "%llu", (unsigned long long)h->kv_peak_bytes);
+    mn__tell(t, "file", "NaN scores", "%llu", (unsigned long long)h->n_nan);
     for (uint32_t i = 0; i < h->n_pin; i++) {
         char name[32];
         snprintf(name, sizeof name, "pinned %u", i);
-        tell(t, "file", name, "[%lld, %lld)", (long long)r->pin[i].begin, (long long)r->pin[i].end);
+        mn__tell(t, "file", name, "[%lld, %lld)", (long long)r->pin[i].begin,
+                 (long long)r->pin[i].end);
     }
 }
 
@@ -125,7 +135,7 @@ static mn__cache_shape shape_of(const mn__state_head *h)
 }
 
 /* Every lane takes bytes, so a file cannot make this walk longer than it is. */
-static mn_status tell_lanes(const teller *t, mn__state_reader *r)
+static mn_status tell_lanes(const mn__teller *t, mn__state_reader *r)
 {
     mn_status st = MN_OK;
     char name[64];
@@ -139,7 +149,7 @@ static mn_status tell_lanes(const teller *t, mn__state_reader *r)
             MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: %s claims more bytes than the file has",
                             r->path, name));
         MN_TRY(mn__state_skip(r, bytes));
-        tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
+        mn__tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
     }
     if (!mn__ring_state_bytes(&shape, &bytes) || bytes > r->left)
         MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: its queries claim more bytes than the file has",
@@ -150,7 +160,7 @@ done:
     return st;
 }
 
-static mn_status describe_session(const char *path, const teller *t, mn_diag *diag)
+static mn_status describe_session(const char *path, const mn__teller *t, mn_diag *diag)
 {
     mn__state_reader r;
     mn_status st = mn__state_open(&r, path, diag);
@@ -182,7 +192,7 @@ mn_status mn_file_describe(const char *path, mn_describe_fn fn, void *ctx, mn_di
 {
     char magic[8];
     size_t n = 0;
-    const teller t = {fn, ctx};
+    const mn__teller t = {fn, ctx};
     mn_status st = read_magic(path, magic, &n, diag);
     if (st != MN_OK) return st;
     if (n >= 4 && memcmp(magic, "GGUF", 4) == 0) return describe_gguf(path, &t, diag);

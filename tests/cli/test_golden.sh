@@ -1,7 +1,8 @@
 # mneme-golden says what is wrong with a file, and the files at hand are those of the oracle that
 # stands beside them.
 . "$(dirname "$0")/lib.sh"
-golden=$MNEME_BUILD/mneme-golden files=$MNEME_SOURCE/tests/golden/policies
+golden=$MNEME_BUILD/mneme-golden folder=$MNEME_SOURCE/tests/golden
+files=$folder/policies
 replay() {
     said="mneme-golden $*"
     "$golden" "$@" >out 2>err
@@ -31,6 +32,22 @@ wants pyramid.json 's/3994/3995/' "layer 0: 3995 wanted, 3994 found"
 wants moves.json 's/"to": \[0, 1/"to": [0, 2/' "row 1, channel"
 wants moves.json 's/"kind": "rotation"/"kind": "revolution"/' "unknown kind \`revolution\`"
 wants moves.json 's/"moved"/"moved" 5/' "line "
+files=$folder/namm_net
+wants bam_gated.json 's/"attention_output": \[\[\[-*/&9/' "head 0: attention output 0: "
+wants bam_gated.json 's/"hidden_dim": 8/"hidden_dim": 4/' "\`n_params\`: "
+wants bam_gated.json 's/"num_heads": 1/"num_heads": 2/' "head 0: attention output"
+wants bam_gated.json 's/"num_heads": 1/"num_heads": 3/' "heads that divide 8 hidden channels wanted"
+wants bam_gated.json 's/"mult": true/"mult": 7.5/' "\`mult\`: true or false wanted"
+wants bam_heads_masked.json 's/"token_mask": \[[01], [01]/"token_mask": [5/' "a list of 67 wanted"
+wants bam_heads_masked.json 's/"token_mask": [[01, ]*\]/"token_mask": [@]/' "line "
+wants bam_additive.json 's/"scores": \[\[-*/&9/' "head 0: score 0: "
+wants mlp.json 's/"depth": 4/"depth": 3/' "\`n_params\`: "
+wants mlp.json 's/"residual_first": true, "residual": true/"residual_first": true, "residual": false/' \
+    "depth 4, head 0: score 0"
+wants mlp.json 's/"variants"/"variant"/' "unknown field \`variant\`"
+wants flat.json 's/"offset": 36/"offset": 37/' "b_qkv: [1, 12] at 36 found"
+wants flat.json 's/"b_o": \[72,/"b_o": [73,/' "b_o: 73 wanted, 72 found"
+files=$folder/policies
 cp "$files/pyramid.json" two/deep
 cp bad/x.json two
 replay two
@@ -49,8 +66,10 @@ replay empty
 want_code 1
 want_err "no golden file"
 
-hash=$(sha256sum "$MNEME_SOURCE/oracle/policies.py" | cut -d' ' -f1)
-for file in "$files"/*.json; do
-    check "$file is not of oracle/policies.py as it is: run it again" grep -q "$hash" "$file"
+for pair in policies:policies namm_net:namm_net; do # folder:oracle
+    hash=$(sha256sum "$MNEME_SOURCE/oracle/${pair#*:}.py" | cut -d' ' -f1)
+    for file in "$folder/${pair%:*}"/*.json; do
+        check "$file is not of oracle/${pair#*:}.py as it is: run it again" grep -q "$hash" "$file"
+    done
 done
-finish 50
+finish 90

@@ -250,9 +250,76 @@ def row_inputs():
     yield "zstd-skipped", struct.pack("<II", 0x184D2A50, 4) + b"skip" + z
 
 
+NAMM = {"general.architecture": (STR, "namm"), "namm.version": (U32, 1), "namm.window": (U32, 8), "namm.hop": (U32, 4),
+        "namm.gamma": (F64, 0.99), "namm.update": (U32, 16), "namm.age_dim": (U32, 2), "namm.age_base": (F64, 50000.0),
+        "namm.by_length": (BOOL, 0), "namm.log": (BOOL, 1), "namm.corrected": (BOOL, 1), "namm.inputs": (ARR, ["age", "dc"]),
+        "namm.head": (STR, "linear")}
+MLP = {"namm.head": (STR, "mlp"), "namm.bias": (BOOL, 1), "namm.depth": (U32, 3), "namm.hidden": (U32, 3),
+       "namm.residual": (BOOL, 1), "namm.residual_first": (BOOL, 1)}
+BAM = {"namm.head": (STR, "bam"), "namm.bias": (BOOL, 1), "namm.hidden": (U32, 4), "namm.heads": (U32, 2), "namm.mult": (BOOL, 1)}
+
+
+def namm(changed=(), params=(1, 2, 3, 4), mean=(0, 0.5, -1), deviation=(1, 2, 0.5), kind=T_F32):
+    """The keys of a linear NAMM of three inputs, changed: (type, value), or None for left out."""
+    keys = [array(k, STR, v[1]) if v[0] == ARR else key(k, *v) for k, v in dict(NAMM, **dict(changed)).items() if v]
+    blocks = [(n, x) for n, x in (("namm.params", params), ("namm.mean", mean), ("namm.deviation", deviation)) if x]
+    tensors, data = [], b""
+    for name, x in blocks:
+        tensors.append(tensor(name, [len(x)], kind, len(data)))
+        data += struct.pack("<%d%s" % (len(x), "e" if kind == T_F16 else "f"), *x)
+        data += bytes(-len(data) % 32)
+    return gguf(keys, tensors, data)
+
+
+def namm_inputs():
+    """Nothing that the reader of GGUF files refuses: that is the other corpus."""
+    nan, inf = float("nan"), float("inf")
+    yield "linear", namm()
+    yield "mlp", namm(MLP, [0.1 * i for i in range(28)])
+    yield "bam", namm(dict(BAM, **{"namm.policy_options": (STR, "recent=16,alloc=uniform"), "namm.note.seed": (STR, "51"),
+                                   "namm.note.base": (STR, "tiny")}), [0.05 * (i % 11 - 5) for i in range(82)])
+    yield "params-nan", namm((), (nan, -nan, inf, 3e38))
+    yield "params-vast", namm(BAM, [3e38 * (-1) ** i for i in range(82)])
+    yield "architecture", namm({"general.architecture": (STR, "llama")})
+    for name in NAMM:
+        yield "gone-" + name.split(".")[1].replace("_", "-"), namm({name: None})
+        yield "text-" + name.split(".")[1].replace("_", "-"), namm({name: (STR, "\x1b[31m")})
+    for name, values in (("version", (0, 2)), ("window", (0, 7, 66, 2**32 - 1)), ("hop", (0, 3, 16)), ("update", (0, 15, 2**31)),
+                         ("age_dim", (0, 3, 2**30))):
+        for x in values:
+            yield "%s-%x" % (name.replace("_", "-"), x), namm({"namm." + name: (U32, x)})
+    for name in ("gamma", "age_base"):
+        for x in (nan, inf, 0.0, -1.0, 1.0):
+            yield "%s-%g" % (name.replace("_", "-"), x), namm({"namm." + name: (F64, x)})
+    for x in ([], [""], ["a" * 23], ["a" * 24], ["x"] * 33):
+        yield "inputs-%d-%d" % (len(x), len("".join(x))), namm({"namm.inputs": (ARR, x)})
+    for name, values in (("hidden", (0, 3, 2**32 - 1)), ("heads", (0, 3, 5))):
+        for x in values:
+            yield "bam-%s-%x" % (name, x), namm(dict(BAM, **{"namm." + name: (U32, x)}), [0] * 82)
+    for x in (0, 1, 16, 17, 2**32 - 1):
+        yield "mlp-depth-%x" % x, namm(dict(MLP, **{"namm.depth": (U32, x)}), [0] * 28)
+    yield "mlp-hidden-5", namm(dict(MLP, **{"namm.hidden": (U32, 5)}), [0] * 28)
+    for n in (1, 3, 5):
+        yield "params-%d" % n, namm((), [0] * n)
+    yield "params-none", namm((), ())
+    yield "mean-none", namm((), mean=())
+    yield "mean-4", namm((), mean=[0] * 4)
+    yield "mean-nan", namm((), mean=[0, nan, 0])
+    yield "deviation-none", namm((), deviation=())
+    yield "deviation-2", namm((), deviation=[1, 1])
+    for x in (nan, inf, 0.0, -1.0):
+        yield "deviation-%g" % x, namm((), deviation=[1, x, 1])
+    yield "half", namm((), kind=T_F16)
+    yield "inputs-vast", namm((), mean=[0] * 1025, deviation=[1])
+    yield "note-number", namm({"namm.note.seed": (U32, 51)})
+    yield "note-empty", namm({"namm.note.": (STR, "")})
+    yield "note-long", namm({"namm.note." + "k" * 257: (STR, "x")})
+    yield "options-long", namm({"namm.policy_options": (STR, "o" * 4097)})
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-    for target, inputs in (("gguf", gguf_inputs()), ("rows", row_inputs()), ("session", session_inputs())):
+    for target, inputs in (("gguf", gguf_inputs()), ("namm", namm_inputs()), ("rows", row_inputs()), ("session", session_inputs())):
         folder = os.path.join(root, target)
         os.makedirs(folder, exist_ok=True)
         names = set()

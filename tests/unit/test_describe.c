@@ -1,5 +1,9 @@
 /* test_describe.c: what is told of models and session files, and what is neither. */
+#include <math.h>
+#include <unistd.h>
+
 #include "mneme/inspect.h"
+#include "policy/namm.h"
 #include "state_fixture.h"
 
 typedef struct facts {
@@ -77,6 +81,66 @@ static void test_sessions(void **state)
     remove(path);
 }
 
+/* Every fact in one text: "section name: value" lines. */
+static void join(const char *section, const char *name, const char *value, void *ctx)
+{
+    char *text = ctx;
+    size_t n = strlen(text);
+    snprintf(text + n, 4096 - n, "%s %s: %s\n", section, name, value);
+}
+
+static void test_namms(void **state)
+{
+    (void)state;
+    char text[4096] = "", note[] = "seed", value[] = "51\x1b[31m", options[] = "recent=16";
+    float param[] = {0.5f, NAN, -2, 7, 1}, mean[] = {1, -1, 2, 0}, deviation[] = {1, 0.25f, 2, 1};
+    mn__namm_note notes[] = {{note, value}};
+    mn__namm m = {.spectrum = {.window = 32, .hop = 16, .gamma = 0.99, .log = true},
+                  .update = 512,
+                  .age_dim = 2,
+                  .age_base = 50000,
+                  .n_group = 2,
+                  .group = {"age", "dc"},
+                  .net = {.head = MN__NAMM_LINEAR, .n_in = 4},
+                  .param = param,
+                  .mean = mean,
+                  .deviation = deviation,
+                  .options = options,
+                  .n_note = 1,
+                  .note = notes};
+    const char *path = file_path();
+    static const char *const lines[] = {"file format: NAMM (GGUF), version 1",
+                                        "namm head: linear",
+                                        "namm parameters: 5 numbers, -2 to 7, 1 NaN",
+                                        "namm inputs: age, dc",
+                                        "namm columns: 4",
+                                        "namm hop: 16 tokens",
+                                        "namm gamma: 0.99 per token",
+                                        "namm update: every 512 tokens",
+                                        "namm log of magnitudes: yes",
+                                        "namm average corrected: no",
+                                        "namm mean: 4 numbers, -1 to 2",
+                                        "namm deviation: 4 numbers, 0.25 to 2",
+                                        "namm policy options: recent=16",
+                                        "note seed: 51 [31m"};
+    assert_int_equal(mn__namm_write(&m, path, NULL), MN_OK);
+    assert_int_equal(mn_file_describe(path, join, text, NULL), MN_OK);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(text, lines[i])) fail_msg("'%s' wanted in: %s", lines[i], text);
+    m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 1, .hidden = 2, .n_head = 2};
+    float many[64] = {0};
+    m.param = many;
+    *text = '\0';
+    assert_int_equal(mn__namm_write(&m, path, NULL), MN_OK);
+    assert_int_equal(mn_file_describe(path, join, text, NULL), MN_OK);
+    assert_non_null(strstr(text,
+                           "namm head: BAM\nnamm hidden channels: 2\nnamm attention heads: 2\n"
+                           "namm residual: additive\nnamm biases: no\n"));
+    assert_int_equal(truncate(path, 600), 0);
+    refuse_describe(path, path);
+    remove(path);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -104,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_namms),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,23 @@ static void test_f32(void **state)
     assert_true(x == 3);
 }
 
+static void test_f64(void **state)
+{
+    (void)state;
+    double x = 77;
+    assert_int_equal(mn__gguf_need_f64(g, "huge", &x, &diag), MN_OK);
+    assert_true(x == DBL_MAX);
+    assert_int_equal(mn__gguf_need_f64(g, "f32", &x, &diag), MN_OK);
+    assert_true(x == 10000.5);
+    assert_int_equal(mn__gguf_need_f64(g, "nan", &x, &diag), MN_ERANGE);
+    say("nan: a finite number wanted, nan found");
+    assert_int_equal(mn__gguf_need_f64(g, "u32", &x, &diag), MN_EINPUT);
+    say("u32: a float wanted, uint32 found");
+    assert_int_equal(mn__gguf_need_f64(g, "absent", &x, &diag), MN_EINPUT);
+    say("key absent wanted, none found");
+    assert_true(x == 10000.5);
+}
+
 static void test_bool_and_str(void **state)
 {
     (void)state;
@@ -216,13 +233,10 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_u32),
-        cmocka_unit_test(test_size),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_bool_and_str),
-        cmocka_unit_test(test_a_value_per_layer),
-        cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_u32),          cmocka_unit_test(test_size),
+        cmocka_unit_test(test_f32),          cmocka_unit_test(test_f64),
+        cmocka_unit_test(test_bool_and_str), cmocka_unit_test(test_a_value_per_layer),
+        cmocka_unit_test(test_arrays),       cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
