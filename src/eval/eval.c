@@ -323,13 +323,15 @@ static void shard_path(const job *j, int rank, char path[PATH_BYTES])
 static mn_status merge_shards(job *j, mn_diag *diag)
 {
     mn_status st;
-    mn__store *s = NULL;
+    mn__store *s = NULL, *shard = NULL;
     char path[PATH_BYTES];
     MN_TRY(mn__store_open(&s, j->store, MN_STORE_WRITE, diag));
     for (int rank = 1; rank < MAX_RANK; rank++) {
         mn__store_merged merged;
         shard_path(j, rank, path);
         if (access(path, F_OK)) continue;
+        MN_TRY(mn__store_open(&shard, path, MN_STORE_WRITE, diag)); /* it may have died before */
+        mn__store_close(shard);
         MN_TRY(mn__store_merge(s, path, &merged, diag));
         if (merged.n_conflict && j->u->note) j->u->note(merged.conflict, j->u->ctx);
         if (unlink(path)) MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno)));
