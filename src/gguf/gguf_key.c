@@ -112,6 +112,25 @@ static mn_status read_u32(const struct value *v, size_t i, void *out, mn_diag *d
     return MN_OK;
 }
 
+static mn_status read_u64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    int64_t low;
+    uint64_t high;
+    if (!read_integer(v, i, &low, &high)) return fail_type(v, "an integer", diag);
+    if (low < 0)
+        return mn__fail(diag, MN_ERANGE, "%s: %s: 0 or more wanted, %" PRId64 " found",
+                        mn__gguf_name(v->g), v->key, low);
+    *(uint64_t *)out = high;
+    return MN_OK;
+}
+
+static mn_status read_f64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    if (v->type != GGUF_TYPE_FLOAT64) return fail_type(v, "float64", diag);
+    *(double *)out = ELEMENT(v, i, double);
+    return MN_OK;
+}
+
 static mn_status read_f32(const struct value *v, size_t i, void *out, mn_diag *diag)
 {
     double x;
@@ -176,6 +195,16 @@ mn_status mn__gguf_need_size(const mn__gguf *g, const char *key, uint32_t most, 
                         mn__gguf_name(g), key, most, n);
     *out = n;
     return MN_OK;
+}
+
+mn_status mn__gguf_need_u64(const mn__gguf *g, const char *key, uint64_t *out, mn_diag *diag)
+{
+    return need(g, key, read_u64, out, diag);
+}
+
+mn_status mn__gguf_need_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag)
+{
+    return need(g, key, read_f64, out, diag);
 }
 
 mn_status mn__gguf_need_f32(const mn__gguf *g, const char *key, float *out, mn_diag *diag)
