@@ -212,7 +212,7 @@ static mn_status get_fields(const mn__gguf *g, mn_optimizer *o, mn_diag *diag)
         uint64_t bits;
         key_of(&fields[i], key);
         if (fields[i].kind == F64) {
-            MN_TRY(mn__gguf_need_f64(g, key, &x, diag));
+            MN_TRY(mn__gguf_need_any_f64(g, key, &x, diag));
             memcpy(&bits, &x, sizeof bits);
         } else {
             MN_TRY(mn__gguf_need_u64(g, key, &bits, diag));

@@ -112,25 +112,6 @@ static mn_status read_u32(const struct value *v, size_t i, void *out, mn_diag *d
     return MN_OK;
 }
 
-static mn_status read_u64(const struct value *v, size_t i, void *out, mn_diag *diag)
-{
-    int64_t low;
-    uint64_t high;
-    if (!read_integer(v, i, &low, &high)) return fail_type(v, "an integer", diag);
-    if (low < 0)
-        return mn__fail(diag, MN_ERANGE, "%s: %s: 0 or more wanted, %" PRId64 " found",
-                        mn__gguf_name(v->g), v->key, low);
-    *(uint64_t *)out = high;
-    return MN_OK;
-}
-
-static mn_status read_f64(const struct value *v, size_t i, void *out, mn_diag *diag)
-{
-    if (v->type != GGUF_TYPE_FLOAT64) return fail_type(v, "float64", diag);
-    *(double *)out = ELEMENT(v, i, double);
-    return MN_OK;
-}
-
 static mn_status read_f32(const struct value *v, size_t i, void *out, mn_diag *diag)
 {
     double x;
@@ -152,6 +133,25 @@ static mn_status read_bool(const struct value *v, size_t i, void *out, mn_diag *
 {
     if (v->type != GGUF_TYPE_BOOL) return fail_type(v, "a bool", diag);
     *(bool *)out = ELEMENT(v, i, int8_t) != 0;
+    return MN_OK;
+}
+
+static mn_status read_u64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    int64_t low;
+    uint64_t high;
+    if (!read_integer(v, i, &low, &high)) return fail_type(v, "an integer", diag);
+    if (low < 0)
+        return mn__fail(diag, MN_ERANGE, "%s: %s: 0 or more wanted, %" PRId64 " found",
+                        mn__gguf_name(v->g), v->key, low);
+    *(uint64_t *)out = high;
+    return MN_OK;
+}
+
+static mn_status read_any_f64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    if (v->type != GGUF_TYPE_FLOAT64) return fail_type(v, "float64", diag);
+    *(double *)out = ELEMENT(v, i, double);
     return MN_OK;
 }
 
@@ -197,16 +197,6 @@ mn_status mn__gguf_need_size(const mn__gguf *g, const char *key, uint32_t most, 
     return MN_OK;
 }
 
-mn_status mn__gguf_need_u64(const mn__gguf *g, const char *key, uint64_t *out, mn_diag *diag)
-{
-    return need(g, key, read_u64, out, diag);
-}
-
-mn_status mn__gguf_need_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag)
-{
-    return need(g, key, read_f64, out, diag);
-}
-
 mn_status mn__gguf_need_f32(const mn__gguf *g, const char *key, float *out, mn_diag *diag)
 {
     return need(g, key, read_f32, out, diag);
@@ -243,6 +233,16 @@ mn_status mn__gguf_get_str(const mn__gguf *g, const char *key, const char *fallb
     if (mn__gguf_has(g, key)) return mn__gguf_need_str(g, key, out, diag);
     *out = fallback;
     return MN_OK;
+}
+
+mn_status mn__gguf_need_u64(const mn__gguf *g, const char *key, uint64_t *out, mn_diag *diag)
+{
+    return need(g, key, read_u64, out, diag);
+}
+
+mn_status mn__gguf_need_any_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag)
+{
+    return need(g, key, read_any_f64, out, diag);
 }
 
 /* A value per layer: where it goes, and what stands in for an absent key. */
