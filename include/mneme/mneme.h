@@ -7,6 +7,7 @@
 #define MNEME_H
 
 #include "mneme/eval.h"
+#include "mneme/evolve.h"
 #include "mneme/generate.h"
 #include "mneme/inspect.h"
 #include "mneme/mem.h"

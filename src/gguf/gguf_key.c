@@ -151,6 +151,25 @@ static mn_status read_bool(const struct value *v, size_t i, void *out, mn_diag *
     return MN_OK;
 }
 
+static mn_status read_u64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    int64_t low;
+    uint64_t high;
+    if (!read_integer(v, i, &low, &high)) return fail_type(v, "an integer", diag);
+    if (low < 0)
+        return mn__fail(diag, MN_ERANGE, "%s: %s: 0 or more wanted, %" PRId64 " found",
+                        mn__gguf_name(v->g), v->key, low);
+    *(uint64_t *)out = high;
+    return MN_OK;
+}
+
+static mn_status read_any_f64(const struct value *v, size_t i, void *out, mn_diag *diag)
+{
+    if (v->type != GGUF_TYPE_FLOAT64) return fail_type(v, "float64", diag);
+    *(double *)out = ELEMENT(v, i, double);
+    return MN_OK;
+}
+
 typedef mn_status reader(const struct value *v, size_t i, void *out, mn_diag *diag);
 
 /* A scalar key that must be there. */
@@ -239,6 +258,16 @@ mn_status mn__gguf_get_str(const mn__gguf *g, const char *key, const char *fallb
     if (mn__gguf_has(g, key)) return mn__gguf_need_str(g, key, out, diag);
     *out = fallback;
     return MN_OK;
+}
+
+mn_status mn__gguf_need_u64(const mn__gguf *g, const char *key, uint64_t *out, mn_diag *diag)
+{
+    return need(g, key, read_u64, out, diag);
+}
+
+mn_status mn__gguf_need_any_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag)
+{
+    return need(g, key, read_any_f64, out, diag);
 }
 
 /* A value per layer: where it goes, and what stands in for an absent key. */

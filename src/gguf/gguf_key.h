@@ -25,6 +25,9 @@ mn_status mn__gguf_get_bool(const mn__gguf *g, const char *key, bool fallback, b
 mn_status mn__gguf_need_str(const mn__gguf *g, const char *key, const char **out, mn_diag *diag);
 mn_status mn__gguf_get_str(const mn__gguf *g, const char *key, const char *fallback,
                            const char **out, mn_diag *diag);
+mn_status mn__gguf_need_u64(const mn__gguf *g, const char *key, uint64_t *out, mn_diag *diag);
+/* Of float64, NaN and infinite ones too: states, which come back as they went. */
+mn_status mn__gguf_need_any_f64(const mn__gguf *g, const char *key, double *out, mn_diag *diag);
 bool mn__gguf_has(const mn__gguf *g, const char *key);
 
 /* need_u32 within [1, most]; for sizes that memory will be taken by. Beyond: MN_ERANGE. */
