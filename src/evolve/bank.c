@@ -1,0 +1,218 @@
+/* bank.c: a short list of readings, the last used in front. One lock guards the list; reading runs
+ * outside. Two threads that want the same prompt at once each get a session of their own. */
+#include "evolve/bank.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "base/file.h"
+#include "base/heap.h"
+#include "model/model.h"
+
+typedef struct entry {
+    struct entry *next;
+    uint64_t hash;
+    size_t n, bytes;
+    bool in_use;
+    mn_session *session;
+    float *logits;  /* [V] */
+    int32_t *token; /* [n] */
+} entry;
+
+struct mn__bank {
+    mn__bank_params p;
+    pthread_mutex_t lock;
+    entry *first;
+    mn__bank_info info;
+};
+
+mn_status mn__bank_new(mn__bank **out, const mn__bank_params *params, mn_diag *diag)
+{
+    *out = NULL;
+    mn__bank *b = mn__alloc_zero(MN_MEM_OTHER, sizeof *b);
+    if (!b) return mn__fail(diag, MN_ENOMEM, "no memory for readings");
+    b->p = *params;
+    b->p.session.policy = "full";
+    b->p.session.budget = "";
+    b->p.session.also = params->also;
+    b->p.session.n_also = params->n_also;
+    pthread_mutex_init(&b->lock, NULL);
+    *out = b;
+    return MN_OK;
+}
+
+static void free_entry(entry *e)
+{
+    if (!e) return;
+    mn_session_free(e->session);
+    mn__free(e->logits);
+    mn__free(e->token);
+    mn__free(e);
+}
+
+void mn__bank_free(mn__bank *b)
+{
+    if (!b) return;
+    while (b->first) {
+        entry *e = b->first;
+        b->first = e->next;
+        free_entry(e);
+    }
+    pthread_mutex_destroy(&b->lock);
+    mn__free(b);
+}
+
+/* ---- the list ---- */
+
+static void put_in_front(mn__bank *b, entry *e)
+{
+    e->next = b->first;
+    b->first = e;
+    b->info.bytes += e->bytes;
+    b->info.n_kept++;
+}
+
+static void take_out(mn__bank *b, entry **at)
+{
+    entry *e = *at;
+    *at = e->next;
+    b->info.bytes -= e->bytes;
+    b->info.n_kept--;
+}
+
+static entry *find(mn__bank *b, uint64_t hash, const int32_t *token, size_t n)
+{
+    pthread_mutex_lock(&b->lock);
+    entry **at = &b->first, *e = NULL;
+    while (*at && ((*at)->in_use || (*at)->hash != hash || (*at)->n != n ||
+                   memcmp((*at)->token, token, n * sizeof *token)))
+        at = &(*at)->next;
+    if (*at) {
+        e = *at;
+        take_out(b, at);
+        put_in_front(b, e);
+        e->in_use = true;
+        b->info.n_found++;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return e;
+}
+
+/* Those that nobody uses go from the end. Returns them as a list to be freed outside the lock. */
+static entry *over_limit(mn__bank *b)
+{
+    entry *gone = NULL;
+    while (b->info.bytes > b->p.max_bytes) {
+        entry **last = NULL;
+        for (entry **at = &b->first; *at; at = &(*at)->next)
+            if (!(*at)->in_use) last = at;
+        if (!last) break;
+        entry *e = *last;
+        take_out(b, last);
+        e->next = gone;
+        gone = e;
+    }
+    return gone;
+}
+
+static void free_list(entry *e)
+{
+    while (e) {
+        entry *next = e->next;
+        free_entry(e);
+        e = next;
+    }
+}
+
+/* ---- reading ---- */
+
+typedef struct polled {
+    bool (*stop)(void *ctx);
+    void *ctx;
+} polled;
+
+static bool poll_stop(size_t done, size_t total, void *ctx)
+{
+    const polled *p = ctx;
+    (void)done;
+    (void)total;
+    return p->stop && p->stop(p->ctx);
+}
+
+static mn_status read_entry(const mn__bank *b, entry *e, polled *poll, mn_diag *diag)
+{
+    mn_status st;
+    mn_session_info info;
+    const float *logits;
+    const size_t V = b->p.model->n_vocab;
+    MN_TRY(mn_session_new(&e->session, b->p.model, &b->p.session, diag));
+    st = mn_session_read(e->session, e->token, e->n, true, &logits, poll_stop, poll, diag);
+    if (st == MN_ECANCEL) return mn__fail(diag, st, "interrupted");
+    MN_TRY(st);
+    memcpy(e->logits, logits, V * sizeof *logits);
+    mn_session_get_info(e->session, &info);
+    e->bytes = info.kv_bytes + info.kv_window_bytes + info.policy_bytes + V * sizeof *logits;
+done:
+    return st;
+}
+
+static mn_status make_entry(const mn__bank *b, entry **out, const int32_t *token, size_t n,
+                            polled *poll, mn_diag *diag)
+{
+    mn_status st;
+    entry *e = mn__alloc_zero(MN_MEM_OTHER, sizeof *e);
+    *out = NULL;
+    if (!e) return mn__fail(diag, MN_ENOMEM, "no memory for a reading");
+    e->n = n;
+    e->in_use = true;
+    e->token = mn__alloc_array(MN_MEM_OTHER, n, sizeof *token);
+    e->logits = mn__alloc_array(MN_MEM_OTHER, b->p.model->n_vocab, sizeof *e->logits);
+    if (!e->token || !e->logits) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a reading"));
+    memcpy(e->token, token, n * sizeof *token);
+    MN_TRY(read_entry(b, e, poll, diag));
+    *out = e;
+    e = NULL;
+done:
+    free_entry(e);
+    return st;
+}
+
+mn_status mn__bank_take(mn__bank *b, const int32_t *token, size_t n, bool (*stop)(void *ctx),
+                        void *ctx, mn__based *out, mn_diag *diag)
+{
+    polled poll = {.stop = stop, .ctx = ctx};
+    const uint64_t hash = mn__hash64(token, n * sizeof *token, 0);
+    entry *e = find(b, hash, token, n);
+    if (!e) {
+        mn_status st = make_entry(b, &e, token, n, &poll, diag);
+        if (st != MN_OK) return st;
+        e->hash = hash;
+        pthread_mutex_lock(&b->lock);
+        put_in_front(b, e);
+        b->info.n_read++;
+        entry *gone = over_limit(b);
+        pthread_mutex_unlock(&b->lock);
+        free_list(gone);
+    }
+    *out = (mn__based){.session = e->session, .logits = e->logits};
+    return MN_OK;
+}
+
+void mn__bank_give(mn__bank *b, const mn_session *session)
+{
+    pthread_mutex_lock(&b->lock);
+    for (entry *e = b->first; e; e = e->next)
+        if (e->session == session) e->in_use = false;
+    entry *gone = over_limit(b);
+    pthread_mutex_unlock(&b->lock);
+    free_list(gone);
+}
+
+mn__bank_info mn__bank_get_info(mn__bank *b)
+{
+    pthread_mutex_lock(&b->lock);
+    mn__bank_info info = b->info;
+    pthread_mutex_unlock(&b->lock);
+    return info;
+}
