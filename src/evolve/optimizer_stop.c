@@ -89,8 +89,8 @@ static bool is_small(const mn_optimizer *o)
 {
     double limit = o->p.tol_x * o->sigma_begin;
     for (size_t i = 0; i < o->p.n; i++) {
-        double along = o->dist.p_c && o->dist.c ? fabs(o->dist.p_c[i]) * o->dist.sigma : 0;
-        if (!(mn__cma_deviation(&o->dist, i) < limit) || !(along < limit)) return false;
+        double path = mn__cma_path(&o->dist, i);
+        if (!(mn__cma_deviation(&o->dist, i) < limit) || !(path < limit)) return false;
     }
     return true;
 }

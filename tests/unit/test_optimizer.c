@@ -339,8 +339,9 @@ static void no_tol_fun(mn_optimizer_params *p)
 
 static void no_tolerance(mn_optimizer_params *p)
 {
+    static const double ones[] = {1, 1, 1, 1};
     p->tol_fun = p->tol_x = 0;
-    p->mean = (const double[]){1, 1, 1, 1};
+    p->mean = ones;
     p->spread = 0;
 }
 
