@@ -298,6 +298,11 @@ double mn__cma_deviation(const mn__cma *c, size_t i)
     return c->plan.covariance == MN_COVARIANCE_SEPARABLE ? c->sigma * sqrt(c->c[i]) : c->sigma;
 }
 
+double mn__cma_path(const mn__cma *c, size_t i)
+{
+    return has_c(c->plan.covariance) ? c->sigma * fabs(c->p_c[i]) : 0;
+}
+
 double mn__cma_axis_ratio(const mn__cma *c)
 {
     if (!has_c(c->plan.covariance)) return 1;

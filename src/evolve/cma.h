@@ -59,8 +59,9 @@ mn_status mn__cma_update(mn__cma *c, const double *y, const double *z, const siz
 mn_status mn__eigen(double *c, size_t n, double *scale, double *work, mn_diag *diag);
 size_t mn__eigen_work(size_t n);
 
-/* Standard deviation of variable i, and longest over shortest axis. */
+/* Standard deviation of variable i, and longest over shortest axis of candidates. */
 double mn__cma_deviation(const mn__cma *c, size_t i);
+double mn__cma_path(const mn__cma *c, size_t i); /* of p_c, as long as candidates see it */
 double mn__cma_axis_ratio(const mn__cma *c);
 
 #endif

@@ -1,21 +1,26 @@
 /* optimizer_stop.c: when a search is over. Ref: arXiv 1604.00772, B.3. Deviations: equal ratings
- * must be seen in 10 generations in a row; stagnation is looked for every 10 generations. */
+ * must be seen in 10 generations in a row; stagnation is looked for now and then. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "evolve/optimizer_internal.h"
 
-enum { FLAT_MOST = 10, STAGNATION_EVERY = 10 };
+enum {
+    FLAT_MOST = 10,
+    LOOK_MOST = MN__HISTORY_MAX - MN__HISTORY_MAX / 20,
+    FORGET = MN__HISTORY_MAX / 20
+};
 
 /* ---- ratings ---- */
 
 static void remember(mn_optimizer *o)
 {
     if (o->n_history == MN__HISTORY_MAX) {
-        o->n_history--;
-        memmove(o->history_best, o->history_best + 1, o->n_history * sizeof *o->history_best);
-        memmove(o->history_median, o->history_median + 1, o->n_history * sizeof *o->history_median);
+        o->n_history -= FORGET; /* many at once: it costs a move of all */
+        size_t bytes = (size_t)o->n_history * sizeof(double);
+        memmove(o->history_best, o->history_best + FORGET, bytes);
+        memmove(o->history_median, o->history_median + FORGET, bytes);
     }
     o->history_best[o->n_history] = o->rating[o->order[0]];
     o->history_median[o->n_history++] = o->rating[o->order[o->population / 2]];
@@ -66,8 +71,8 @@ static bool is_stagnant(const mn_optimizer *o)
     size_t least = 120 + (size_t)(30 * (double)o->p.n / (double)o->population);
     size_t look = (size_t)(0.2 * (double)o->dist.g);
     if (look < least) look = least;
-    if (look > MN__HISTORY_MAX) look = MN__HISTORY_MAX;
-    if (o->n_history < look || o->n_history % STAGNATION_EVERY) return false;
+    if (look > LOOK_MOST) look = LOOK_MOST;
+    if (o->n_history < look || o->dist.g % (look / 20) != 0) return false;
     size_t part = look * 3 / 10, first = (size_t)o->n_history - look,
            last = (size_t)o->n_history - part;
     const double *all[] = {o->history_best, o->history_median};
@@ -84,8 +89,8 @@ static bool is_small(const mn_optimizer *o)
 {
     double limit = o->p.tol_x * o->sigma_begin;
     for (size_t i = 0; i < o->p.n; i++) {
-        double along = o->dist.p_c && o->dist.c ? fabs(o->dist.p_c[i]) * o->dist.sigma : 0;
-        if (!(mn__cma_deviation(&o->dist, i) < limit) || !(along < limit)) return false;
+        double path = mn__cma_path(&o->dist, i);
+        if (!(mn__cma_deviation(&o->dist, i) < limit) || !(path < limit)) return false;
     }
     return true;
 }

@@ -26,4 +26,14 @@ want_err "nosuch.gguf"
 example read_and_ask
 want_code 2
 want_err Usage
-finish 8
+example minimise 5
+want_code 0
+want_no_err
+want_out "target reached: f("
+example minimise 0
+want_code 3
+want_err "variables: 1 to"
+example minimise
+want_code 2
+want_err Usage
+finish 14

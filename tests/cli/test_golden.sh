@@ -66,7 +66,14 @@ replay empty
 want_code 1
 want_err "no golden file"
 
-for pair in policies:policies namm_net:namm_net; do # folder:oracle
+files=$MNEME_SOURCE/tests/golden/evolve
+wants trace_n4.json 's/"p_c": \[-1.0/"p_c": [-1.9/' "generation 0: p_c, number 0"
+wants trace_n4.json 's/"kind": "cma_es"/"kind": "cma_constants"/' "unknown field"
+wants trace_n3_elite.json 's/"elite_size": 3/"elite_size": 4/' "elite_size: 4 wanted, 3 found"
+wants constants.json 's/"c_1": 0/"c_1": 1/' "c_1: 1"
+wants fitness.json 's/"fitness": 0/"fitness": 7/' "fitness: 7"
+wants fitness.json 's/"sample_idx": \[\[[0-9]*/"sample_idx": [[70/' "indices below 11 wanted"
+for pair in policies:policies namm_net:namm_net evolve:cma; do # folder:oracle
     hash=$(sha256sum "$MNEME_SOURCE/oracle/${pair#*:}.py" | cut -d' ' -f1)
     for file in "$folder/${pair%:*}"/*.json; do
         check "$file is not of oracle/${pair#*:}.py as it is: run it again" grep -q "$hash" "$file"

@@ -36,6 +36,7 @@ static int make_file(void **state)
     mn__gguf_set_f64(w, "f64", 0.25);
     mn__gguf_set_f32(w, "nan", NAN);
     mn__gguf_set_f64(w, "huge", DBL_MAX);
+    mn__gguf_set_f64(w, "f64_nan", NAN);
     mn__gguf_set_bool(w, "bool", true);
     mn__gguf_set_str(w, "str", "llama");
     mn__gguf_set_array(w, "bytes", GGUF_TYPE_UINT8, bytes, 3);
@@ -131,6 +132,28 @@ static void test_f64(void **state)
     assert_int_equal(mn__gguf_need_f64(g, "absent", &x, &diag), MN_EINPUT);
     say("key absent wanted, none found");
     assert_true(x == 10000.5);
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    uint64_t n = 77;
+    double x = 77;
+    assert_int_equal(mn__gguf_need_u64(g, "u64", &n, &diag), MN_OK);
+    assert_true(n == (uint64_t)1 << 32);
+    assert_int_equal(mn__gguf_need_u64(g, "i32", &n, &diag), MN_ERANGE);
+    say("i32: 0 or more wanted, -3 found");
+    assert_int_equal(mn__gguf_need_u64(g, "f64", &n, &diag), MN_EINPUT);
+    assert_int_equal(mn__gguf_need_u64(g, "absent", &n, &diag), MN_EINPUT);
+    assert_true(n == (uint64_t)1 << 32);
+    assert_int_equal(mn__gguf_need_any_f64(g, "huge", &x, &diag), MN_OK);
+    assert_true(x == DBL_MAX);
+    assert_int_equal(mn__gguf_need_any_f64(g, "f64_nan", &x, &diag), MN_OK);
+    assert_true(isnan(x));
+    assert_int_equal(mn__gguf_need_any_f64(g, "f32", &x, &diag), MN_EINPUT);
+    say("f32: float64 wanted, float32 found");
+    assert_int_equal(mn__gguf_need_any_f64(g, "far", &x, &diag), MN_EINPUT);
+    assert_true(isnan(x));
 }
 
 static void test_bool_and_str(void **state)
@@ -233,10 +256,15 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_u32),          cmocka_unit_test(test_size),
-        cmocka_unit_test(test_f32),          cmocka_unit_test(test_f64),
-        cmocka_unit_test(test_bool_and_str), cmocka_unit_test(test_a_value_per_layer),
-        cmocka_unit_test(test_arrays),       cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_u32),
+        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_f64),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_bool_and_str),
+        cmocka_unit_test(test_a_value_per_layer),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
