@@ -56,9 +56,9 @@ static void test_sides(void **state)
         n += mn__deck_n_item(d);
         for (uint64_t i = 0; i < mn__deck_n_item(d); i++) {
             mn__row row = row_of(d, i);
-            int text = atoi(row.id) % N_TEXT;
+            int text = (int)(strtol(row.id, NULL, 10) % N_TEXT);
             assert_true(side_of[text] == 0 || side_of[text] == side);
-            assert_int_equal(atoi(row.id), mn__deck_get_item(d, i).row);
+            assert_int_equal(strtol(row.id, NULL, 10), mn__deck_get_item(d, i).row);
             assert_int_equal(mn__row_split(&row), side);
             n_train += side == MN_EVAL_SPLIT_TRAIN && !side_of[text];
             side_of[text] = side;
@@ -75,10 +75,10 @@ static void test_sides_stay(void **state)
 {
     (void)state;
     static const char *const train[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
-    char found[64] = "";
+    char found[64] = {0};
     for (size_t i = 0; i < sizeof train / sizeof *train; i++) {
         const mn__row row = {.context = train[i], .input = ""};
-        strcat(found, mn__row_split(&row) == MN_EVAL_SPLIT_TRAIN ? "t" : ".");
+        found[i] = mn__row_split(&row) == MN_EVAL_SPLIT_TRAIN ? 't' : '.';
     }
     assert_string_equal(found, ".t....t.");
 }
