@@ -143,8 +143,9 @@ bool golden_stft_ema(golden *g)
     mn__namm_spectrum of = {0};
     size_t n_head, n_bin;
     mn_diag diag = {""};
-    if (!golden_fields(g, g->root, "",
-                       "kind case seed note n_fft hop gamma window heads n_features updates") ||
+    if (!golden_fields(
+            g, g->root, "",
+            "kind case oracle seed note n_fft hop gamma window heads n_features updates") ||
         !golden_size(g, g->root, "n_fft", 2, MN__NAMM_WINDOW_MAX, &of.window) ||
         !golden_size(g, g->root, "hop", 1, of.window, &of.hop) ||
         !golden_real(g, g->root, "gamma", &of.gamma) ||
@@ -285,9 +286,10 @@ bool golden_norm_stats(golden *g)
     const json_t *updates = json_object_get(g->root, "updates");
     static const char *const frozen[] = {"frozen_mean", "frozen_var", "frozen_num"};
     size_t n_col, n_head;
-    if (!golden_fields(g, g->root, "",
-                       "kind case seed n_features heads updates frozen_mean frozen_var frozen_num "
-                       "frozen_example merge_example") ||
+    if (!golden_fields(
+            g, g->root, "",
+            "kind case oracle seed note n_features heads updates frozen_mean frozen_var frozen_num "
+            "frozen_example merge_example") ||
         !golden_size(g, g->root, "n_features", 1, FEATURES_MAX, &n_col) ||
         !golden_size(g, g->root, "heads", 1, HEADS_MAX, &n_head))
         return false;
@@ -387,8 +389,7 @@ static bool check_rotation(golden *g, const json_t *r)
     bool ok = want && tiny_model_write(path, &tiny);
     if (ok && mn_model_open(&m, path, &params, &diag) != MN_OK)
         ok = golden_fail(g, "%s", diag.text);
-    for (size_t i = 0; ok && i < d / 2; i++)
-        ok = near_all(g, "inverse frequency", want + i, m->rope.freq + i, 1, 2e-6);
+    ok = ok && near_all(g, "inverse frequency", want, m->rope.freq, d / 2, 2e-6);
     if (ok) {
         double found = pow(m->rope.freq[1], -(double)d / 2) / scaled, one = 1;
         ok = near_all(g, "scaled base, relative", &one, &found, 1, 2e-6);
@@ -402,7 +403,7 @@ bool golden_tables(golden *g)
 {
     const json_t *ages = json_object_get(g->root, "recency"),
                  *rotations = json_object_get(g->root, "ntk_rope");
-    if (!golden_fields(g, g->root, "", "kind case seed note recency ntk_rope")) return false;
+    if (!golden_fields(g, g->root, "", "kind case oracle seed note recency ntk_rope")) return false;
     if (!json_array_size(ages) && !json_array_size(rotations))
         return golden_fail(g, "neither `recency` nor `ntk_rope`");
     for (size_t i = 0; i < json_array_size(ages); i++)

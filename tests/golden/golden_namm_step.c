@@ -138,7 +138,7 @@ static bool select_case(golden *g, const json_t *c, choice *x)
 bool golden_selection(golden *g)
 {
     const json_t *cases = json_object_get(g->root, "cases");
-    bool ok = golden_fields(g, g->root, "", "kind case seed note cases");
+    bool ok = golden_fields(g, g->root, "", "kind case oracle seed note cases");
     if (ok && !json_array_size(cases)) ok = golden_fail(g, "`cases`: a list is wanted");
     for (size_t i = 0; ok && i < json_array_size(cases); i++) {
         choice x;
@@ -185,11 +185,12 @@ static bool read_shape(golden *g, step *s)
     size_t group, start, n_in, n_bin;
     const json_t *r = g->root;
     *n = (mn__namm){.n_group = 2, .group = {"age", "spectrum"}};
-    if (!golden_fields(g, r, "",
-                       "kind case seed note layers kv_heads q_heads group_size update_interval "
-                       "chunk total_tokens n_fft hop gamma recency_dim recency_max_freq "
-                       "recency_max_position start_recency_from hidden_dim num_heads cache_size "
-                       "n_features emb_dim n_params params norm_mean norm_var chunks updates") ||
+    if (!golden_fields(
+            g, r, "",
+            "kind case oracle seed note layers kv_heads q_heads group_size update_interval "
+            "chunk total_tokens n_fft hop gamma recency_dim recency_max_freq "
+            "recency_max_position start_recency_from hidden_dim num_heads cache_size "
+            "n_features emb_dim n_params params norm_mean norm_var chunks updates") ||
         !golden_size(g, r, "layers", 1, LAYERS_MAX, &s->n_layer) ||
         !golden_size(g, r, "kv_heads", 1, HEADS_MAX, &s->n_kv) ||
         !golden_size(g, r, "q_heads", s->n_kv, HEADS_MAX, &s->n_head) ||
