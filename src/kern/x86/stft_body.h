@@ -27,6 +27,16 @@ MN__INLINE void cols_load_f32(vf *col, const float *x, size_t stride, size_t n, 
 MN__INLINE void cols_load_bf16(vf *col, const mn_bf16 *x, size_t stride, size_t n, size_t m)
 {
     size_t e = 0;
+    for (; e + 2 * VF_N <= n; e += 2 * VF_N) { /* two elements stand in one lane: half the work */
+        vi r[VF_N];
+        for (size_t i = 0; i < VF_N; i++)
+            r[i] = i < m ? vi_load(x + i * stride + e) : vi_of_vf(vf_set1(0));
+        vi_transpose(r);
+        for (size_t i = 0; i < VF_N; i++) {
+            col[e + 2 * i] = vf_pair_even(r[i]);
+            col[e + 2 * i + 1] = vf_pair_odd(r[i]);
+        }
+    }
     for (; e + VF_N <= n; e += VF_N) {
         vi r[VF_N];
         for (size_t i = 0; i < VF_N; i++)
@@ -60,6 +70,12 @@ MN__INLINE void cols_store_f32(float *x, size_t stride, const vf *col, size_t n,
 MN__INLINE void cols_store_bf16(mn_bf16 *x, size_t stride, const vf *col, size_t n, size_t m)
 {
     size_t e = 0;
+    for (; e + 2 * VF_N <= n; e += 2 * VF_N) {
+        vi r[VF_N];
+        for (size_t i = 0; i < VF_N; i++) r[i] = vi_round_pair(col[e + 2 * i], col[e + 2 * i + 1]);
+        vi_transpose(r);
+        for (size_t i = 0; i < m; i++) vi_store(x + i * stride + e, r[i]);
+    }
     for (; e + VF_N <= n; e += VF_N) {
         vi r[VF_N];
         for (size_t i = 0; i < VF_N; i++) r[i] = vi_of_vf(col[e + i]);
@@ -186,29 +202,31 @@ STFT(float, f32)
 STFT(mn_bf16, bf16)
 #undef STFT
 
-/* n_row <= VF_N rows over m slots. */
+/* n_row <= RING_ROWS rows over m slots. */
+enum { RING_ROWS = 16 };
+
 #define RING_ADD(type, name)                                                                     \
     MN__INLINE void ring_##name(type *ring, size_t stride, const float *p, size_t ld_p,          \
                                 const float *w, size_t n_row, size_t m, int add)                 \
     {                                                                                            \
-        vf col[VF_N], old[VF_N];                                                                 \
-        for (size_t r = 0; r < VF_N; r++)                                                        \
+        vf col[RING_ROWS], old[RING_ROWS];                                                       \
+        for (size_t r = 0; r < RING_ROWS; r++) {                                                 \
             col[r] = r < n_row ? vf_mul(vf_load_n(p + r * ld_p, m), vf_set1(w[r])) : vf_set1(0); \
+            old[r] = vf_set1(0);                                                                 \
+        }                                                                                        \
         if (add) cols_load_##name(old, ring, stride, n_row, m);                                  \
-        for (size_t r = 0; add && r < n_row; r++) col[r] = vf_add(old[r], col[r]);               \
+        for (size_t r = 0; r < n_row; r++) col[r] = vf_add(old[r], col[r]);                      \
         cols_store_##name(ring, stride, col, n_row, m);                                          \
     }                                                                                            \
     void MN__ISA(ring_add_##name)(type * ring, size_t stride, const float *p, size_t ld_p,       \
                                   const float *w, size_t n_row, size_t n, int add)               \
     {                                                                                            \
         for (; n > 0; p += VF_N, ring += VF_N * stride) {                                        \
-            size_t m = n < VF_N ? n : VF_N, r = 0;                                               \
-            for (; r + VF_N <= n_row && m == VF_N; r += VF_N)                                    \
-                ring_##name(ring + r, stride, p + r * ld_p, ld_p, w + r, VF_N, VF_N, add);       \
-            for (size_t k; r < n_row; r += k) {                                                  \
-                k = n_row - r < VF_N ? n_row - r : VF_N;                                         \
-                ring_##name(ring + r, stride, p + r * ld_p, ld_p, w + r, k, m, add);             \
-            }                                                                                    \
+            size_t m = n < VF_N ? n : VF_N;                                                      \
+            if (n_row == RING_ROWS && m == VF_N)                                                 \
+                ring_##name(ring, stride, p, ld_p, w, RING_ROWS, VF_N, add);                     \
+            else                                                                                 \
+                ring_##name(ring, stride, p, ld_p, w, n_row, m, add);                            \
             n -= m;                                                                              \
         }                                                                                        \
     }
