@@ -227,20 +227,14 @@ void mn__namm_input_observe(const mn__namm_input *in, const mn__seen *seen, uint
 
 /* ---- what one lane was paid ---- */
 
-/* A room: columns, and one over the sum of each source's. */
 static float *column_at(const mn__namm_input *in, float *room, size_t n, source s, spread p)
 {
     return room + (size_t)in->column[s][p] * mn__pad16(n);
 }
 
-static float *inverse_sums(const mn__namm_input *in, float *room, size_t n)
-{
-    return room + (size_t)in->n_column * mn__pad16(n);
-}
-
 size_t mn__namm_room_floats(const mn__namm_input *in, size_t n)
 {
-    return (size_t)in->n_column * mn__pad16(n) + mn__pad16(N_SOURCE);
+    return (size_t)in->n_column * mn__pad16(n);
 }
 
 static size_t row_floats(size_t n)
@@ -295,16 +289,8 @@ static void look_dc(const mn__namm_input *in, const mn__score_view *v, float *ou
 void mn__namm_input_look(const mn__namm_input *in, const mn__score_view *v, float *room,
                          float *scratch)
 {
-    float *inverse = inverse_sums(in, room, v->n);
     if (window_rows(in)) look_back(in, v, room, scratch);
     if (in->has_dc) look_dc(in, v, column_at(in, room, v->n, DC, OWN));
-    for (int s = 0; s < N_SOURCE; s++) {
-        double sum = 0;
-        if (in->column[s][ALL] == NOWHERE) continue;
-        const float *x = column_at(in, room, v->n, (source)s, OWN);
-        for (size_t i = 0; i < v->n; i++) sum += (double)x[i];
-        inverse[s] = sum > 0 ? (float)(1 / sum) : 0;
-    }
 }
 
 /* ---- means over lanes ---- */
@@ -335,14 +321,13 @@ static void mean_run(const mn__namm_input *in, const mn__score_lane *lane, size_
             if (lane[l].spared) continue;
             const float *x = column_at(in, v->scratch, v->n, s, OWN);
             float *out = column_at(in, v->scratch, v->n, s, p);
-            double scale = p == ALL ? (double)inverse_sums(in, v->scratch, v->n)[s] : 1;
             for (size_t i = slot_of(v, token0);
                  i < v->n && v->token[i] < token0 + (int64_t)MEAN_RUN; i++) {
                 size_t t = (size_t)(v->token[i] - token0);
                 if (write) {
                     out[i] = (float)(sum[t] / count[t]);
                 } else {
-                    sum[t] += (double)x[i] * scale;
+                    sum[t] += (double)x[i];
                     count[t]++;
                 }
             }
