@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/team.h"
 #include "cache/cache.h"
 
 enum mn__need {
@@ -50,6 +51,13 @@ typedef struct mn__score_view {
     float *scratch; /* scratch_floats(...) of this thread, 64-byte aligned */
 } mn__score_view;
 
+/* One lane among all those of an event. */
+typedef struct mn__score_lane {
+    mn__score_view view; /* scratch: lane_floats(...) of this lane's own, 64-byte aligned */
+    float *score;        /* [view.n] */
+    bool spared;         /* keeps everything: not to be scored nor looked at */
+} mn__score_lane;
+
 struct mn__scorer;
 struct mn__scorer_ops {
     const char *name;
@@ -64,6 +72,13 @@ struct mn__scorer_ops {
                           uint8_t *lane_state);
     /* score[i], higher stays; NaN counts as minus infinity. One thread per lane. */
     void (*score)(const struct mn__scorer *s, const mn__score_view *v, float *score);
+    /* Instead of score, for scorers that compare lanes: all threads of the crew call it together,
+     * with its counter reset, and have met when lanes' numbers are used after it. Lanes come layer
+     * by layer, all heads of a layer. scratch: scratch_floats of this thread for the longest lane.
+     */
+    void (*score_all)(const struct mn__scorer *s, const mn__crew *crew, const mn__score_lane *lane,
+                      size_t n_lane, float *scratch);
+    size_t (*lane_floats)(const struct mn__scorer *s, size_t n); /* with score_all */
     size_t (*scratch_floats)(const struct mn__scorer *s, const mn__cache_shape *shape,
                              size_t n); /* for lanes of n slots */
     void (*free)(struct mn__scorer *s);

@@ -90,7 +90,7 @@ static size_t lane_cost(const mn__policy *p, const mn__cache_shape *shape, size_
 
 static bool is_even(const mn__policy *p)
 {
-    return p->alloc == MN__ALLOC_UNIFORM && p->n_skip == 0 && !p->base->rank && !p->has_threshold &&
+    return p->alloc == MN__ALLOC_UNIFORM && p->n_skip == 0 && !p->base->rank && !p->judge &&
            !p->group;
 }
 

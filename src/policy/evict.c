@@ -12,7 +12,8 @@ struct mn__evictor {
     mn__span lane_room;   /* scores and masks of all lanes: policies that compare lanes */
     mn__span thread_room; /* of each thread */
     size_t max_n, n_thread;
-    mn__quota *quota; /* [full-attention lanes] */
+    mn__quota *quota;     /* [full-attention lanes] */
+    mn__score_lane *lane; /* the same, for scorers that compare lanes; else NULL */
     size_t n_lane;
 };
 
@@ -21,7 +22,8 @@ enum { NORM_ROWS = 8 * MN__PAGE_TOKENS };
 
 static bool compares_lanes(const mn__policy *p)
 {
-    return p->share != MN__SHARE_NONE || p->alloc >= MN__ALLOC_ADA;
+    return p->share != MN__SHARE_NONE || p->alloc >= MN__ALLOC_ADA || p->judge == MN__JUDGE_LAYER ||
+           p->scorer->ops->score_all;
 }
 
 /* One thread's workspace: floats, 64-byte aligned pieces. */
@@ -76,10 +78,12 @@ static size_t thread_bytes(const mn__policy *p, const mn__cache_shape *shape, si
     return lay_out(&r, NULL, p, shape, n) * sizeof(float);
 }
 
+/* One lane's score, mask and room for the scorer, where lanes are compared. */
 static size_t lane_bytes(const mn__policy *p, size_t n)
 {
-    return compares_lanes(p) ? mn__pad16(n) * sizeof(float) + mn__pad16((n + 3) / 4) * sizeof(float)
-                             : 0;
+    const struct mn__scorer_ops *ops = p->scorer->ops;
+    size_t own = ops->score_all ? mn__pad16(ops->lane_floats(p->scorer, n)) : 0;
+    return compares_lanes(p) ? (mn__pad16(n) + mn__pad16((n + 3) / 4) + own) * sizeof(float) : 0;
 }
 
 size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread)
@@ -87,6 +91,7 @@ size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int 
     size_t n = shape->max_slots + shape->max_step, n_lane = p->n_full * p->n_kv_head;
     size_t fixed = sizeof(mn__evictor) + n_lane * sizeof(mn__quota);
     if (!p->scorer) return fixed;
+    if (p->scorer->ops->score_all) fixed += n_lane * sizeof(mn__score_lane);
     return fixed + mn__whole_pages(n_lane * lane_bytes(p, n)) +
            mn__whole_pages((size_t)n_thread * thread_bytes(p, shape, n));
 }
@@ -103,6 +108,10 @@ mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cach
     e->n_lane = p->n_full * p->n_kv_head;
     e->quota = mn__alloc_array(MN_MEM_POLICY, e->n_lane, sizeof *e->quota);
     if (!e->quota) goto done;
+    if (p->scorer && p->scorer->ops->score_all) {
+        e->lane = mn__alloc_array(MN_MEM_POLICY, e->n_lane, sizeof *e->lane);
+        if (!e->lane) goto done;
+    }
     size_t lanes = 0, threads = 0;
     if (p->scorer && (!mn__mul_size(e->n_lane, lane_bytes(p, e->max_n), &lanes) ||
                       !mn__mul_size(e->n_thread, thread_bytes(p, shape, e->max_n), &threads)))
@@ -124,6 +133,7 @@ void mn__evictor_free(mn__evictor *e)
     mn__span_fini(&e->lane_room);
     mn__span_fini(&e->thread_room);
     mn__free(e->quota);
+    mn__free(e->lane);
     mn__free(e);
 }
 
@@ -151,9 +161,12 @@ bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event)
     if (p->budget.kind == MN__BUDGET_BYTES) return out_of_bytes(p, c, event);
     if (!p->scorer) return false;
     if (event == MN__EVENT_CHUNK && !p->chunk) return false;
+    if (p->base->on_grid && event == MN__EVENT_PROMPT_END && p->chunk) return false;
+    if (p->base->on_grid && event == MN__EVENT_CHUNK && c->n_seen % (int64_t)p->chunk != 0)
+        return false;
     if (event == MN__EVENT_DECODE && (!p->every || c->n_seen % (int64_t)p->every != 0))
         return false;
-    if (p->budget.kind == MN__BUDGET_TOKENS && !p->has_threshold)
+    if (p->budget.kind == MN__BUDGET_TOKENS && !p->judge)
         return slots_held(p, c) > p->budget.amount * p->n_full * p->n_kv_head;
     return true;
 }
@@ -169,18 +182,9 @@ typedef struct event_run {
     size_t max_n;
 } event_run;
 
-static void count_nan(mn__quota *q)
+static mn__score_view view_of(const event_run *r, const mn__quota *q, float *scratch)
 {
-    for (size_t i = 0; i < q->n; i++)
-        if (isnan(q->score[i])) {
-            q->score[i] = -INFINITY;
-            q->n_nan++;
-        }
-}
-
-static void score_lane(const event_run *r, const room *w, mn__quota *q)
-{
-    const mn__score_view view = {
+    return (mn__score_view){
         .cache = r->c,
         .layer = q->layer,
         .head = q->head,
@@ -192,34 +196,33 @@ static void score_lane(const event_run *r, const room *w, mn__quota *q)
         .model_hook = r->env->model_hook,
         .output_norm = r->env->output_norm,
         .seed = r->env->seed,
-        .scratch = w->scratch,
+        .scratch = scratch,
     };
-    r->p->scorer->ops->score(r->p->scorer, &view, q->score);
-    count_nan(q);
+}
+
+/* The scores are there. */
+static void end_score(const event_run *r, mn__quota *q)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (isnan(q->score[i])) {
+            q->score[i] = -INFINITY;
+            q->n_nan++;
+        }
+    if (q->n_nan && r->p->base->keep_nan) q->spared = true;
     mn__protect_mask(q, r->env);
+}
+
+static void score_lane(const event_run *r, const room *w, mn__quota *q)
+{
+    const mn__score_view view = view_of(r, q, w->scratch);
+    r->p->scorer->ops->score(r->p->scorer, &view, q->score);
+    end_score(r, q);
 }
 
 static void pool_lane(const event_run *r, const room *w, mn__quota *q)
 {
     if (r->p->pool > 1)
         mn__pool_scores(q->score, q->n - q->n_tail, r->p->pool, r->p->pool_avg, w->spare);
-}
-
-/* A token is judged once, when it has left the newest ones: below the threshold it goes. The budget
- * remains a cap. Returns the first token that is to be judged another time. */
-static int64_t apply_threshold(const event_run *r, mn__quota *q)
-{
-    int64_t judged;
-    size_t stay = 0;
-    if (!r->p->has_threshold) return 0;
-    memcpy(&judged, q->lane->lane_state + r->p->judged_at, sizeof judged);
-    for (size_t i = 0; i < q->n; i++) {
-        if (!q->mask[i] && q->token[i] >= judged && !((double)q->score[i] >= r->p->threshold))
-            q->mask[i] = MN__MASK_DROPPED;
-        stay += q->mask[i] != MN__MASK_DROPPED;
-    }
-    q->keep = stay < q->keep ? stay : q->keep;
-    return q->n > q->n_tail ? q->token[q->n - q->n_tail - 1] + (int64_t)1 : judged;
 }
 
 static const float *output_norms(const event_run *r, const room *w, const mn__quota *q)
@@ -240,7 +243,7 @@ static const float *output_norms(const event_run *r, const room *w, const mn__qu
 
 static void keep_lane(const event_run *r, const room *w, mn__quota *q)
 {
-    int64_t judged = apply_threshold(r, q);
+    int64_t judged = mn__judge_tokens(r->p, q);
     if (q->keep < q->n) {
         const float *value = output_norms(r, w, q);
         q->keep = mn__select(r->p, q, value, w->spare, w->keep);
@@ -248,12 +251,11 @@ static void keep_lane(const event_run *r, const room *w, mn__quota *q)
                     ? mn__lane_keep(r->c, q->layer, q->head, w->keep, q->keep)
                     : mn__merge_keep(r->p, r->c, q, w->keep, r->env->seed, w->merge);
     }
-    if (r->p->has_threshold && q->st == MN_OK)
+    if (r->p->judge == MN__JUDGE_ONCE && q->st == MN_OK)
         memcpy(q->lane->lane_state + r->p->judged_at, &judged, sizeof judged);
 }
 
-/* Threads meet, and the lanes are handed out anew. */
-static void meet(const mn__crew *crew)
+void mn__crew_meet(const mn__crew *crew)
 {
     mn__team_wait(crew);
     if (crew->thread == 0) mn__team_claim_reset(crew);
@@ -262,18 +264,19 @@ static void meet(const mn__crew *crew)
 
 static bool untouched(const event_run *r, const mn__quota *q)
 {
-    return q->spared || (q->keep >= q->n && !r->p->has_threshold);
+    return q->spared || (q->keep >= q->n && !r->p->judge);
 }
 
 static void run_alone(const event_run *r, const mn__crew *crew, const room *w)
 {
-    meet(crew);
+    mn__crew_meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;) {
         mn__quota *q = &r->e->quota[l];
         if (untouched(r, q)) continue;
         q->score = w->score;
         q->mask = w->mask;
         score_lane(r, w, q);
+        if (q->spared) continue;
         pool_lane(r, w, q);
         keep_lane(r, w, q);
     }
@@ -284,7 +287,7 @@ static void share_lanes(const event_run *r, const mn__crew *crew)
     size_t n_head = r->p->n_kv_head;
     bool all = r->p->share == MN__SHARE_ALL;
     if (r->p->share == MN__SHARE_NONE) return;
-    meet(crew);
+    mn__crew_meet(crew);
     for (size_t i; (i = mn__team_claim(crew)) < (all ? 1 : r->p->n_full);)
         mn__share_mean(r->e->quota + i * n_head, all ? r->e->n_lane : n_head);
 }
@@ -295,28 +298,63 @@ static void compete(const event_run *r, const mn__crew *crew)
     size_t first = r->p->n_even, n_layer = r->p->n_full - first;
     bool global = r->p->alloc == MN__ALLOC_GLOBAL;
     if (r->p->alloc < MN__ALLOC_ADA) return;
-    meet(crew);
+    mn__crew_meet(crew);
     for (size_t i; (i = mn__team_claim(crew)) < (global ? 1 : n_layer);)
         mn__allocate_compete(r->p, r->e->quota + (first + i) * n_head,
                              global ? n_layer * n_head : n_head);
 }
 
-static void run_together(const event_run *r, const mn__crew *crew, const room *w)
+/* A lane's score, mask and the scorer's room. */
+static float *place_lane(const event_run *r, size_t l)
 {
-    size_t stride = lane_bytes(r->p, r->max_n);
-    meet(crew);
+    mn__quota *q = &r->e->quota[l];
+    uint8_t *base = r->e->lane_room.data + l * lane_bytes(r->p, r->max_n);
+    size_t pad = mn__pad16(r->max_n) * sizeof(float);
+    q->score = (float *)(void *)base;
+    q->mask = base + pad;
+    return (float *)(void *)(q->mask + mn__pad16((r->max_n + 3) / 4) * sizeof(float));
+}
+
+static void score_lanes(const event_run *r, const mn__crew *crew, const room *w)
+{
+    const mn__scorer *s = r->p->scorer;
+    mn__crew_meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;) {
         mn__quota *q = &r->e->quota[l];
-        q->score = (float *)(void *)(r->e->lane_room.data + l * stride);
-        q->mask = r->e->lane_room.data + l * stride + mn__pad16(r->max_n) * sizeof(float);
-        if (!q->spared) score_lane(r, w, q);
+        float *lane_room = place_lane(r, l);
+        if (s->ops->score_all)
+            r->e->lane[l] = (mn__score_lane){
+                .view = view_of(r, q, lane_room), .score = q->score, .spared = q->spared};
+        else if (!q->spared)
+            score_lane(r, w, q);
     }
+    if (!s->ops->score_all) return;
+    mn__crew_meet(crew);
+    s->ops->score_all(s, crew, r->e->lane, r->e->n_lane, w->scratch);
+    mn__crew_meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
+        if (!r->e->quota[l].spared) end_score(r, &r->e->quota[l]);
+}
+
+static void judge_layers(const event_run *r, const mn__crew *crew)
+{
+    size_t n_head = r->p->n_kv_head;
+    if (r->p->judge != MN__JUDGE_LAYER) return;
+    mn__crew_meet(crew);
+    for (size_t i; (i = mn__team_claim(crew)) < r->p->n_full;)
+        mn__judge_layer(r->p, r->e->quota + i * n_head, n_head);
+}
+
+static void run_together(const event_run *r, const mn__crew *crew, const room *w)
+{
+    score_lanes(r, crew, w);
     share_lanes(r, crew);
-    meet(crew);
+    mn__crew_meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
         if (!r->e->quota[l].spared) pool_lane(r, w, &r->e->quota[l]);
     compete(r, crew);
-    meet(crew);
+    judge_layers(r, crew);
+    mn__crew_meet(crew);
     for (size_t l; (l = mn__team_claim(crew)) < r->e->n_lane;)
         if (!r->e->quota[l].spared) keep_lane(r, w, &r->e->quota[l]);
 }

@@ -37,6 +37,11 @@ typedef struct mn__policy
  * n_query_ring from mn__policy_scorer before it makes the cache. */
 mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
                          const mn__cache_shape *shape, mn_diag *diag);
+/* The same for policy namm (or a wrapper of it), with a NAMM from memory in place of the file that
+ * its option names; borrowed, outlives the policy. NULL: the file. */
+struct mn__namm;
+mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn__namm *namm,
+                            const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag);
 void mn__policy_free(mn__policy *p);
 const mn__scorer *mn__policy_scorer(const mn__policy *p); /* NULL: full */
 const char *mn__policy_spec(const mn__policy *p);         /* canonical, all options resolved */

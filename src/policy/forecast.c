@@ -8,7 +8,7 @@
 
 bool mn__policy_is_ragged(const mn__policy *p)
 {
-    return p->scorer && (p->alloc >= MN__ALLOC_ADA || p->has_threshold || p->group);
+    return p->scorer && (p->alloc >= MN__ALLOC_ADA || p->judge || p->group);
 }
 
 /* Text tokens in [begin, end) that are pinned; overlaps count twice, which errs on the safe side.

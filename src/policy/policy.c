@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/diag.h"
+#include "policy/namm.h"
 #include "policy/policy_kind.h"
 
 enum { MAX_TOKENS = 1 << 30, MAX_REACH = 1 << 16 };
@@ -10,7 +11,7 @@ enum { MAX_TOKENS = 1 << 30, MAX_REACH = 1 << 16 };
 static mn_status read_recent(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
     const char *text = mn__spec_get(s, "recent");
-    if (p->has_threshold && !mn__spec_is_given(s, "recent"))
+    if (p->judge && !mn__spec_is_given(s, "recent"))
         text = "128"; /* what is dropped by a threshold is dropped when it leaves this window */
     if (strcmp(text, "window") == 0 && mn__spec_get(s, "window"))
         return mn__spec_size(s, "window", 1, MAX_TOKENS, &p->recent, diag);
@@ -50,9 +51,26 @@ static mn_status read_skip_layers(mn__policy *p, const mn__spec *s, mn_diag *dia
 
 static mn_status read_threshold(mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
-    p->has_threshold = strcmp(mn__spec_get(s, "threshold"), "none") != 0;
-    return p->has_threshold ? mn__spec_real(s, "threshold", -1e30, 1e30, &p->threshold, diag)
-                            : MN_OK;
+    bool given = strcmp(mn__spec_get(s, "threshold"), "none") != 0;
+    p->judge = given ? MN__JUDGE_ONCE : MN__JUDGE_NONE;
+    return given ? mn__spec_real(s, "threshold", -1e30, 1e30, &p->threshold, diag) : MN_OK;
+}
+
+/* namm: what its scores decide. The newest token stays where they alone do. */
+static mn_status read_own_rule(mn__policy *p, const mn__spec *s, mn_diag *diag)
+{
+    static const char *const rules[] = {"auto", "topk", "threshold", "layer", NULL};
+    static const int judges[] = {MN__JUDGE_ALWAYS, MN__JUDGE_NONE, MN__JUDGE_ALWAYS,
+                                 MN__JUDGE_LAYER};
+    int rule = 0;
+    if (!p->base->own_rule) return MN_OK;
+    mn_status st = mn__spec_word(s, "rule", rules, &rule, diag);
+    if (st != MN_OK) return st;
+    if (rule == 0 && (p->budget.kind != MN__BUDGET_NONE || p->judge)) rule = 1;
+    if (rule == 1) return MN_OK; /* the budget decides, and threshold= as for any policy */
+    p->judge = judges[rule];
+    if (p->recent < 1) p->recent = 1;
+    return MN_OK;
 }
 
 static mn_status read_merge(mn__policy *p, const mn__spec *s, mn_diag *diag)
@@ -102,7 +120,7 @@ static mn_status read_allocation(mn__policy *p, const mn__spec *s, mn_diag *diag
     mn_status st;
     MN_TRY(mn__spec_word(s, "alloc", allocs, &p->alloc, diag));
     MN_TRY(mn__spec_word(s, "floor", floors, &floor_mix, diag));
-    MN_TRY(mn__spec_word(s, "rule", rules, &rule, diag));
+    if (!p->base->own_rule) MN_TRY(mn__spec_word(s, "rule", rules, &rule, diag));
     MN_TRY(mn__spec_real(s, "alpha", 0, 1, &p->alpha, diag));
     MN_TRY(mn__spec_real(s, "beta", 1, 1e6, &p->beta, diag));
     MN_TRY(mn__spec_size(s, "mass", 0, 1, &mass, diag));
@@ -159,9 +177,10 @@ static mn_status read_rules(mn__policy *p, const mn__spec *s, mn_diag *diag)
     MN_TRY(mn__spec_word(s, "of", ofs, &of_prompt, diag));
     MN_TRY(mn__spec_size(s, "group", 0, MAX_TOKENS, &p->group, diag));
     MN_TRY(mn__spec_size(s, "chunks", 0, MAX_TOKENS, &p->chunks, diag));
+    MN_TRY(read_own_rule(p, s, diag));
     p->of_prompt = of_prompt;
     while (p->n_even < p->n_full && p->full[p->n_even] < skip) p->n_even++;
-    if (p->has_threshold && !p->every && !mn__spec_is_given(s, "every"))
+    if (p->judge == MN__JUDGE_ONCE && !p->every && !mn__spec_is_given(s, "every"))
         p->every = 64; /* what it judges leaves the window while writing too */
     if ((p->group != 0) + (p->chunks != 0) + p->kind->critical > 1)
         return mn__fail(
@@ -202,7 +221,7 @@ static mn_status read_scorer(mn__policy *p, const mn__spec *s, const mn__cache_s
     MN_TRY(read_profile(p, s, shape, diag));
     MN_TRY(p->base->make(&p->scorer, s, shape, diag));
     if (p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT;
-    if (p->has_threshold) {
+    if (p->judge == MN__JUDGE_ONCE) {
         p->judged_at = (p->scorer->lane_bytes + 7) / 8 * 8;
         p->scorer->lane_bytes = p->judged_at + sizeof(int64_t);
     }
@@ -213,18 +232,26 @@ done:
 mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
                          const mn__cache_shape *shape, mn_diag *diag)
 {
+    return mn__policy_new_of(out, spec, NULL, budget, shape, diag);
+}
+
+mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn__namm *namm,
+                            const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag)
+{
     mn_status st;
     mn__policy *p = mn__alloc_zero(MN_MEM_POLICY, sizeof *p);
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
     *out = NULL;
     if (!p || !s) MN_TRY(mn__fail(diag, MN_ENOMEM, "out of memory for a policy"));
     MN_TRY(mn__spec_resolve(s, &p->kind, &p->base, spec, diag));
+    s->namm = namm;
+    if (p->base->open) MN_TRY(p->base->open(&p->namm, s, diag));
     if (budget) p->budget = *budget;
     MN_TRY(bind_layers(p, shape, diag));
     p->text = mn__spec_text(s);
     if (!p->text) MN_TRY(mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name));
     if (p->base->make) MN_TRY(read_scorer(p, s, shape, diag));
-    if (p->scorer && p->budget.kind == MN__BUDGET_NONE && !p->has_threshold && !p->base->rank) {
+    if (p->scorer && p->budget.kind == MN__BUDGET_NONE && !p->judge && !p->base->rank) {
         st =
             mn__fail(diag, MN_EUSAGE,
                      "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)",
@@ -244,6 +271,7 @@ void mn__policy_free(mn__policy *p)
 {
     if (!p) return;
     if (p->scorer) p->scorer->ops->free(p->scorer);
+    mn__namm_free(p->namm);
     mn__profile_free(&p->profile);
     mn__free(p->text);
     mn__free(p->full);
@@ -258,6 +286,7 @@ mn_status mn_policy_check(const char *spec, mn_diag *diag)
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
     if (!s) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
     MN_TRY(mn__spec_resolve(s, &p.kind, &p.base, spec, diag));
+    if (p.base->open) MN_TRY(p.base->open(NULL, s, diag));
     if (p.base->make) MN_TRY(read_scorer(&p, s, NULL, diag));
 done:
     if (p.scorer) p.scorer->ops->free(p.scorer);

@@ -19,6 +19,7 @@ typedef struct mn__spec {
     char name[MN__SPEC_KEY];
     size_t n;
     mn__spec_item item[MN__SPEC_ITEMS];
+    const struct mn__namm *namm; /* what an option's file holds; borrowed, NULL: nothing was read */
 } mn__spec;
 
 struct mn__policy_kind;
@@ -32,6 +33,10 @@ mn_status mn__spec_resolve(mn__spec *out, const struct mn__policy_kind **kind,
 char *mn__spec_text(const mn__spec *s);
 const char *mn__spec_get(const mn__spec *s, const char *key); /* NULL: no such option */
 bool mn__spec_is_given(const mn__spec *s, const char *key);
+/* Defaults that a file brings, `key=value,key=value`, for options that the user did not give.
+ * MN_EINPUT: no such option, malformed pair. */
+mn_status mn__spec_default(mn__spec *s, const char *list, mn_diag *diag);
+void mn__spec_set(mn__spec *s, const char *key, const char *value); /* of an option that is there */
 /* Values with their bounds checked: MN_EUSAGE with option, wanted and found. */
 mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out,
                         mn_diag *diag);
@@ -44,11 +49,18 @@ mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *w
 /* ---- what one policy file offers; its texts and defaults stand in policies.def ---- */
 
 typedef struct mn__policy_kind {
-    bool wrapper;                /* scores with the policy named by its option `base` */
-    bool critical;               /* second selection stage by the output's norm */
-    bool own_profile;            /* its option `profile` is its own business */
-    bool compact;                /* survivors move together unless told otherwise */
+    bool wrapper;     /* scores with the policy named by its option `base` */
+    bool critical;    /* second selection stage by the output's norm */
+    bool own_profile; /* its option `profile` is its own business */
+    bool own_rule;    /* so is `rule`: namm's */
+    bool on_grid;     /* acts where the index of the next token is a multiple of chunk or every, not
+                         at the end of a prompt unless chunk is 0 */
+    bool keep_nan;    /* a lane with a score that is none keeps everything */
+    bool compact;     /* survivors move together unless told otherwise */
     const char *kvpress, *paper; /* option values of the presets, NULL: no such preset */
+    /* Read the file that an option names, unless s->namm is there (a constructed one), and put in
+     * the defaults that follow from it. file NULL: options are only checked, nothing is read. */
+    mn_status (*open)(struct mn__namm **file, mn__spec *s, mn_diag *diag);
     /* The scorer (mn__alloc, POLICY). shape is NULL when only the options are to be checked. NULL:
      * a wrapper, or full. */
     mn_status (*make)(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
@@ -92,11 +104,15 @@ enum mn__alloc {
     MN__ALLOC_PYRAMID_ADA,
     MN__ALLOC_GLOBAL
 };
+/* Tokens that go for their score alone: each is judged once, when it leaves the newest ones
+ * (threshold=); at every event (namm); or as the reference of namm has it, by layer. */
+enum mn__judge { MN__JUDGE_NONE, MN__JUDGE_ONCE, MN__JUDGE_ALWAYS, MN__JUDGE_LAYER };
 enum mn__merge { MN__MERGE_NONE, MN__MERGE_SIMILAR, MN__MERGE_LATER };
 
 struct mn__policy {
     const mn__policy_kind *kind, *base;
-    mn__scorer *scorer; /* NULL: full */
+    mn__scorer *scorer;    /* NULL: full */
+    struct mn__namm *namm; /* that the scorer borrows; NULL: none was read */
     mn__budget budget;
     char *text;
     size_t n_layer, n_kv_head, head_dim;
@@ -107,9 +123,8 @@ struct mn__policy {
     size_t n_even;  /* first full-attention layers whose heads do not compete */
     size_t sinks, recent;
     double recent_share; /* of the mean budget; 0: recent holds */
-    int share, alloc, merge;
-    bool pool_avg, floor_mix, pyramid_kvpress, of_prompt, stage_all, has_threshold, by_mass,
-        norm_l2;
+    int share, alloc, merge, judge;
+    bool pool_avg, floor_mix, pyramid_kvpress, of_prompt, stage_all, by_mass, norm_l2;
     mn__profile profile; /* alloc=profile */
     size_t pool;         /* 1: none (or done by the scorer) */
     double alpha, beta, threshold, merge_min;
@@ -170,6 +185,16 @@ size_t mn__count_candidates(const mn__quota *q);
  * used up. */
 size_t mn__select(const mn__policy *p, mn__quota *q, const float *value, float *spare,
                   uint32_t *keep);
+
+/* judge.c: a lane's part of an event: candidates below the threshold get MN__MASK_DROPPED, and keep
+ * becomes what stays, the budget being a cap. Returns the first token to be judged another time. */
+int64_t mn__judge_tokens(const mn__policy *p, mn__quota *q);
+/* The heads of a layer keep as many as the one of them with the most tokens, protected or not below
+ * the threshold, has of these; the budget is a cap. Which ones is for mn__select. */
+void mn__judge_layer(const mn__policy *p, mn__quota *q, size_t n_lane);
+
+/* evict.c: threads meet, and the crew's items are handed out anew. */
+void mn__crew_meet(const mn__crew *crew);
 
 /* share_pool.c */
 void mn__share_mean(mn__quota *q, size_t n_lane);

@@ -177,6 +177,28 @@ static mn_status parse(mn__spec *s, const char *text, mn_diag *diag)
     return MN_OK;
 }
 
+void mn__spec_set(mn__spec *s, const char *key, const char *value)
+{
+    mn__spec_item *it = find(s, key);
+    snprintf(it->value, sizeof it->value, "%s", value);
+}
+
+mn_status mn__spec_default(mn__spec *s, const char *list, mn_diag *diag)
+{
+    while (*list) {
+        char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
+        size_t n = strcspn(list, ",");
+        mn_status st = parse_pair(list, n, key, value, diag);
+        if (st != MN_OK) return MN_EINPUT;
+        const mn__spec_item *it = find(s, key);
+        if (!it) return mn__fail(diag, MN_EINPUT, "policy %s has no option `%s`", s->name, key);
+        if (!it->given) (void)put(s, key, value, OWN, diag); /* replaces one: cannot fail */
+        list += n;
+        list += *list == ',';
+    }
+    return MN_OK;
+}
+
 static mn_status find_policy(const entry **out, const char *name, mn_diag *diag)
 {
     const char *names[N_POLICY + 1] = {0};

@@ -164,6 +164,18 @@ static void run_colsum(struct bench *b)
     b->kern->colsum(b->y, b->x, b->n_tok, NULL, b->n_row, b->n_tok);
 }
 
+/* One head's hop of 16 rows over slots of 49 numbers: a ring of 32, 17 averages. */
+static void run_ring_add_bf16(struct bench *b)
+{
+    b->kern->ring_add_bf16(b->a, 49, b->x, b->n_tok, b->corr, b->n_row, b->n_tok, 1);
+}
+
+/* y is the basis; the spectrum folded by its symmetries looks at the window in its first row. */
+static void run_stft_ema_bf16(struct bench *b)
+{
+    b->kern->stft_ema_bf16(b->p + 32, b->p, 49, 32, 16, b->y, 32, 0.85f, b->n_tok);
+}
+
 #define MM(r, n, depth, fn)                                    \
     {                                                          \
         "mm_bf16", r, 0, 0, depth, n, fn, 2.0 * r *n *depth, 0 \
@@ -234,6 +246,8 @@ static const struct entry entries[] = {
     SM(softmax_f32, 96, 512),
     SM(probs, 96, 512),
     SM(colsum, 96, 512),
+    {"ring_add_bf16", 16, 256, 64, 0, 0, run_ring_add_bf16, 0, 256 * (16 * 4 + 2 * 32)},
+    {"stft_ema_bf16", 16, 256, 64, 0, 0, run_stft_ema_bf16, 0, 256 * (64 + 2 * 34)},
     PV(1, 4096, 64),
     PV(3, 4096, 64),
     PV(8, 4096, 64),

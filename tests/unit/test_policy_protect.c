@@ -81,9 +81,9 @@ static void run_seed(struct pf *f, struct wild *wild, uint64_t seed, size_t *n_d
     if (pf_evict(f, MN__EVENT_PROMPT_END) != MN_OK)
         fail_msg("seed %d: %s", (int)seed, f->diag.text);
     size_t held = pf_held(f);
-    if (f->policy->group == 0 && !f->policy->has_threshold) assert_int_equal(held, 4 * 30);
+    if (f->policy->group == 0 && !f->policy->judge) assert_int_equal(held, 4 * 30);
     assert_true(held <= 4 * 30);
-    if (!f->policy->has_threshold) *n_dropped += 4 * N - held;
+    if (!f->policy->judge) *n_dropped += 4 * N - held;
     for (size_t l = 0; l < 4; l++) check_lane(f, &f->cache->lane[l], is_protected);
     n_nan = f->cache->n_nan - n_nan;
     assert_in_range(n_nan, seed % 4 == 2 ? 2 * N : 0, seed % 4 < 2 ? 0 : 4 * N);

@@ -183,6 +183,9 @@ void report_text(const args *a, const mn_model *m, const mn_session *s, const an
     fprintf(stderr, "read %zu tokens at %.0f/s, wrote %zu at %.1f/s, peak resident %s\n",
             ans->n_prompt, rate(ans->n_prompt, ans->read_s), ans->n_generated,
             rate(ans->n_generated, ans->write_s), ui_human((double)mn_mem_resident_peak(), b1));
+    if (si.n_nan_scores)
+        fprintf(stderr, "warning: %llu scores of policy %s were no numbers\n",
+                (unsigned long long)si.n_nan_scores, si.policy);
     layer_range(m, s, line, sizeof line);
     fprintf(stderr, "tokens held per layer (mean over heads): %s\n", line);
     if (gone.n_token) {

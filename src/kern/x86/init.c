@@ -5,15 +5,30 @@
 #include "kern/x86/x86.h"
 
 /* What both widths of plain vectors have. */
-#define MN__WIDTH_MAP(X)                                                                        \
-    X(rms_norm)                                                                                 \
-    X(rope)                                                                                     \
-    X(silu_mul)                                                                                 \
-    X(gelu_mul)                                                                                 \
-    X(add) X(f32_to_bf16) X(bf16_to_f32) X(quad_form) X(max_f32) X(mm_bf16) X(mm_pack_bf16) X(page_put_bf16) \
-        X(page_put_f32) X(page_put_q8) X(page_widen_q8) X(page_get_bf16) X(page_get_f32)        \
-            X(qk_bf16) X(qk_f32) X(softmax_bf16) X(softmax_f32) X(pv_bf16) X(pv_f32) X(probs)   \
-                X(colsum)
+#define MN__WIDTH_MAP(X) \
+    X(rms_norm)          \
+    X(rope)              \
+    X(silu_mul)          \
+    X(gelu_mul)          \
+    X(add)               \
+    X(f32_to_bf16)       \
+    X(bf16_to_f32)       \
+    X(quad_form)         \
+    X(max_f32)           \
+    X(mm_bf16)           \
+    X(mm_pack_bf16)      \
+    X(page_put_bf16)     \
+    X(page_put_f32)      \
+    X(page_put_q8)       \
+    X(page_widen_q8)     \
+    X(page_get_bf16)     \
+    X(page_get_f32)      \
+    X(qk_bf16)           \
+    X(qk_f32)            \
+    X(softmax_bf16)      \
+    X(softmax_f32)       \
+    X(pv_bf16)           \
+    X(pv_f32) X(probs) X(colsum) X(ring_add_bf16) X(ring_add_f32) X(stft_ema_bf16) X(stft_ema_f32)
 
 /* Presence is not speed: on the Xeon measured dpbf16 does 32 operations a cycle, half of what f32
  * multiply-adds on widened numbers reach, so Intel keeps the latter. Other makers' cores, not

@@ -187,6 +187,21 @@ MN__INLINE void vf_store_i8(int8_t *out, vf x)
     _mm_storel_epi64((void *)out, _mm_packs_epi16(h, h));
 }
 
+MN__INLINE vi vi_of_vf(vf a)
+{
+    return _mm256_castps_si256(a);
+}
+MN__INLINE vf vf_of_vi(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+/* As in vec_avx512.h; this table knows 12 bits, so that 2 ulp take the same one step. */
+MN__INLINE vf vf_sqrt_fast(vf x)
+{
+    vf y = _mm256_rsqrt_ps(_mm256_max_ps(_mm256_set1_ps(1e-37f), x)), s = vf_mul(x, y);
+    return vf_fma(vf_mul(vf_set1(0.5f), y), vf_fnma(s, s, x), s);
+}
+
 /* 2^n for whole n in [-127, 127]; -127 gives 0, which is where the clamps below send -inf */
 MN__INLINE vf vf_pow2(vf n)
 {

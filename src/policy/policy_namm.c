@@ -1,0 +1,154 @@
+/* policy_namm.c: a learned opinion: a small network reads what each token was paid, as a
+ * spectrogram and as recent attention, and gives one score. Ref: arXiv 2410.13166.
+ *
+ *   x[i] = standardised inputs of token i, as the file names them (namm_input.c)
+ *   S[i] = network(x)[i]     linear, MLP, or attention over the lane's tokens (namm_net.c)
+ *   rule=threshold: S < 0 is dropped by each head; layer: the paper's code; topk: by a budget
+ *
+ * State of a slot: as the inputs ask for it; 98 bytes for the paper's (W = 32, S = 16, bf16).
+ * Deviations: rule=threshold drops what the paper's text says, where its code keeps as many in all
+ * heads of a layer; sinks and recent tokens are protected; attention is f32 until it is kept.
+ * A lane with a score that is none keeps everything.
+ * Needs: MN__NEED_COLUMNS, MN__NEED_WINDOW as the inputs ask for them. Cost: namm_spectrum.h while
+ * reading; at an event the network, and a pass over all layers where inputs are means over them. */
+#include <stdio.h>
+#include <string.h>
+#include "base/diag.h"
+#include "policy/namm_input.h"
+#include "policy/policy_kind.h"
+
+typedef struct namm_scorer {
+    mn__scorer scorer;
+    const mn__namm *namm;
+    mn__namm_input *input;
+} namm_scorer;
+
+static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
+{
+    mn__namm_input_observe(((const namm_scorer *)s)->input, seen, state);
+}
+
+/* Rows of one lane, of the network's scratch and of the inputs'; the last two share a place. */
+static size_t rows_floats(const namm_scorer *self, size_t n)
+{
+    return mn__pad16(n * self->namm->net.n_in);
+}
+
+static size_t scratch_floats(const mn__scorer *s, const mn__cache_shape *shape, size_t n)
+{
+    const namm_scorer *self = (const namm_scorer *)s;
+    size_t net = mn__namm_net_scratch(&self->namm->net, n),
+           input = mn__namm_scratch_floats(self->input, shape, n);
+    return rows_floats(self, n) + mn__pad16(net > input ? net : input) +
+           mn__namm_room_floats(self->input, n);
+}
+
+/* room: what the lane was paid, alone or beside others. */
+static void score_rows(const namm_scorer *self, const mn__score_view *v, float *room,
+                       float *scratch, float *score)
+{
+    const mn__namm *namm = self->namm;
+    float *x = scratch, *rest = scratch + rows_floats(self, v->n);
+    if (v->n == 0) return;
+    mn__namm_input_fill(self->input, v, room, x, rest);
+    mn__namm_net_run(&namm->net, v->cache->kern, namm->param, x, v->n, NULL, score, NULL, rest);
+}
+
+static void score(const mn__scorer *s, const mn__score_view *v, float *out)
+{
+    const namm_scorer *self = (const namm_scorer *)s;
+    float *rest = v->scratch + mn__namm_room_floats(self->input, v->n);
+    mn__namm_input_look(self->input, v, v->scratch, rest);
+    score_rows(self, v, v->scratch, rest, out);
+}
+
+static void score_all(const mn__scorer *s, const mn__crew *crew, const mn__score_lane *lane,
+                      size_t n_lane, float *scratch)
+{
+    const namm_scorer *self = (const namm_scorer *)s;
+    for (size_t l; (l = mn__team_claim(crew)) < n_lane;)
+        if (!lane[l].spared)
+            mn__namm_input_look(self->input, &lane[l].view, lane[l].view.scratch, scratch);
+    mn__crew_meet(crew);
+    mn__namm_input_share(self->input, crew, lane, n_lane);
+    mn__crew_meet(crew);
+    for (size_t l; (l = mn__team_claim(crew)) < n_lane;)
+        if (!lane[l].spared)
+            score_rows(self, &lane[l].view, lane[l].view.scratch, scratch, lane[l].score);
+}
+
+static size_t lane_floats(const mn__scorer *s, size_t n)
+{
+    return mn__namm_room_floats(((const namm_scorer *)s)->input, n);
+}
+
+static void free_scorer(mn__scorer *s)
+{
+    namm_scorer *self = (namm_scorer *)s;
+    mn__namm_input_free(self->input);
+    mn__free(self);
+}
+
+/* A lane by itself, and lanes side by side. */
+static const struct mn__scorer_ops alone = {.name = "namm",
+                                            .observe = observe,
+                                            .score = score,
+                                            .scratch_floats = scratch_floats,
+                                            .free = free_scorer},
+                                   together = {.name = "namm",
+                                               .observe = observe,
+                                               .score_all = score_all,
+                                               .lane_floats = lane_floats,
+                                               .scratch_floats = scratch_floats,
+                                               .free = free_scorer};
+
+/* chunk and every as the file says, unless told otherwise. */
+static void set_interval(mn__spec *s, const char *key)
+{
+    char value[32];
+    snprintf(value, sizeof value, "%zu", s->namm ? s->namm->update : 0);
+    if (strcmp(mn__spec_get(s, key), "file") == 0) mn__spec_set(s, key, value);
+}
+
+static mn_status open_file(mn__namm **file, mn__spec *s, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    const char *path = mn__spec_get(s, "file");
+    if (!s->namm && file) {
+        if (!*path) return mn__fail(diag, MN_EUSAGE, "policy %s needs file=FILE: a NAMM", s->name);
+        MN_TRY(mn__namm_read(file, path, diag));
+        s->namm = *file;
+    }
+    if (s->namm && s->namm->options) MN_TRY(mn__spec_default(s, s->namm->options, diag));
+    set_interval(s, "chunk");
+    set_interval(s, "every");
+done:
+    return st;
+}
+
+static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
+                      mn_diag *diag)
+{
+    static const char *const states[] = {"bf16", "f32", NULL};
+    mn_status st;
+    int f32 = 0;
+    namm_scorer *self = mn__alloc_zero(MN_MEM_POLICY, sizeof *self);
+    (void)shape;
+    if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
+    MN_TRY(mn__spec_word(s, "state", states, &f32, diag));
+    self->scorer.ops = &alone;
+    if (s->namm) {
+        self->namm = s->namm;
+        MN_TRY(mn__namm_input_new(&self->input, s->namm, !f32, diag));
+        mn__namm_input_ask(self->input, &self->scorer);
+        if (mn__namm_input_compares(self->input)) self->scorer.ops = &together;
+    }
+    *out = &self->scorer;
+    self = NULL;
+done:
+    if (self) free_scorer(&self->scorer);
+    return st;
+}
+
+const mn__policy_kind mn__kind_namm = {
+    .make = make, .open = open_file, .own_rule = true, .on_grid = true, .keep_nan = true};
