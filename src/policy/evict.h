@@ -42,6 +42,19 @@ mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *b
 struct mn__namm;
 mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn__namm *namm,
                             const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag);
+/* For evolution, of a policy that scores with a NAMM of its own (policy_namm.c). Parameters and
+ * inputs of the network, 0: it has none. */
+size_t mn__policy_n_params(const mn__policy *p);
+size_t mn__policy_n_inputs(const mn__policy *p);
+/* Other parameters x [n] in place of the file's; before the policy acts. MN_EUSAGE: not as many as
+ * it has. */
+mn_status mn__policy_set_params(mn__policy *p, const double *x, size_t n, mn_diag *diag);
+/* At every event from now on, each lane's rows x [v->n][n_inputs] before they are scored; from any
+ * of the crew's threads, one at a time for a lane. */
+typedef void (*mn__inputs_fn)(void *ctx, const mn__score_view *v, const float *x);
+void mn__policy_show_inputs(mn__policy *p, mn__inputs_fn fn, void *ctx);
+/* Layers whose lanes it cuts: those of full attention, [*n] rising. */
+const uint32_t *mn__policy_full_layers(const mn__policy *p, size_t *n);
 void mn__policy_free(mn__policy *p);
 const mn__scorer *mn__policy_scorer(const mn__policy *p); /* NULL: full */
 const char *mn__policy_spec(const mn__policy *p);         /* canonical, all options resolved */

@@ -320,3 +320,9 @@ size_t mn__policy_protected(const mn__policy *p)
     size_t mean = p->budget.kind == MN__BUDGET_TOKENS ? p->budget.amount : p->cap_lane;
     return p->sinks + (p->recent_share > 0 ? (size_t)((double)mean * p->recent_share) : p->recent);
 }
+
+const uint32_t *mn__policy_full_layers(const mn__policy *p, size_t *n)
+{
+    *n = p->n_full;
+    return p->full;
+}

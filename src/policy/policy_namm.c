@@ -21,6 +21,8 @@ typedef struct namm_scorer {
     mn__scorer scorer;
     const mn__namm *namm;
     mn__namm_input *input;
+    mn__inputs_fn show; /* NULL: nobody looks */
+    void *show_ctx;
 } namm_scorer;
 
 static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
@@ -51,6 +53,7 @@ static void score_rows(const namm_scorer *self, const mn__score_view *v, float *
     float *x = scratch, *rest = scratch + rows_floats(self, v->n);
     if (v->n == 0) return;
     mn__namm_input_fill(self->input, v, room, x, rest);
+    if (self->show) self->show(self->show_ctx, v, x);
     mn__namm_net_run(&namm->net, v->cache->kern, namm->param, x, v->n, NULL, score, NULL, rest);
 }
 
@@ -152,3 +155,39 @@ done:
 
 const mn__policy_kind mn__kind_namm = {
     .make = make, .open = open_file, .own_rule = true, .on_grid = true, .keep_nan = true};
+
+/* ---- evolution ---- */
+
+static namm_scorer *scorer_of(const mn__policy *p)
+{
+    const bool is_namm = p->scorer && (p->scorer->ops == &alone || p->scorer->ops == &together);
+    return is_namm ? (namm_scorer *)p->scorer : NULL;
+}
+
+size_t mn__policy_n_params(const mn__policy *p)
+{
+    return scorer_of(p) ? mn__namm_net_params(&scorer_of(p)->namm->net) : 0;
+}
+
+size_t mn__policy_n_inputs(const mn__policy *p)
+{
+    return scorer_of(p) ? scorer_of(p)->namm->net.n_in : 0;
+}
+
+mn_status mn__policy_set_params(mn__policy *p, const double *x, size_t n, mn_diag *diag)
+{
+    const size_t wanted = p->namm ? mn__policy_n_params(p) : 0;
+    if (n != wanted)
+        return mn__fail(diag, MN_EUSAGE, "policy %s: %zu parameters wanted, %zu found", p->text,
+                        wanted, n);
+    for (size_t i = 0; i < n; i++) p->namm->param[i] = (float)x[i];
+    return MN_OK;
+}
+
+void mn__policy_show_inputs(mn__policy *p, mn__inputs_fn fn, void *ctx)
+{
+    namm_scorer *self = scorer_of(p);
+    if (!self) return;
+    self->show = fn;
+    self->show_ctx = ctx;
+}

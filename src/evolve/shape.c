@@ -1,0 +1,120 @@
+/* shape.c: architectures by name (shape.h). */
+#include "evolve/shape.h"
+
+#include <string.h>
+
+#include "base/diag.h"
+#include "base/heap.h"
+#include "base/rng.h"
+#include "policy/namm_input.h"
+
+enum { STREAM_DRAW = 0x53484150, UPDATE = 512, WINDOW = 32, HOP = 16, AGE_DIM = 8, MLP_WIDTH = 32 };
+
+/* What is not in the paper's: recent attention of all heads, and of neighbours. */
+#define SHARED                                                                               \
+    "age", "recency", "dc.s", "dc.sp", "w16", "w16.p", "w16.s", "w16.sp", "w16.g", "w16.gp", \
+        "row", "row.p", "row.g", "row.gp", "knorm", "vnorm"
+
+typedef struct shape {
+    const char *name;
+    const char *group[MN__NAMM_INPUTS + 1];
+    mn__namm_net net;
+    bool by_length, corrected;
+    double last_bias;
+    const char *options;
+} shape;
+
+static const shape shapes[] = {
+    {.name = "paper",
+     .group = {"age", "spectrum"},
+     .net = {.head = MN__NAMM_BAM, .hidden = 32, .n_head = 1, .bias = true, .mult = true},
+     .last_bias = 0.75,
+     .options = "rule=threshold"},
+    {.name = "linear",
+     .group = {SHARED},
+     .net = {.head = MN__NAMM_LINEAR},
+     .by_length = true,
+     .corrected = true,
+     .options = "chunk=0,every=0,recent=16"},
+    {.name = "mlp",
+     .group = {SHARED},
+     .net = {.head = MN__NAMM_MLP, .hidden = MLP_WIDTH, .depth = 2, .bias = true},
+     .by_length = true,
+     .corrected = true,
+     .options = "chunk=0,every=0,recent=16"},
+    {.name = "bam",
+     .group = {SHARED},
+     .net = {.head = MN__NAMM_BAM, .hidden = 16, .n_head = 1, .bias = true, .mult = true},
+     .by_length = true,
+     .corrected = true,
+     .options = "chunk=0,every=0,recent=16"},
+};
+enum { N_SHAPE = sizeof shapes / sizeof *shapes };
+
+static const shape *find(const char *name, mn_diag *diag)
+{
+    const char *names[N_SHAPE + 1] = {0};
+    for (size_t i = 0; i < N_SHAPE; i++) {
+        if (strcmp(shapes[i].name, name) == 0) return &shapes[i];
+        names[i] = shapes[i].name;
+    }
+    const char *near = mn__nearest(name, names);
+    mn__fail(diag, MN_EUSAGE, "unknown shape of a NAMM `%s`%s%s%s", name, near ? ": `" : "",
+             near ? near : "", near ? "`?" : "");
+    return NULL;
+}
+
+mn_status mn__shape_new(mn__namm **out, const char *name, mn_diag *diag)
+{
+    mn_status st = MN_ENOMEM;
+    const shape *s = find(name, diag);
+    *out = NULL;
+    if (!s) return MN_EUSAGE;
+    mn__namm *n = mn__alloc_zero(MN_MEM_OTHER, sizeof *n);
+    if (!n) goto done;
+    n->spectrum = (mn__namm_spectrum){.window = WINDOW,
+                                      .hop = HOP,
+                                      .gamma = 0.99,
+                                      .by_length = s->by_length,
+                                      .corrected = s->corrected};
+    n->update = UPDATE;
+    n->age_dim = AGE_DIM;
+    n->age_base = 50000;
+    n->net = s->net;
+    for (; s->group[n->n_group]; n->n_group++) {
+        memcpy(n->group[n->n_group], s->group[n->n_group], strlen(s->group[n->n_group]) + 1);
+        n->net.n_in += mn__namm_group_dims(n, s->group[n->n_group]);
+    }
+    const size_t n_param = mn__namm_net_params(&n->net);
+    n->options = mn__strdup(s->options);
+    n->param = mn__alloc_zero(MN_MEM_OTHER, n_param * sizeof(float));
+    n->mean = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));
+    n->deviation = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));
+    if (!n->options || !n->param || !n->mean || !n->deviation) goto done;
+    for (size_t c = 0; c < n->net.n_in; c++) n->deviation[c] = 1;
+    n->param[n_param - 1] = (float)s->last_bias;
+    *out = n;
+    n = NULL;
+    st = MN_OK;
+done:
+    mn__namm_free(n);
+    return st == MN_OK ? st : mn__fail(diag, st, "no memory for a NAMM");
+}
+
+void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed)
+{
+    const size_t n = mn__namm_net_params(&namm->net);
+    for (size_t i = 0; i + 1 < n; i++)
+        namm->param[i] = (float)(sigma * mn__rng_normal(seed, STREAM_DRAW, i, 0));
+}
+
+void mn__shape_fixed(const mn__namm *namm, uint8_t *fixed)
+{
+    size_t at = 0;
+    for (size_t g = 0; g < namm->n_group; g++) {
+        const size_t n = mn__namm_group_dims(namm, namm->group[g]);
+        const bool is_fixed = !strcmp(namm->group[g], "age") || !strcmp(namm->group[g], "recency");
+        memset(fixed + at, is_fixed, n);
+        at += n;
+    }
+}
