@@ -85,7 +85,7 @@ static mn_status loss_of(const trial_rater *r, const mn__grader *grader, const m
     double score = NAN;
     mn_diag why = {""};
     *loss = NAN;
-    if (*o->why) return MN_OK;
+    if (*o->why || o->n_nan) return MN_OK; /* a lane without scores keeps all: no merit in that */
     if (r->p.loss != MN__LOSS_METRIC) {
         *loss = loss_of_token_lists(full, o, r->p.loss);
         return MN_OK;

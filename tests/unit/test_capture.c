@@ -1,0 +1,147 @@
+/* test_capture.c: what is captured of prompts, and networks that begin from it. */
+#include "evolve/capture.h"
+
+#include "evolve/warm.h"
+#include "evolve_fixture.h"
+
+static mn__capture_params params_of(const ev_fixture *f, int n_thread)
+{
+    return (mn__capture_params){.model = f->m,
+                                .session = ev_session(n_thread),
+                                .policy = f->policy,
+                                .deck = ev_deck(f),
+                                .max_gold = 6,
+                                .n_layer = 1,
+                                .n_sink = 4,
+                                .n_last = 16,
+                                .seed = 2};
+}
+
+static mn__capture run(const mn__capture_params *p)
+{
+    mn__capture c;
+    mn_diag diag = {""};
+    if (mn__capture_run(&c, p, &diag) != MN_OK) fail_msg("%s", diag.text);
+    return c;
+}
+
+static double mass(const mn__lane_sample *l, const float *t)
+{
+    double sum = 0;
+    for (size_t i = l->begin; i < l->end; i++) sum += (double)t[i];
+    return sum;
+}
+
+/* A layer of each prompt, all its heads; targets are shares. */
+static void test_lanes(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn__capture_params p = params_of(f, 1);
+    p.target = MN__TARGET_OWN;
+    mn__capture c = run(&p);
+    assert_int_equal(c.n_prompt, EV_PROMPTS);
+    assert_int_equal(c.n_lane, EV_PROMPTS * 2);
+    assert_int_equal(c.n_in, f->n_in);
+    for (size_t l = 0; l < c.n_lane; l++) {
+        const mn__lane_sample *s = &c.lane[l];
+        assert_int_equal(c.prompt[l], l / 2);
+        assert_int_equal(s->begin, 4);
+        assert_int_equal(s->end, s->n - 16);
+        assert_float_equal(mass(s, s->target), 1, 1e-5);
+    }
+    assert_memory_not_equal(c.lane[0].target, c.lane[1].target, c.lane[0].n * sizeof(float));
+    mn__capture_fini(&c);
+    ev_drop(f);
+}
+
+/* The shared target is the same for the heads of a layer, and no smaller than their mean. */
+static void test_shared(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn__capture_params p = params_of(f, 1);
+    p.n_layer = 0; /* all */
+    mn__capture c = run(&p);
+    assert_int_equal(c.n_lane, EV_PROMPTS * 4);
+    for (size_t l = 0; l < c.n_lane; l += 2) {
+        const mn__lane_sample *s = &c.lane[l];
+        assert_memory_equal(s[0].target, s[1].target, s->n * sizeof(float));
+        assert_true(mass(s, s->target) > 1);
+        size_t equal = 0; /* of neighbours: pooling makes plateaus */
+        for (size_t i = 1; i < s->n; i++) equal += s->target[i] == s->target[i - 1];
+        assert_true(equal > s->n / 2 && equal < s->n - 10);
+    }
+    mn__capture_fini(&c);
+    ev_drop(f);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn__capture_params p = params_of(f, 1), q = params_of(f, 3);
+    mn__capture a = run(&p), b = run(&q);
+    assert_int_equal(a.n_lane, b.n_lane);
+    for (size_t l = 0; l < a.n_lane; l++)
+        assert_memory_equal(a.lane[l].x, b.lane[l].x, a.lane[l].n * (a.n_in + 1) * sizeof(float));
+    mn__capture_fini(&a);
+    mn__capture_fini(&b);
+    ev_drop(f);
+}
+
+/* After a warm start inputs have mean 0 and deviation 1, ages are as they were, and the fit is
+ * better than what it started from. */
+static void test_warm_start(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn_diag diag = {""};
+    double first, last;
+    mn__capture c;
+    uint8_t fixed[64];
+    mn__warm_params p = {.capture = params_of(f, 1)};
+    p.capture.n_layer = 0;
+    mn__regress_params_default(&p.regress);
+    p.regress.n_step = 21;
+    p.regress.rate = 0;
+    assert_true(f->n_in <= 64);
+    assert_int_equal(mn__warm_start(f->namm, f->file, &p, NULL, &first, &diag), MN_OK);
+    mn__namm_free(f->namm);
+    assert_int_equal(mn__shape_new(&f->namm, "linear", &diag), MN_OK);
+    mn__regress_params_default(&p.regress);
+    assert_int_equal(mn__warm_start(f->namm, f->file, &p, &c, &last, &diag), MN_OK);
+    assert_true(last < first);
+    mn__shape_fixed(f->namm, fixed);
+    for (size_t col = 0; col < f->n_in; col++) {
+        double sum = 0, square = 0, n = 0;
+        for (size_t l = 0; l < c.n_lane; l++)
+            for (size_t i = 0; i < c.lane[l].n; i++, n++) {
+                const double x = (double)c.lane[l].x[i * f->n_in + col];
+                sum += x;
+                square += x * x;
+            }
+        if (fixed[col])
+            assert_true(f->namm->mean[col] == 0 && f->namm->deviation[col] == 1);
+        else if (f->namm->deviation[col] > 1e-6f)
+            assert_float_equal(square / n - sum / n * (sum / n), 1, 1e-3);
+        if (!fixed[col]) assert_float_equal(sum / n, 0, 1e-3);
+    }
+    mn__namm *read = NULL;
+    assert_int_equal(mn__namm_read(&read, f->file, &diag), MN_OK);
+    assert_memory_equal(read->param, f->namm->param, f->n_param * sizeof(float));
+    mn__namm_free(read);
+    mn__capture_fini(&c);
+    ev_drop(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_warm_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,286 @@
+/* test_raters.c: losses of candidates, with the model and without it. */
+#include "evolve/rater_retained.h"
+#include "evolve/rater_trial.h"
+
+#include "evolve_fixture.h"
+#include "model/model.h"
+
+enum { P = 3 };
+
+/* ---- in the model ---- */
+
+static mn__trial_rater_params params_of(const ev_fixture *f, const char *const *budget,
+                                        size_t n_budget)
+{
+    return (mn__trial_rater_params){.model = f->m,
+                                    .session = ev_session(1),
+                                    .policy = f->policy,
+                                    .budget = budget,
+                                    .n_budget = n_budget,
+                                    .deck = ev_deck(f),
+                                    .population = P,
+                                    .n_worker = 2,
+                                    .max_gold = 6,
+                                    .bank_bytes = (size_t)1 << 30};
+}
+
+static mn__rater make_rater(const mn__trial_rater_params *p)
+{
+    mn__rater r;
+    mn_diag diag = {""};
+    if (mn__trial_rater_new(&r, p, &diag) != MN_OK) fail_msg("%s", diag.text);
+    assert_int_equal(r.n_item, EV_PROMPTS);
+    return r;
+}
+
+static double *draw(const ev_fixture *f)
+{
+    double *x = malloc(P * f->n_param * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < P * f->n_param; i++) x[i] = mn__rng_normal(4, 1, i, 0);
+    return x;
+}
+
+static void rate(const mn__rater *r, size_t worker, uint64_t item, const double *x, size_t n,
+                 mn__rating *out)
+{
+    mn_diag diag = {""};
+    if (r->rate(r->ctx, worker, item, x, n, out, &diag) != MN_OK) fail_msg("%s", diag.text);
+}
+
+/* A loss does not depend on worker, company, or what was rated before. */
+static void test_alone_and_together(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"30%", "60%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw(f);
+    for (int context = 0; context < 2; context++) {
+        mn__trial_rater_params p = params_of(f, budget, 2);
+        p.evict_context = context;
+        mn__rater r = make_rater(&p);
+        mn__rating all[P], one, again[P];
+        rate(&r, 0, 1, x, P, all);
+        rate(&r, 1, 2, x, P, again);
+        rate(&r, 1, 1, x + f->n_param, 1, &one);
+        rate(&r, 0, 1, x, P, again);
+        assert_memory_equal(all, again, sizeof all);
+        assert_memory_equal(&one, &all[1], sizeof one);
+        assert_true(all[0].loss > 0 && all[0].loss != all[1].loss);
+        assert_float_equal(all[0].kept_share, 0.45, 0.02);
+        r.free(r.ctx);
+    }
+    free(x);
+    ev_drop(f);
+}
+
+/* The loss is that of the policy with these parameters in its file. */
+static void test_as_the_file(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"30%"};
+    ev_fixture *f = ev_make("mlp");
+    mn_diag diag = {""};
+    double *x = draw(f);
+    const mn__trial_rater_params p = params_of(f, budget, 1);
+    mn__rating by_set, by_file;
+    mn__rater r = make_rater(&p);
+    rate(&r, 0, 0, x, 1, &by_set);
+    r.free(r.ctx);
+    for (size_t i = 0; i < f->n_param; i++) f->namm->param[i] = (float)x[i];
+    assert_int_equal(mn__namm_write(f->namm, f->file, &diag), MN_OK);
+    r = make_rater(&p);
+    for (size_t i = 0; i < f->n_param; i++) x[i] = (double)f->namm->param[i];
+    rate(&r, 0, 0, x, 1, &by_file);
+    r.free(r.ctx);
+    assert_memory_equal(&by_set, &by_file, sizeof by_set);
+    free(x);
+    ev_drop(f);
+}
+
+/* Everything kept loses nothing; parameters that are none lose, though they keep everything. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    static const char *const whole[] = {"100%"}, *const half[] = {"50%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw(f);
+    mn__rating out[P];
+    for (int loss = MN__LOSS_KL; loss <= MN__LOSS_NLL; loss++) {
+        mn__trial_rater_params p = params_of(f, whole, 1);
+        p.loss = (mn__loss)loss;
+        mn__rater r = make_rater(&p);
+        rate(&r, 0, 0, x, P, out);
+        for (int i = 0; i < P; i++) assert_float_equal(out[i].loss, 0, 1e-6);
+        r.free(r.ctx);
+    }
+    mn__trial_rater_params p = params_of(f, half, 1);
+    p.loss = MN__LOSS_METRIC;
+    p.max_new = 5;
+    mn__rater r = make_rater(&p);
+    x[f->n_param] = NAN;
+    rate(&r, 0, 0, x, P, out);
+    assert_true(isnan(out[1].loss));
+    assert_in_range(out[0].loss * 1000, 0, 1000);
+    r.free(r.ctx);
+    free(x);
+    ev_drop(f);
+}
+
+/* A policy that forgets while it reads is rated too: fidelity c. */
+static void test_reading(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"64"};
+    ev_fixture *f = ev_make("paper");
+    double *x = draw(f);
+    mn__rating out[P], again[P];
+    char policy[700];
+    snprintf(policy, sizeof policy, "namm:file=%s,chunk=64,rule=topk", f->file);
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    p.policy = policy;
+    mn__rater r = make_rater(&p);
+    rate(&r, 0, 3, x, P, out);
+    rate(&r, 1, 3, x, P, again);
+    assert_memory_equal(out, again, sizeof out);
+    assert_true(out[0].loss > 0 && out[0].kept_share < 0.7);
+    r.free(r.ctx);
+    free(x);
+    ev_drop(f);
+}
+
+static void test_nothing_to_evolve(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"30%"};
+    ev_fixture *f = ev_make("linear");
+    mn__rater r;
+    mn_diag diag = {""};
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    p.policy = "h2o";
+    assert_int_equal(mn__trial_rater_new(&r, &p, &diag), MN_EUSAGE);
+    assert_non_null(strstr(diag.text, "h2o has nothing to evolve"));
+    ev_drop(f);
+}
+
+/* ---- readings that are kept ---- */
+
+static bool stop(void *ctx)
+{
+    return *(bool *)ctx;
+}
+
+static void test_bank(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    const char *also = f->policy;
+    const int32_t *token = fix_text();
+    mn_diag diag = {""};
+    mn__based a, b, c;
+    bool now = true;
+    mn__bank *bank = NULL;
+    mn__bank_params p = {
+        .model = f->m, .session = ev_session(1), .also = &also, .n_also = 1, .max_bytes = 1 << 30};
+    assert_int_equal(mn__bank_new(&bank, &p, &diag), MN_OK);
+    assert_int_equal(mn__bank_take(bank, token, 200, NULL, NULL, &a, &diag), MN_OK);
+    assert_int_equal(mn__bank_take(bank, token, 200, NULL, NULL, &b, &diag), MN_OK);
+    assert_ptr_not_equal(a.session, b.session); /* in use */
+    assert_memory_equal(a.logits, b.logits, f->m->n_vocab * sizeof(float));
+    mn__bank_give(bank, a.session);
+    assert_int_equal(mn__bank_take(bank, token, 200, NULL, NULL, &c, &diag), MN_OK);
+    assert_ptr_equal(a.session, c.session);
+    assert_int_equal(mn__bank_take(bank, token, 600, stop, &now, &c, &diag), MN_ECANCEL);
+    mn__bank_info info = mn__bank_get_info(bank);
+    assert_int_equal(info.n_read, 2);
+    assert_int_equal(info.n_found, 1);
+    assert_int_equal(info.n_kept, 2);
+    assert_true(info.bytes > 2 * 200 * 4);
+    mn__bank_give(bank, a.session);
+    mn__bank_give(bank, b.session);
+    mn__bank_free(bank);
+
+    p.max_bytes = info.bytes / 2 + 64; /* room for one */
+    assert_int_equal(mn__bank_new(&bank, &p, &diag), MN_OK);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(mn__bank_take(bank, token + i, 200, NULL, NULL, &a, &diag), MN_OK);
+        mn__bank_give(bank, a.session);
+    }
+    assert_int_equal(mn__bank_get_info(bank).n_kept, 1);
+    assert_int_equal(mn__bank_take(bank, token + 2, 200, NULL, NULL, &b, &diag), MN_OK);
+    assert_int_equal(mn__bank_get_info(bank).n_found, 1);
+    mn__bank_give(bank, b.session);
+    mn__bank_free(bank);
+    ev_drop(f);
+}
+
+/* ---- without the model ---- */
+
+/* Scores are the first input, so what is kept can be told by sorting it. */
+static void test_retained(void **state)
+{
+    enum { N = 50, E = 2, BEGIN = 4, END = 44 };
+    (void)state;
+    static float x[2][N * E], target[2][N];
+    const double share[] = {0.3, 0.7};
+    mn__lane_sample lane[2];
+    uint32_t prompt[2] = {0, 1};
+    struct mn__kern kern;
+    mn_diag diag = {""};
+    mn__kern_init(&kern, MN__CPU_REF);
+    for (int l = 0; l < 2; l++) {
+        for (size_t i = 0; i < N; i++) {
+            x[l][i * E] = (float)((i * 17 + 5 * (size_t)l) % N / 3); /* with ties */
+            x[l][i * E + 1] = (float)i;
+            target[l][i] = (float)mn__rng_uniform(6, 1, i, (uint32_t)l);
+        }
+        lane[l] =
+            (mn__lane_sample){.n = N, .begin = BEGIN, .end = END, .x = x[l], .target = target[l]};
+    }
+    const mn__namm_net net = {.head = MN__NAMM_LINEAR, .n_in = E};
+    const mn__capture c = {.lane = lane, .prompt = prompt, .n_lane = 2, .n_in = E, .n_prompt = 2};
+    const mn__retained_params p = {
+        .net = &net, .kern = &kern, .capture = &c, .share = share, .n_share = 2, .n_worker = 1};
+    mn__rater r;
+    assert_int_equal(mn__retained_rater_new(&r, &p, &diag), MN_OK);
+    assert_int_equal(r.n_item, 2);
+    const double cand[3][E + 1] = {{1, 0, 0}, {-1, 0, 3}, {NAN, 0, 0}};
+    for (uint64_t item = 0; item < 2; item++) {
+        mn__rating out[3];
+        rate(&r, 0, item, &cand[0][0], 3, out);
+        for (int k = 0; k < 2; k++) {
+            double want = 0, mass = 0;
+            for (size_t i = BEGIN; i < END; i++) mass += (double)target[item][i];
+            for (int s = 0; s < 2; s++) {
+                const size_t m = (size_t)(share[s] * N) - (N - (END - BEGIN));
+                for (size_t i = BEGIN; i < END; i++) {
+                    size_t before = 0; /* a token stays when fewer than m come before it */
+                    for (size_t j = BEGIN; j < END; j++) {
+                        const double a = cand[k][0] * (double)x[item][i * E],
+                                     b = cand[k][0] * (double)x[item][j * E];
+                        before += b > a || (b == a && j > i);
+                    }
+                    if (before < m) want += (double)target[item][i] / mass / 2;
+                }
+            }
+            assert_float_equal(out[k].loss, 1 - want, 1e-6);
+        }
+        assert_true(isnan(out[2].loss));
+        assert_float_equal(out[0].kept_share, 0.5, 1e-12);
+    }
+    r.free(r.ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alone_and_together),
+        cmocka_unit_test(test_as_the_file),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_nothing_to_evolve),
+        cmocka_unit_test(test_bank),
+        cmocka_unit_test(test_retained),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
