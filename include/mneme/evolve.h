@@ -1,5 +1,5 @@
 /** @file evolve.h  CMA-ES by ask and tell: search for the vector that a function of the caller's
- * rates best, from ranks alone.
+ * rates best, from ranks alone; and runs of it over prompts, which log, resume and report.
  *
  *  for (;;) { ask each candidate, rate it, tell all ratings, stop when mn_optimizer_get_info says }
  *
@@ -149,6 +149,135 @@ MN_API mn_status mn_optimizer_load(mn_optimizer **out, const char *path,
 MN_API const char *mn_search_end_text(mn_search_end stop);
 /** "full"; never NULL. */
 MN_API const char *mn_covariance_name(mn_covariance c);
+
+/* ---- runs: stages of generations in a folder, by threads and processes ---- */
+
+/** What candidates are rated on for some generations. */
+typedef struct mn_evolve_stage {
+    const char *tasks;    /**< names with commas; "+a,b": beside those of the stage before */
+    const char *fidelity; /**< how they are rated, in the words of who does */
+    uint64_t generations; /**< most of them; 0: until the search or another limit ends it */
+} mn_evolve_stage;
+
+/** How losses on several prompts become one. */
+typedef enum mn_evolve_statistic {
+    MN_EVOLVE_MEAN,
+    MN_EVOLVE_MEDIAN,
+    MN_EVOLVE_TRIMMED, /**< mean without the best and worst tenth (of 3 or more at least one each)
+                        */
+    MN_EVOLVE_STATISTIC_COUNT
+} mn_evolve_statistic;
+/** "mean"; never NULL. */
+MN_API const char *mn_evolve_statistic_name(mn_evolve_statistic s);
+
+/** A mean that is worth keeping. */
+typedef struct mn_evolve_best {
+    uint64_t generation; /**< tells that led to it */
+    size_t stage;
+    double loss, kept_share; /**< on the held-out prompts; NAN: there are none */
+} mn_evolve_best;
+
+/** A generation that has ended. */
+typedef struct mn_evolve_line {
+    uint64_t generation;
+    uint64_t n_generation; /**< of all stages; 0: not limited */
+    size_t stage, n_stage;
+    const char *fidelity;
+    double best, mean;       /**< losses of this generation's candidates; NAN: all failed */
+    double sigma;            /**< that they were drawn with */
+    double kept_share;       /**< mean; NAN: not known */
+    double held_out;         /**< loss of the new mean; NAN: not asked in this generation */
+    double seconds;          /**< that the generation took */
+    double seconds_left;     /**< of the whole run, by those so far; NAN: not known */
+    size_t n_prompt, n_left; /**< prompts rated on; of them left out */
+    size_t n_failed;         /**< candidates */
+} mn_evolve_line;
+
+/** The processes of a run, all of which call mn_evolve_run with the same parameters and wait for
+ * each other in `share`. One that fails returns at once: the caller ends the others. */
+typedef struct mn_evolve_ranks {
+    int rank, n;
+    /** 0, 1, 2, ...: each number once over all ranks. From any thread. */
+    uint64_t (*claim)(void *ctx);
+    /** The next number is 0 again. Rank 0 calls it, while nobody claims. */
+    void (*restart)(void *ctx);
+    /** x [n] becomes, everywhere, the bitwise or over all ranks. All call it; one thread. */
+    mn_status (*share)(void *ctx, uint64_t *x, size_t n, mn_diag *diag);
+    void *ctx;
+} mn_evolve_ranks;
+
+/** A run. Fill with mn_evolve_params_default first. Strings are borrowed during the call. */
+typedef struct mn_evolve_params {
+    const char *dir;            /**< folder of the run; made when absent */
+    mn_optimizer_params search; /**< is_max: false */
+    const mn_evolve_stage *stage;
+    size_t n_stage;
+    size_t n_prompt; /**< drawn for each generation, the same for all candidates (16); more where
+                        the search asks for effort */
+    mn_evolve_statistic statistic;
+    size_t n_held_out;       /**< prompts of each stage that candidates never see (0) */
+    uint64_t validate_every; /**< the mean is rated on them before a stage, after so many of its
+                                generations and at its end; 0: never */
+    double goal;             /**< a stage ends when the mean is rated as well as this; NAN: none */
+    double max_seconds;      /**< of this call; the run stays resumable; 0: no limit */
+    const char *options;     /**< JSON object of all else that ratings depend on, hashes of inputs
+                                included: a run goes on under the same ones alone; NULL: none */
+    const char *commit, *compiler, *cpu; /**< for run.json; not NULL */
+    int n_thread;                        /**< workers; 0: one per processor */
+    bool keeps_candidates;               /**< each candidate's loss enters the log */
+    mn_evolve_ranks ranks;               /**< n 1: alone, functions not called */
+    /** The best mean so far (with held-out prompts), or the mean at the end of a stage: the caller
+     * writes it where it wants. Called again with the same when a run goes on. May be NULL, as the
+     * others; rank 0 alone. */
+    mn_status (*save)(void *ctx, const double *mean, const mn_evolve_best *best, mn_diag *diag);
+    void (*line)(void *ctx, const mn_evolve_line *line);
+    void (*tick)(void *ctx, uint64_t done, uint64_t total); /**< units of a generation here */
+    void (*note)(void *ctx, const char *sentence);          /**< what was left out or is amiss;
+                                                               from any rank */
+    bool (*stop)(void *ctx); /**< from any thread: ends after the units under way */
+    void *ctx;
+} mn_evolve_params;
+MN_API void mn_evolve_params_default(mn_evolve_params *p);
+
+/** A function of the caller's to minimise. */
+typedef struct mn_evolve_problem {
+    /** A stage begins, or goes on: `tasks` are all its names, n_item receives how many prompts
+     * there are to draw from (1 to 2^52). One thread. */
+    mn_status (*begin)(void *ctx, const char *tasks, uint64_t *n_item, mn_diag *diag);
+    /** Loss of x [n] on prompt `item`, NAN: it failed. From any thread; must depend on item and x
+     * alone. MN_ERANGE or MN_EBUDGET: the prompt is left out for all candidates; other failures end
+     * the run. */
+    mn_status (*rate)(void *ctx, uint64_t item, const double *x, double *loss, mn_diag *diag);
+    void *ctx;
+} mn_evolve_problem;
+
+typedef struct mn_evolve_result {
+    mn_optimizer *search; /**< as it stands now, the caller's (mn_optimizer_free); NULL on other
+                             ranks than 0 and after a failure */
+    mn_evolve_best best;  /**< with held-out prompts: what was saved last */
+    size_t stage;         /**< that it stands in */
+    uint64_t n_new;       /**< generations of this call */
+    const char *end;      /**< why it ended; static */
+} mn_evolve_result;
+
+/** Evolve in a folder, or go on there, to the same bits as without a pause and with any number of
+ * threads and ranks. DIR holds run.json (what it was started with), evolve.gguf (state, written
+ * every generation, and the one before as evolve.gguf.1), log.sqlite (a row a generation).
+ * Mean, covariance and step size pass from stage to stage. What has begun must be asked for as it
+ * was; the limits of the stage it stands in, and later stages, may change.
+ *  @return MN_OK; MN_EUSAGE (a parameter, or a difference from what the folder was made with,
+ * named); MN_ERANGE; MN_EINPUT (damaged files; no prompt can be rated); MN_EFAIL (another process
+ * evolves there); MN_ECANCEL (stopped; the state is that of the last whole generation); MN_EIO;
+ * MN_ENOMEM; what `begin`, `rate`, `save` or `share` returned. */
+MN_API mn_status mn_evolve_run(const mn_evolve_problem *problem, const mn_evolve_params *params,
+                               mn_evolve_result *out, mn_diag *diag);
+
+/** Write DIR/report.json, all of log.sqlite and run.json, and DIR/report.html, its curves and
+ * tables as one page that needs nothing else. chart_js: a file of Chart.js 3; NULL: where this
+ * build found it.
+ *  @return MN_OK; MN_EINPUT (no run there; no chart library, with the package that brings it);
+ * MN_EIO; MN_ENOMEM. */
+MN_API mn_status mn_evolve_report(const char *dir, const char *chart_js, mn_diag *diag);
 
 #ifdef __cplusplus
 }

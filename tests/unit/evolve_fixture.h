@@ -1,75 +1,126 @@
-/* evolve_fixture.h: a tiny model, a file of questions and a NAMM, for tests of src/evolve. */
-#ifndef EVOLVE_FIXTURE_H
-#define EVOLVE_FIXTURE_H
+/* evolve_fixture.h: what tests of runs share: ranks that are threads, and raters whose losses can
+ * be done by hand. */
+#ifndef MN_TEST_EVOLVE_FIXTURE_H
+#define MN_TEST_EVOLVE_FIXTURE_H
 
-#include "base/heap.h"
-#include "eval/deck.h"
-#include "evolve/shape.h"
-#include "session_fixture.h"
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
 
-enum { EV_PROMPTS = 4, EV_CTX = 900 };
+#include "base/file.h"
+#include "base/rng.h"
+#include "evolve/rater.h"
+#include "mneme/evolve.h"
 
-typedef struct ev_fixture {
-    mn_model *m;
-    mn__own_task own;
-    mn__task_ref ref;
-    const char *rows;
-    char policy[600], file[500];
-    size_t n_param, n_in;
-    mn__namm *namm;
-} ev_fixture;
+/* ---- ranks of one process ---- */
 
-static inline void ev_write_rows(const char *path)
+enum { EF_MAX_RANK = 4, EF_MAX_WORD = 1 << 16 };
+
+typedef struct ef_world {
+    pthread_barrier_t barrier;
+    uint64_t next, word[EF_MAX_WORD];
+    pthread_mutex_t lock;
+} ef_world;
+
+static inline void ef_world_init(ef_world *w, int n)
 {
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    for (int row = 0; row < EV_PROMPTS; row++) {
-        fprintf(file, "{\"context\":\"");
-        for (int i = 0; i < 30; i++)
-            fprintf(file, "hello %d the wide world ", (i * i + 7 * row) % 97);
-        fprintf(file, "\",\"input\":\"who %d?\",\"answers\":[\"the wide world %d\"]}\n", row, row);
+    memset(w, 0, sizeof *w);
+    assert_int_equal(pthread_barrier_init(&w->barrier, NULL, (unsigned)n), 0);
+    assert_int_equal(pthread_mutex_init(&w->lock, NULL), 0);
+}
+
+static inline void ef_world_fini(ef_world *w)
+{
+    pthread_barrier_destroy(&w->barrier);
+    pthread_mutex_destroy(&w->lock);
+}
+
+static inline uint64_t ef_claim(void *ctx)
+{
+    ef_world *w = ctx;
+    return __atomic_fetch_add(&w->next, 1, __ATOMIC_RELAXED);
+}
+
+static inline void ef_restart(void *ctx)
+{
+    ef_world *w = ctx;
+    __atomic_store_n(&w->next, 0, __ATOMIC_RELAXED);
+}
+
+static inline mn_status ef_share(void *ctx, uint64_t *x, size_t n, mn_diag *diag)
+{
+    ef_world *w = ctx;
+    (void)diag;
+    if (n > EF_MAX_WORD) return MN_ERANGE;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < n; i++) w->word[i] |= x[i];
+    pthread_mutex_unlock(&w->lock);
+    pthread_barrier_wait(&w->barrier);
+    memcpy(x, w->word, n * sizeof *x);
+    if (pthread_barrier_wait(&w->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+        memset(w->word, 0, n * sizeof *w->word);
+    pthread_barrier_wait(&w->barrier);
+    return MN_OK;
+}
+
+static inline mn_evolve_ranks ef_ranks(ef_world *w, int rank, int n)
+{
+    return (mn_evolve_ranks){rank, n, ef_claim, ef_restart, ef_share, w};
+}
+
+/* ---- a rater ---- */
+
+/* Prompts are bowls around points of their own; some candidates fail on some, some prompts cannot
+ * be. */
+typedef struct ef_bowl {
+    size_t n_param;
+    uint64_t n_call, n_rating;
+    uint64_t left_item;  /* items that are a multiple of it, 0 apart, cannot be; 0: none */
+    uint64_t break_item; /* this one ends the run; 0: none */
+    double fail_above;   /* candidates with x[0] above it fail on odd prompts; 0: none */
+    unsigned delay_us;
+} ef_bowl;
+
+static inline double ef_loss(const ef_bowl *b, uint64_t item, const double *x)
+{
+    double sum = 0;
+    if (b->fail_above > 0 && item % 2 && x[0] > b->fail_above) return NAN;
+    for (size_t j = 0; j < b->n_param; j++) {
+        double off = x[j] - 0.3 * mn__rng_normal(1, 2, item, (uint32_t)j);
+        sum += (1 + (double)j) * off * off;
     }
-    fclose(file);
+    return sum;
 }
 
-/* shape: of mn__shape_new, with parameters drawn. */
-static inline ev_fixture *ev_make(const char *shape)
+static inline mn_status ef_rate(void *ctx, size_t worker, uint64_t item, const double *x, size_t n,
+                                mn__rating *out, mn_diag *diag)
 {
-    static ev_fixture f;
-    mn_diag diag = {""};
-    memset(&f, 0, sizeof f);
-    f.m = fix_model("llama");
-    f.rows = tiny_model_path("evolve.jsonl");
-    ev_write_rows(f.rows);
-    mn__own_task_init(&f.own, f.rows, "qa_f1", NULL, 8);
-    f.ref.task = &f.own.task;
-    snprintf(f.file, sizeof f.file, "%s", tiny_model_path("evolve.namm.gguf"));
-    snprintf(f.policy, sizeof f.policy, "namm:file=%s,chunk=0", f.file);
-    assert_int_equal(mn__shape_new(&f.namm, shape, &diag), MN_OK);
-    mn__shape_draw(f.namm, 0.3, 1);
-    if (mn__namm_write(f.namm, f.file, &diag) != MN_OK) fail_msg("%s", diag.text);
-    f.n_param = mn__namm_net_params(&f.namm->net);
-    f.n_in = f.namm->net.n_in;
-    return &f;
-}
-
-static inline mn__deck_params ev_deck(const ev_fixture *f)
-{
-    return (mn__deck_params){.task = &f->ref, .n_task = 1, .source = {.own = f->rows}};
-}
-
-static inline mn_session_params ev_session(int n_thread)
-{
-    mn_session_params p = fix_params("full", "");
-    p.n_ctx = EV_CTX;
-    p.n_thread = n_thread;
-    return p;
-}
-
-static inline void ev_drop(ev_fixture *f)
-{
-    mn__namm_free(f->namm);
-    mn_model_free(f->m);
+    ef_bowl *b = ctx;
+    (void)worker;
+    __atomic_fetch_add(&b->n_call, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&b->n_rating, n, __ATOMIC_RELAXED);
+    if (b->delay_us) usleep(b->delay_us);
+    if (b->left_item && item && item % b->left_item == 0) {
+        snprintf(diag->text, sizeof diag->text, "too long a prompt");
+        return MN_ERANGE;
+    }
+    if (b->break_item && item == b->break_item) {
+        snprintf(diag->text, sizeof diag->text, "a disk that is gone");
+        return MN_EIO;
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i].loss = ef_loss(b, item, x + i * b->n_param);
+        out[i].kept_share = item % 3 ? 0.25 + 0.01 * (double)(item % 5) : NAN;
+    }
+    return MN_OK;
 }
 
 #endif

@@ -2,7 +2,7 @@
 #include "evolve/capture.h"
 
 #include "evolve/warm.h"
-#include "evolve_fixture.h"
+#include "rater_fixture.h"
 
 static mn__capture_params params_of(const ev_fixture *f, int n_thread)
 {

@@ -2,7 +2,7 @@
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
 
-#include "evolve_fixture.h"
+#include "rater_fixture.h"
 #include "model/model.h"
 
 enum { P = 3 };

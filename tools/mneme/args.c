@@ -84,6 +84,7 @@ static void keep(args *a, int id, const char *value)
     if (id == OPT_FILE) a->file[a->n_file++] = value;
     if (id == OPT_PIN) a->pin[a->n_pin++] = value;
     if (id == OPT_POLICY) a->policy[a->n_policy++] = value;
+    if (id == OPT_STAGE) a->stage[a->n_stage++] = value;
 }
 
 static mn_status parse_options(args *a, int argc, char **argv, bool *help, mn_diag *diag)
@@ -130,8 +131,9 @@ mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag
     out->file = calloc(n, sizeof *out->file);
     out->pin = calloc(n, sizeof *out->pin);
     out->policy = calloc(n, sizeof *out->policy);
+    out->stage = calloc(n, sizeof *out->stage);
     out->rest = calloc(n, sizeof *out->rest);
-    if (!out->file || !out->pin || !out->policy || !out->rest)
+    if (!out->file || !out->pin || !out->policy || !out->stage || !out->rest)
         return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
     return parse_options(out, argc - 1, argv + 1, help, diag);
 }
@@ -141,6 +143,7 @@ void args_free(args *a)
     free(a->file);
     free(a->pin);
     free(a->policy);
+    free(a->stage);
     free(a->rest);
 }
 

@@ -211,16 +211,6 @@ static void list(const args *a)
         ui_print_json(json_pack("{s:o,s:o}", "tasks", tasks, "metrics", metrics));
 }
 
-/* mpirun stops the other processes by a signal when one is gone. */
-static void tell_end(const job *j, mn_status st, const mn_diag *diag)
-{
-    fprintf(stderr,
-            "mneme: rank %d: %s%s\nmneme: the run ends; the same command goes on where it "
-            "stopped\n",
-            j->ranks.rank, diag->text,
-            st == MN_ECANCEL ? ", or another rank has died: mpirun says which" : "");
-}
-
 mn_status verb_eval(const args *a, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -236,7 +226,7 @@ mn_status verb_eval(const args *a, mn_diag *diag)
     j->a = a;
     st = ranks_begin(&j->ranks, diag);
     if (st == MN_OK) st = evaluate(j, diag);
-    if (st != MN_OK && j->ranks.n > 1) tell_end(j, st, diag);
+    if (st != MN_OK && j->ranks.n > 1) ranks_tell_end(&j->ranks, st, diag);
     ranks_end(&j->ranks, st != MN_OK);
     mn_model_free(j->m);
     free(j);

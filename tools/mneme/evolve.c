@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "options.h"
 #include "verbs.h"
 
 static mn_status read_kinds(const args *a, mn_optimizer_params *p, mn_diag *diag)
@@ -73,10 +74,23 @@ void evolve_tick(progress *bar, const mn_optimizer_info *info)
     bar->t0 = now;
 }
 
+/* Options of runs in folders alone. */
+static mn_status want_folder(const args *a, mn_diag *diag)
+{
+    static const option_id id[] = {OPT_STAGE,     OPT_GENERATIONS, OPT_PROMPTS,
+                                   OPT_STATISTIC, OPT_HELD_OUT,    OPT_VALIDATE,
+                                   OPT_GOAL,      OPT_MAX_SECONDS, OPT_LOG_CANDIDATES};
+    for (size_t i = 0; i < sizeof id / sizeof *id && !args_has(a, OPT_OUT); i++)
+        if (args_has(a, id[i]))
+            return mn__fail(diag, MN_EUSAGE, "--%s wants --out", option_table[id[i]].name);
+    return MN_OK;
+}
+
 mn_status verb_evolve(const args *a, mn_diag *diag)
 {
     if (a->n_rest) return mn__fail(diag, MN_EUSAGE, "'%s': only options are wanted", a->rest[0]);
     if (!args_has(a, OPT_FUNCTION))
         return mn__fail(diag, MN_EUSAGE, "--function NAME is wanted: what to minimise");
-    return evolve_function(a, diag);
+    mn_status st = want_folder(a, diag);
+    return st == MN_OK ? evolve_function(a, diag) : st;
 }

@@ -1,7 +1,9 @@
-/* evolve.h: what all searches of `mneme evolve` share: options, lines of a generation, progress. */
+/* evolve.h: what all searches of `mneme evolve` share: options, lines of a generation, progress,
+ * runs in a folder. */
 #ifndef MNEME_TOOLS_EVOLVE_H
 #define MNEME_TOOLS_EVOLVE_H
 
+#include "ranks.h"
 #include "ui.h"
 
 /* --population, --elite, --sigma, --start, --covariance, --rank, --restart, --handle-noise,
@@ -22,6 +24,31 @@ json_t *evolve_number(double x);
 
 /* Where the search stands, on standard error when that is a terminal. */
 void evolve_tick(progress *bar, const mn_optimizer_info *info);
+
+/* ---- --out: a run in a folder ---- */
+
+enum { EVOLVE_STAGE_MAX = 64 };
+
+typedef struct evolve_run {
+    const args *a;
+    ranks ranks;
+    mn_evolve_params p;
+    mn_evolve_stage stage[EVOLVE_STAGE_MAX];
+    progress bar;
+    mn_evolve_line last; /* the last generation that ended */
+} evolve_run;
+
+/* Meet the other ranks. Whatever it returns, evolve_run_end follows. */
+mn_status evolve_run_begin(evolve_run *r, const args *a, mn_diag *diag);
+/* r->p with the options of all runs: --out, --stage, --generations, --prompts, --statistic,
+ * --held-out, --validate, --goal, --max-seconds, --threads, --log-candidates; what is told goes to
+ * the terminal, the best mean to DIR/best.json. The first stage is --function's. */
+mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_params *search,
+                             mn_diag *diag);
+/* DIR/report.html, where its chart library is, and a sentence about how the run ended. */
+mn_status evolve_run_report(evolve_run *r, const mn_evolve_result *result, mn_diag *diag);
+/* After a failure the other ranks are ended too. Fine for a run of zeros. */
+void evolve_run_end(evolve_run *r, mn_status st, const mn_diag *diag);
 
 /* --function: the optimiser on functions whose minimum is known. */
 mn_status evolve_function(const args *a, mn_diag *diag);

@@ -1,116 +1,16 @@
 /* evolve_function.c: the optimiser on functions whose minimum, 0, is known: how many ratings until
- * it is near. Refs: N. Hansen et al., "Real-parameter black-box optimization benchmarking 2009",
- * INRIA RR-6829, without their rotations and shifts. */
+ * it is near. With --out one such search is a run in a folder, as those over prompts are: draws of
+ * noise stand for prompts, names of functions for tasks. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <errno.h>
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "evolve.h"
-
-/* ---- functions of x [n] ---- */
-
-static const double pi = 3.14159265358979323846;
-
-/* i of n as 0 ... 1. */
-static double at(size_t i, size_t n)
-{
-    return n > 1 ? (double)i / (double)(n - 1) : 0;
-}
-
-static double sphere(const double *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
-    return sum;
-}
-
-static double ellipsoid(const double *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += pow(10, 6 * at(i, n)) * x[i] * x[i];
-    return sum;
-}
-
-static double rosenbrock(const double *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i + 1 < n; i++) {
-        double bend = x[i + 1] - x[i] * x[i], off = 1 - x[i];
-        sum += 100 * bend * bend + off * off;
-    }
-    return sum;
-}
-
-static double rastrigin(const double *x, size_t n)
-{
-    double sum = 10 * (double)n;
-    for (size_t i = 0; i < n; i++) sum += x[i] * x[i] - 10 * cos(2 * pi * x[i]);
-    return sum;
-}
-
-static double cigar(const double *x, size_t n)
-{
-    return x[0] * x[0] + 1e6 * sphere(x + 1, n - 1);
-}
-
-static double discus(const double *x, size_t n)
-{
-    return 1e6 * x[0] * x[0] + sphere(x + 1, n - 1);
-}
-
-static double different_powers(const double *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += pow(fabs(x[i]), 2 + 4 * at(i, n));
-    return sqrt(sum);
-}
-
-static double ackley(const double *x, size_t n)
-{
-    double waves = 0;
-    for (size_t i = 0; i < n; i++) waves += cos(2 * pi * x[i]);
-    return 20 - 20 * exp(-0.2 * sqrt(sphere(x, n) / (double)n)) + exp(1) - exp(waves / (double)n);
-}
-
-static double griewank(const double *x, size_t n)
-{
-    double waves = 1;
-    for (size_t i = 0; i < n; i++) waves *= cos(x[i] / sqrt((double)i + 1));
-    return sphere(x, n) / 4000 - waves + 1;
-}
-
-/* Schwefel's problem 1.2: sums of sums. */
-static double schwefel(const double *x, size_t n)
-{
-    double sum = 0, part = 0;
-    for (size_t i = 0; i < n; i++) {
-        part += x[i];
-        sum += part * part;
-    }
-    return sum;
-}
-
-static const struct {
-    const char *name;
-    double (*f)(const double *x, size_t n);
-} functions[] = {
-    {"sphere", sphere},
-    {"ellipsoid", ellipsoid},
-    {"rosenbrock", rosenbrock},
-    {"rastrigin", rastrigin},
-    {"cigar", cigar},
-    {"discus", discus},
-    {"different_powers", different_powers},
-    {"ackley", ackley},
-    {"griewank", griewank},
-    {"schwefel", schwefel},
-};
-enum { N_FUNCTION = sizeof functions / sizeof *functions };
+#include "functions.h"
 
 /* ---- runs ---- */
 
@@ -129,17 +29,22 @@ typedef struct job {
     double noise;
     size_t n_run;
     run *runs;
+    evolve_run folder;  /* with --out */
     double *x, *rating; /* one candidate; those of a generation */
     size_t n_rating;
-    char *checkpoint; /* NULL: none */
     progress bar;
 } job;
+
+static double value(const job *j, const double *x, size_t n)
+{
+    return function_value((size_t)j->function, x, n);
+}
 
 static mn_status read_options(job *j, mn_diag *diag)
 {
     mn_status st;
-    const char *names[N_FUNCTION + 1] = {0};
-    for (int i = 0; i < N_FUNCTION; i++) names[i] = functions[i].name;
+    const char *names[FUNCTION_COUNT + 1] = {0};
+    for (size_t i = 0; i < FUNCTION_COUNT; i++) names[i] = function_name(i);
     mn_optimizer_params_default(&j->p);
     j->p.sigma = 2;
     j->p.spread = 4;
@@ -154,46 +59,6 @@ static mn_status read_options(job *j, mn_diag *diag)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "--out keeps one run, --runs %zu found", j->n_run));
 done:
     return st;
-}
-
-/* DIR/evolve.gguf of --out; the folder is made when absent. */
-static mn_status find_checkpoint(job *j, mn_diag *diag)
-{
-    const char *dir = j->a->value[OPT_OUT];
-    if (!dir) return MN_OK;
-    if (mkdir(dir, 0777) && errno != EEXIST)
-        return mn__fail(diag, MN_EIO, "%s: cannot make this folder: %s", dir, strerror(errno));
-    size_t cap = strlen(dir) + sizeof "/evolve.gguf";
-    j->checkpoint = malloc(cap);
-    if (!j->checkpoint) return mn__fail(diag, MN_ENOMEM, "no memory");
-    snprintf(j->checkpoint, cap, "%s/evolve.gguf", dir);
-    return MN_OK;
-}
-
-/* What the checkpoint must agree with beside the optimiser's own options. */
-static void describe(const job *j, char *note, size_t cap)
-{
-    snprintf(note, cap, "--function %s --noise %.17g", functions[j->function].name, j->noise);
-}
-
-static mn_status begin(const job *j, const mn_optimizer_params *p, mn_optimizer **o, mn_diag *diag)
-{
-    struct stat info;
-    char note[128];
-    mn_diag warning = {{0}};
-    mn_optimizer_info found;
-    if (!j->checkpoint || stat(j->checkpoint, &info)) return mn_optimizer_new(o, p, diag);
-    mn_status st = mn_optimizer_load(o, j->checkpoint, p, &warning, diag);
-    if (st != MN_OK) return st;
-    if (*warning.text) ui_note(j->a, "%s", warning.text);
-    describe(j, note, sizeof note);
-    mn_optimizer_get_info(*o, &found);
-    if (strcmp(found.note, note))
-        return mn__fail(diag, MN_EUSAGE, "%s: it is of '%s', not '%s'", j->checkpoint, found.note,
-                        note);
-    ui_note(j->a, "%s: goes on at generation %llu", j->checkpoint,
-            (unsigned long long)found.generation);
-    return MN_OK;
 }
 
 /* Room for the ratings of a generation, which grows with restarts. */
@@ -218,7 +83,7 @@ static mn_status one_generation(job *j, mn_optimizer *o, const mn_optimizer_info
     for (size_t i = 0; i < before->n_ask; i++) {
         double f;
         mn_optimizer_ask(o, i, j->x);
-        f = functions[j->function].f(j->x, before->n);
+        f = value(j, j->x, before->n);
         if (j->noise > 0)
             f += j->noise *
                  mn__rng_normal(j->p.seed + line->run, PURPOSE, before->generation, (uint32_t)i);
@@ -238,14 +103,11 @@ static mn_status go_through(job *j, mn_optimizer *o, size_t i, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn_optimizer_info info;
-    char note[128];
     evolve_line line = {.fidelity = "function", .run = j->n_run > 1 ? i + 1 : 0, .kept_share = NAN};
-    describe(j, note, sizeof note);
     for (mn_optimizer_get_info(o, &info); info.stop == MN_END_NONE;) {
         if (ui_interrupted()) MN_TRY(mn__fail(diag, MN_ECANCEL, "interrupted"));
         MN_TRY(one_generation(j, o, &info, &line, diag));
         if (args_has(j->a, OPT_JSON)) evolve_put_line(&line);
-        if (j->checkpoint) MN_TRY(mn_optimizer_save(o, j->checkpoint, note, diag));
         mn_optimizer_get_info(o, &info);
         evolve_tick(&j->bar, &info);
     }
@@ -253,28 +115,97 @@ done:
     return st;
 }
 
-static mn_status one_run(job *j, size_t i, mn_diag *diag)
+static void keep_result(job *j, size_t i, const mn_optimizer *o, double t0)
 {
-    mn_status st;
-    mn_optimizer *o = NULL;
     mn_optimizer_info info;
-    mn_optimizer_params p = j->p;
-    double t0 = mn__clock_s();
-    p.seed += i;
-    MN_TRY(begin(j, &p, &o, diag));
-    MN_TRY(go_through(j, o, i, diag));
     mn_optimizer_get_info(o, &info);
-    j->runs[i] = (run){.seed = p.seed,
+    j->runs[i] = (run){.seed = j->p.seed + i,
                        .evaluations = info.evaluations,
                        .n_restart = info.n_restart,
                        .reached = info.stop == MN_END_TARGET,
                        .stop = info.stop,
                        .best = info.best,
-                       .at_mean = functions[j->function].f(info.mean, info.n),
+                       .at_mean = value(j, info.mean, info.n),
                        .sigma = info.sigma,
                        .seconds = mn__clock_s() - t0};
+}
+
+static mn_status one_run(job *j, size_t i, mn_diag *diag)
+{
+    mn_status st;
+    mn_optimizer *o = NULL;
+    mn_optimizer_params p = j->p;
+    double t0 = mn__clock_s();
+    p.seed += i;
+    MN_TRY(mn_optimizer_new(&o, &p, diag));
+    MN_TRY(go_through(j, o, i, diag));
+    keep_result(j, i, o, t0);
 done:
     mn_optimizer_free(o);
+    return st;
+}
+
+/* ---- one run in a folder ---- */
+
+/* The functions of a stage; item i is a draw of noise on number i modulo n. */
+typedef struct stage {
+    job *j;
+    size_t function[FUNCTION_COUNT], n;
+} stage;
+
+static mn_status begin_stage(void *ctx, const char *tasks, uint64_t *n_item, mn_diag *diag)
+{
+    stage *s = ctx;
+    s->n = 0;
+    for (const char *at = tasks; *at;) {
+        size_t length = strcspn(at, ","), i = 0;
+        while (function_name(i) &&
+               (strlen(function_name(i)) != length || strncmp(function_name(i), at, length)))
+            i++;
+        if (i == FUNCTION_COUNT)
+            return mn__fail(diag, MN_EUSAGE, "--stage: '%.*s' is no function of --function",
+                            (int)length, at);
+        s->function[s->n++] = i; /* each stands in `tasks` once */
+        at += length + (at[length] == ',');
+    }
+    *n_item = (uint64_t)1 << 40;
+    return MN_OK;
+}
+
+/* Noise of its own for each x and draw. */
+static mn_status rate_item(void *ctx, uint64_t item, const double *x, double *loss, mn_diag *diag)
+{
+    enum { PURPOSE = 0x6e6f6974 };
+    const stage *s = ctx;
+    size_t n = s->j->p.n;
+    (void)diag;
+    *loss = function_value(s->function[item % s->n], x, n);
+    if (s->j->noise > 0)
+        *loss += s->j->noise *
+                 mn__rng_normal(s->j->p.seed, PURPOSE, mn__hash64(x, n * sizeof *x, item), 0);
+    return MN_OK;
+}
+
+static mn_status run_in_folder(job *j, mn_diag *diag)
+{
+    mn_status st;
+    stage s = {.j = j};
+    char options[64];
+    double t0 = mn__clock_s();
+    const mn_evolve_problem problem = {begin_stage, rate_item, &s};
+    mn_evolve_result r = {0};
+    evolve_run *e = &j->folder;
+    snprintf(options, sizeof options, "{\"noise\": %.17g}", j->noise);
+    MN_TRY(evolve_run_options(e, j->a, &j->p, diag));
+    e->p.options = options;
+    MN_TRY(mn_evolve_run(&problem, &e->p, &r, diag));
+    progress_end(&e->bar);
+    if (!r.search) goto done; /* another rank tells */
+    keep_result(j, 0, r.search, t0);
+    MN_TRY(evolve_run_report(e, &r, diag));
+done:
+    progress_end(&e->bar);
+    mn_optimizer_free(r.search);
     return st;
 }
 
@@ -323,7 +254,7 @@ static void put_json(const job *j, const figures *f)
     }
     json_t *doc =
         json_pack("{s:i,s:s,s:I,s:s,s:f,s:I,s:o,s:[o,o],s:o}", "version", 1, "function",
-                  functions[j->function].name, "dim", (json_int_t)j->p.n, "covariance",
+                  function_name((size_t)j->function), "dim", (json_int_t)j->p.n, "covariance",
                   mn_covariance_name(j->p.covariance), "target", j->p.target, "reached",
                   (json_int_t)f->n_reached, "evaluations_median", evolve_number(f->quartile[1]),
                   "evaluations_quartiles", evolve_number(f->quartile[0]),
@@ -341,7 +272,7 @@ static void put_count(double x, char *out, size_t cap)
 static void put_table(const job *j, const figures *f)
 {
     char word[3][32];
-    printf("%s of %zu variables, %s covariance\n", functions[j->function].name, j->p.n,
+    printf("%s of %zu variables, %s covariance\n", function_name((size_t)j->function), j->p.n,
            mn_covariance_name(j->p.covariance));
     printf("%6s %12s %12s %12s %10s %9s %8s  %s\n", "seed", "evaluations", "best", "at the mean",
            "sigma", "restarts", "seconds", "ended");
@@ -356,19 +287,26 @@ static void put_table(const job *j, const figures *f)
            j->n_run, j->p.target, word[1], word[0], word[2]);
 }
 
+static mn_status go_through_all(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    if (args_has(j->a, OPT_OUT)) return run_in_folder(j, diag);
+    j->bar = progress_start(j->a, function_name((size_t)j->function));
+    for (size_t i = 0; i < j->n_run && st == MN_OK; i++) st = one_run(j, i, diag);
+    progress_end(&j->bar);
+    return st;
+}
+
 static mn_status go(job *j, mn_diag *diag)
 {
     mn_status st;
-    figures f;
+    figures f = {0};
     MN_TRY(read_options(j, diag));
-    MN_TRY(find_checkpoint(j, diag));
     j->x = malloc(j->p.n * sizeof *j->x);
     j->runs = calloc(j->n_run, sizeof *j->runs);
     if (!j->x || !j->runs) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory"));
-    j->bar = progress_start(j->a, functions[j->function].name);
-    for (size_t i = 0; i < j->n_run && st == MN_OK; i++) st = one_run(j, i, diag);
-    progress_end(&j->bar);
-    if (st != MN_OK) goto done;
+    MN_TRY(go_through_all(j, diag));
+    if (j->folder.ranks.rank) goto done;
     MN_TRY(summarise(j, &f, diag));
     if (args_has(j->a, OPT_JSON))
         put_json(j, &f);
@@ -381,10 +319,12 @@ done:
 mn_status evolve_function(const args *a, mn_diag *diag)
 {
     job j = {.a = a};
-    mn_status st = go(&j, diag);
+    mn_status st = MN_OK;
+    if (args_has(a, OPT_OUT)) st = evolve_run_begin(&j.folder, a, diag);
+    if (st == MN_OK) st = go(&j, diag);
+    evolve_run_end(&j.folder, st, diag);
     free(j.x);
     free(j.rating);
     free(j.runs);
-    free(j.checkpoint);
     return st;
 }

@@ -1,7 +1,8 @@
-/* ranks.c: MPI, as far as verbs need it: a shared counter, a barrier, a sum. MPI is started under
+/* ranks.c: MPI, as far as verbs need it: a shared counter, a barrier, sums. MPI is started under
  * mpirun only, so that the command alone neither needs nor waits for it. */
 #include "ranks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/diag.h"
@@ -15,6 +16,18 @@ static bool under_mpirun(void)
     }
     return false;
 }
+
+/* mpirun stops the other processes by a signal when one is gone. */
+void ranks_tell_end(const ranks *r, mn_status st, const mn_diag *diag)
+{
+    fprintf(stderr,
+            "mneme: rank %d: %s%s\nmneme: the run ends; the same command goes on where it "
+            "stopped\n",
+            r->rank, diag->text,
+            st == MN_ECANCEL ? ", or another rank has died: mpirun says which" : "");
+}
+
+static uint64_t next_alone; /* the counter of a process without others */
 
 #ifdef MN_HAVE_MPI
 #include <mpi.h>
@@ -55,16 +68,36 @@ void ranks_wait(const ranks *r)
 
 uint64_t ranks_claim(const ranks *r)
 {
-    static uint64_t next;
     state *s = r->state;
     const uint64_t one = 1;
     uint64_t found = 0;
-    if (!s) return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+    if (!s) return __atomic_fetch_add(&next_alone, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&s->lock);
     MPI_Fetch_and_op(&one, &found, MPI_UINT64_T, 0, 0, MPI_SUM, s->counter);
     MPI_Win_flush(0, s->counter);
     pthread_mutex_unlock(&s->lock);
     return found;
+}
+
+void ranks_restart(const ranks *r)
+{
+    state *s = r->state;
+    const uint64_t zero = 0;
+    uint64_t found;
+    __atomic_store_n(&next_alone, 0, __ATOMIC_RELAXED);
+    if (!s) return;
+    pthread_mutex_lock(&s->lock);
+    MPI_Fetch_and_op(&zero, &found, MPI_UINT64_T, 0, 0, MPI_REPLACE, s->counter);
+    MPI_Win_flush(0, s->counter);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void ranks_share(const ranks *r, uint64_t *x, size_t n)
+{
+    enum { MOST = 1 << 20 };
+    for (size_t at = 0; r->state && at < n; at += MOST)
+        MPI_Allreduce(MPI_IN_PLACE, x + at, n - at < MOST ? (int)(n - at) : MOST, MPI_UINT64_T,
+                      MPI_BOR, MPI_COMM_WORLD);
 }
 
 uint64_t ranks_sum(const ranks *r, uint64_t x)
@@ -105,9 +138,19 @@ void ranks_wait(const ranks *r)
 
 uint64_t ranks_claim(const ranks *r)
 {
-    static uint64_t next;
     (void)r;
-    return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+    return __atomic_fetch_add(&next_alone, 1, __ATOMIC_RELAXED);
+}
+
+void ranks_restart(const ranks *r)
+{
+    (void)r;
+    __atomic_store_n(&next_alone, 0, __ATOMIC_RELAXED);
+}
+
+void ranks_share(const ranks *r, uint64_t *x, size_t n)
+{
+    (void)r, (void)x, (void)n;
 }
 
 uint64_t ranks_sum(const ranks *r, uint64_t x)

@@ -1,10 +1,13 @@
-/* report_verb.c: what `mneme eval` has measured, as a page, a table and a document. */
+/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page and a
+ * document. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "mneme/eval.h"
+#include "mneme/evolve.h"
 #include "ui.h"
 #include "verbs.h"
 
@@ -31,14 +34,29 @@ static void tell(const args *a, const char *dir, const mn_report_info *info)
     printf("%s/report.html\n%s/report.csv\n%s/report.json\n", dir, dir, dir);
 }
 
+static bool is_evolution(const char *dir)
+{
+    char path[PATH_MAX];
+    return snprintf(path, sizeof path, "%s/log.sqlite", dir) < (int)sizeof path &&
+           !access(path, F_OK);
+}
+
 mn_status verb_report(const args *a, mn_diag *diag)
 {
     mn_status st;
     mn_report_info info;
     if (a->n_rest != 1)
-        MN_TRY(mn__fail(diag, MN_EUSAGE,
-                        "one folder that `mneme eval --out` wrote is wanted, %zu given",
-                        a->n_rest));
+        MN_TRY(
+            mn__fail(diag, MN_EUSAGE,
+                     "one folder that `mneme eval --out` or `mneme evolve --out` wrote is wanted, "
+                     "%zu given",
+                     a->n_rest));
+    if (is_evolution(a->rest[0])) {
+        MN_TRY(mn_evolve_report(a->rest[0], NULL, diag));
+        if (args_has(a, OPT_JSON)) return print_document(a->rest[0], diag);
+        printf("%s/report.html\n%s/report.json\n", a->rest[0], a->rest[0]);
+        return MN_OK;
+    }
     MN_TRY(mn_report_write(a->rest[0], NULL, &info, diag));
     tell(a, a->rest[0], &info);
     if (args_has(a, OPT_JSON)) MN_TRY(print_document(a->rest[0], diag));

@@ -1,0 +1,359 @@
+/* run_state.c: the folder of a run and the words that go with its checkpoint. */
+#include "evolve/run_state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "base/diag.h"
+#include "base/file.h"
+#include "base/heap.h"
+#include "eval/draft.h"
+
+/* ---- the folder ---- */
+
+/* Files that were being written when a process was killed; the folder is locked. */
+static void remove_unfinished(const char *dir)
+{
+    static const char *const name[] = {"evolve.gguf.tmp-", "run.json.tmp-"};
+    DIR *folder = opendir(dir);
+    if (!folder) return;
+    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
+        for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+            if (!strncmp(e->d_name, name[i], strlen(name[i])))
+                (void)unlinkat(dirfd(folder), e->d_name, 0); /* no more than clutter */
+    closedir(folder);
+}
+
+mn_status mn__run_folder_open(mn__run_folder *f, const char *dir, mn_diag *diag)
+{
+    enum { LONGEST = PATH_MAX - 64 }; /* for names in it, also of temporaries */
+    f->fd = -1;
+    if (!dir || !*dir || strlen(dir) > LONGEST)
+        return mn__fail(diag, MN_EUSAGE, "a folder for the run wanted, of at most %d bytes",
+                        LONGEST);
+    snprintf(f->state, sizeof f->state, "%s/evolve.gguf", dir);
+    snprintf(f->log, sizeof f->log, "%s/log.sqlite", dir);
+    snprintf(f->about, sizeof f->about, "%s/run.json", dir);
+    if (mkdir(dir, 0777) && errno != EEXIST)
+        return mn__fail(diag, MN_EIO, "%s: cannot make this folder: %s", dir, strerror(errno));
+    f->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->fd < 0)
+        return mn__fail(diag, MN_EIO, "%s: cannot stand there: %s", f->state, strerror(errno));
+    if (flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        mn__run_folder_close(f);
+        return mn__fail(diag, MN_EFAIL, "%s: another process evolves there", dir);
+    }
+    remove_unfinished(dir);
+    return MN_OK;
+}
+
+void mn__run_folder_close(mn__run_folder *f)
+{
+    if (f->fd >= 0) close(f->fd);
+    f->fd = -1;
+}
+
+bool mn__run_folder_has_state(const mn__run_folder *f)
+{
+    char before[PATH_MAX + 8];
+    snprintf(before, sizeof before, "%s.1", f->state);
+    return !access(f->state, F_OK) || !access(before, F_OK);
+}
+
+/* ---- stages ---- */
+
+static bool has_name(const char *list, const char *name, size_t n)
+{
+    for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == n && !strncmp(at, name, n)) return true;
+    return false;
+}
+
+/* Names of `more` that the list lacks go behind it. */
+static void add_names(mn__draft *list, const char *more)
+{
+    for (const char *at = more; *at;) {
+        size_t n = strcspn(at, ",");
+        if (n && !has_name(mn__draft_text(list), at, n))
+            mn__draft_fmt(list, "%s%.*s", list->n ? "," : "", (int)n, at);
+        at += n + (at[n] == ',');
+    }
+}
+
+char *mn__stage_tasks(const mn_evolve_stage *stage, size_t i)
+{
+    size_t first = i;
+    mn__draft list = {0};
+    while (first > 0 && stage[first].tasks[0] == '+') first--;
+    for (size_t k = first; k <= i; k++)
+        add_names(&list, stage[k].tasks + (stage[k].tasks[0] == '+'));
+    char *out = list.failed ? NULL : mn__strdup(mn__draft_text(&list));
+    mn__draft_free(&list);
+    return out;
+}
+
+/* ---- documents ---- */
+
+static json_t *real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static double real_of(const json_t *x)
+{
+    return json_is_number(x) ? json_number_value(x) : NAN;
+}
+
+static json_t *text(const char *x)
+{
+    json_t *s = json_string(x);
+    return s ? s : json_string("(not UTF-8)");
+}
+
+static json_t *stages_json(const mn_evolve_params *p, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        char *tasks = mn__stage_tasks(p->stage, i);
+        json_t *s = tasks ? json_pack("{s:o,s:o,s:I}", "tasks", text(tasks), "fidelity",
+                                      text(p->stage[i].fidelity), "generations",
+                                      (json_int_t)p->stage[i].generations)
+                          : NULL;
+        mn__free(tasks);
+        if (!s || json_array_append_new(list, s)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* What ratings follow from beside the search's own options. */
+static json_t *settings_json(const mn_evolve_params *p)
+{
+    return json_pack("{s:I,s:s,s:I,s:I}", "prompts", (json_int_t)p->n_prompt, "statistic",
+                     mn_evolve_statistic_name(p->statistic), "held_out", (json_int_t)p->n_held_out,
+                     "validate_every", (json_int_t)p->validate_every);
+}
+
+static json_t *options_json(const mn_evolve_params *p)
+{
+    return p->options ? json_loads(p->options, 0, NULL) : json_object();
+}
+
+/* ---- the note ---- */
+
+static json_t *best_json(const mn__run_place *at)
+{
+    if (!at->has_best) return json_null();
+    return json_pack("{s:I,s:I,s:o,s:o}", "generation", (json_int_t)at->best.generation, "stage",
+                     (json_int_t)at->best.stage, "loss", real(at->best.loss), "kept_share",
+                     real(at->best.kept_share));
+}
+
+static json_t *note_json(const mn_evolve_params *p, const mn__run_place *at)
+{
+    json_t *stages = stages_json(p, at->stage + 1);
+    if (!stages) return NULL;
+    return json_pack("{s:o,s:o,s:o,s:I,s:I,s:o}", "settings", settings_json(p), "options",
+                     options_json(p), "stages", stages, "stage", (json_int_t)at->stage,
+                     "stage_generation", (json_int_t)at->stage_generation, "best", best_json(at));
+}
+
+char *mn__run_note(const mn_evolve_params *p, const mn__run_place *at)
+{
+    mn__draft text = {0};
+    json_t *doc = note_json(p, at);
+    char *note = mn__draft_json(&text, doc) ? mn__strdup(mn__draft_text(&text)) : NULL;
+    mn__draft_free(&text);
+    json_decref(doc);
+    return note;
+}
+
+/* A value for a sentence. */
+static void value_text(const json_t *x, char *out, size_t cap)
+{
+    mn__draft text = {0};
+    if (!x)
+        mn__draft_str(&text, "nothing");
+    else if (json_is_string(x))
+        mn__draft_str(&text, json_string_value(x));
+    else if (json_is_real(x))
+        mn__draft_fmt(&text, "%.9g", json_real_value(x));
+    else if (json_is_integer(x))
+        mn__draft_fmt(&text, "%lld", (long long)json_integer_value(x));
+    else if (!json_is_object(x) && !json_is_array(x))
+        mn__draft_str(&text, json_is_true(x) ? "true" : json_is_false(x) ? "false" : "null");
+    else
+        mn__draft_json(&text, x);
+    snprintf(out, cap, "%s", mn__draft_text(&text));
+    mn__make_printable(out, ' ');
+    mn__draft_free(&text);
+}
+
+static mn_status differ(const char *path, const char *what, const json_t *wanted,
+                        const json_t *found, mn_diag *diag)
+{
+    char w[200], f[200];
+    value_text(wanted, w, sizeof w);
+    value_text(found, f, sizeof f);
+    return mn__fail(diag, MN_EUSAGE, "%s: it was made with other options: %s %s wanted, %s found",
+                    path, what, w, f);
+}
+
+static mn_status same_object(const char *path, const json_t *wanted, const json_t *found,
+                             mn_diag *diag)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)wanted, name, value)
+    {
+        const json_t *other = json_object_get(found, name);
+        if (!json_equal(value, other)) return differ(path, name, value, other, diag);
+    }
+    json_object_foreach((json_t *)found, name, value)
+    {
+        if (!json_object_get(wanted, name)) return differ(path, name, NULL, value, diag);
+    }
+    return MN_OK;
+}
+
+/* Stages that have begun; the last of them may still get another limit. */
+static mn_status same_stages(const char *path, const mn_evolve_params *p, const json_t *found,
+                             const mn__run_place *at, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    static const char *const part[] = {"tasks", "fidelity", "generations"};
+    json_t *wanted = stages_json(p, at->stage + 1);
+    if (!wanted) return mn__fail(diag, MN_ENOMEM, "no memory for stages");
+    for (size_t i = 0; i <= at->stage; i++) {
+        size_t n_part = i < at->stage ? 3 : 2;
+        for (size_t k = 0; k < n_part; k++) {
+            char name[64];
+            const json_t *w = json_object_get(json_array_get(wanted, i), part[k]);
+            const json_t *f = json_object_get(json_array_get(found, i), part[k]);
+            snprintf(name, sizeof name, "%s of stage %zu", part[k], i + 1);
+            if (!json_equal(w, f)) MN_TRY(differ(path, name, w, f, diag));
+        }
+    }
+    uint64_t most = p->stage[at->stage].generations;
+    if (most && most < at->stage_generation)
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "%s: stage %zu has gone through %llu generations, at most %llu wanted",
+                        path, at->stage + 1, (unsigned long long)at->stage_generation,
+                        (unsigned long long)most));
+done:
+    json_decref(wanted);
+    return st;
+}
+
+static bool read_place(const json_t *doc, mn__run_place *at)
+{
+    const json_t *stage = json_object_get(doc, "stage"),
+                 *done = json_object_get(doc, "stage_generation"),
+                 *best = json_object_get(doc, "best");
+    if (!json_is_integer(stage) || !json_is_integer(done) || json_integer_value(stage) < 0 ||
+        json_integer_value(done) < 0 ||
+        (size_t)json_integer_value(stage) >= json_array_size(json_object_get(doc, "stages")))
+        return false;
+    *at = (mn__run_place){.stage = (size_t)json_integer_value(stage),
+                          .stage_generation = (uint64_t)json_integer_value(done),
+                          .has_best = json_is_object(best)};
+    if (!at->has_best) return true;
+    at->best = (mn_evolve_best){
+        .generation = (uint64_t)json_integer_value(json_object_get(best, "generation")),
+        .stage = (size_t)json_integer_value(json_object_get(best, "stage")),
+        .loss = real_of(json_object_get(best, "loss")),
+        .kept_share = real_of(json_object_get(best, "kept_share"))};
+    return true;
+}
+
+mn_status mn__run_note_read(const char *note, const mn_evolve_params *p, const char *path,
+                            mn__run_place *at, mn_diag *diag)
+{
+    mn_status st;
+    json_t *doc = json_loads(note, 0, NULL), *settings = settings_json(p),
+           *options = options_json(p);
+    if (!doc || !settings || !options || !read_place(doc, at))
+        MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a search, but not of a run in stages", path));
+    MN_TRY(same_object(path, settings, json_object_get(doc, "settings"), diag));
+    MN_TRY(same_object(path, options, json_object_get(doc, "options"), diag));
+    if (at->stage >= p->n_stage)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "%s: it stands in stage %zu, %zu stages wanted", path,
+                        at->stage + 1, p->n_stage));
+    MN_TRY(same_stages(path, p, json_object_get(doc, "stages"), at, diag));
+done:
+    json_decref(doc);
+    json_decref(settings);
+    json_decref(options);
+    return st;
+}
+
+/* ---- run.json ---- */
+
+static json_t *search_json(const mn_optimizer_params *s, const mn_optimizer_info *info)
+{
+    static const char *const restart[MN_RESTART_COUNT] = {"none", "ipop", "bipop"};
+    return json_pack("{s:I,s:I,s:f,s:f,s:f,s:s,s:I,s:s,s:b,s:b,s:b,s:b,s:f,s:o,s:I,s:b}", "n",
+                     (json_int_t)s->n, "population", (json_int_t)info->population, "elite_ratio",
+                     s->elite_ratio, "sigma", s->sigma, "spread", s->spread, "covariance",
+                     mn_covariance_name(s->covariance), "rank", (json_int_t)s->rank, "restart",
+                     restart[s->restart], "is_passive", s->is_passive, "is_exact", s->is_exact,
+                     "is_endless", s->is_endless, "has_noise", s->has_noise, "effort_max",
+                     s->effort_max, "target", real(s->target), "max_evaluations",
+                     (json_int_t)s->max_evaluations, "has_start", s->mean != NULL);
+}
+
+/* The starts that an earlier run.json tells of, and this one. */
+static json_t *starts_json(const char *path, const mn_evolve_params *p, uint64_t generation)
+{
+    char now[32];
+    time_t t = time(NULL);
+    struct tm utc;
+    json_t *before = json_load_file(path, 0, NULL);
+    json_t *list = json_incref(json_object_get(before, "starts"));
+    json_decref(before);
+    if (!json_is_array(list)) {
+        json_decref(list);
+        list = json_array();
+    }
+    gmtime_r(&t, &utc);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    json_array_append_new(
+        list, json_pack("{s:s,s:I,s:o,s:i,s:i}", "at", now, "generation", (json_int_t)generation,
+                        "commit", text(p->commit), "threads",
+                        p->n_thread > 0 ? p->n_thread : mn__cpu_count(), "ranks", p->ranks.n));
+    return list;
+}
+
+mn_status mn__run_about_write(const char *path, const mn_evolve_params *p,
+                              const mn_optimizer_info *info, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__atomic file = {0};
+    json_t *doc = json_pack(
+        "{s:i,s:s,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "version", 1, "mneme", mn_version(),
+        "commit", text(p->commit), "compiler", text(p->compiler), "cpu_level", text(p->cpu), "cpu",
+        text(mn__cpu_model()), "seed", (json_int_t)p->search.seed, "search",
+        search_json(&p->search, info), "settings", settings_json(p), "options", options_json(p),
+        "stages", stages_json(p, p->n_stage), "starts", starts_json(path, p, info->generation));
+    if (!doc) return mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path);
+    MN_TRY(mn__atomic_open(&file, path, diag));
+    if (json_dumpf(doc, file.file, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) &&
+        !ferror(file.file))
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path));
+    fputc('\n', file.file);
+    MN_TRY(mn__atomic_commit(&file, diag)); /* also tells of writes that failed */
+done:
+    mn__atomic_abort(&file);
+    json_decref(doc);
+    return st;
+}

@@ -1,0 +1,229 @@
+/* evolve_run.c: runs of `mneme evolve --out`: their options, ranks, progress and what they leave.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/diag.h"
+#include "base/file.h"
+#include "build_info.h"
+#include "evolve.h"
+
+/* ---- options ---- */
+
+/* --generations 20,40: of each stage; the last counts for all that follow. */
+static mn_status read_generations(evolve_run *r, mn_diag *diag)
+{
+    const char *at = r->a->value[OPT_GENERATIONS];
+    unsigned long long n = 0;
+    for (size_t i = 0; i < r->p.n_stage; i++) {
+        char *end;
+        if (at && *at) {
+            errno = 0;
+            n = strtoull(at, &end, 10);
+            if (!isdigit((unsigned char)*at) || (*end && *end != ',') || errno || n < 1 ||
+                n > 1000000000)
+                return mn__fail(diag, MN_EUSAGE,
+                                "--generations: numbers from 1 to 10^9 wanted, '%s' found", at);
+            at = *end ? end + 1 : end;
+        }
+        r->stage[i].generations = n;
+    }
+    if (at && *at)
+        return mn__fail(diag, MN_EUSAGE, "--generations: %zu stages, but also '%s'", r->p.n_stage,
+                        at);
+    return MN_OK;
+}
+
+static mn_status read_stages(evolve_run *r, mn_diag *diag)
+{
+    const args *a = r->a;
+    if (a->n_stage + 1 > EVOLVE_STAGE_MAX)
+        return mn__fail(diag, MN_EUSAGE, "--stage: at most %d", EVOLVE_STAGE_MAX - 1);
+    r->stage[0] = (mn_evolve_stage){.tasks = a->value[OPT_FUNCTION], .fidelity = "function"};
+    for (size_t i = 0; i < a->n_stage; i++)
+        r->stage[i + 1] = (mn_evolve_stage){.tasks = a->stage[i], .fidelity = "function"};
+    r->p.stage = r->stage;
+    r->p.n_stage = a->n_stage + 1;
+    return read_generations(r, diag);
+}
+
+static mn_status read_ratings(evolve_run *r, mn_diag *diag)
+{
+    mn_status st;
+    const args *a = r->a;
+    const char *names[MN_EVOLVE_STATISTIC_COUNT + 1] = {0};
+    mn_evolve_params *p = &r->p;
+    int statistic;
+    size_t every, n_thread;
+    for (int i = 0; i < MN_EVOLVE_STATISTIC_COUNT; i++)
+        names[i] = mn_evolve_statistic_name((mn_evolve_statistic)i);
+    MN_TRY(args_choice(a, OPT_STATISTIC, names, MN_EVOLVE_MEAN, &statistic, diag));
+    MN_TRY(args_size(a, OPT_PROMPTS, 1, 1, 1 << 20, &p->n_prompt, diag));
+    MN_TRY(args_size(a, OPT_HELD_OUT, 0, 1, 1 << 20, &p->n_held_out, diag));
+    MN_TRY(args_size(a, OPT_VALIDATE, p->n_held_out ? 10 : 0, 1, 1000000000, &every, diag));
+    MN_TRY(args_float(a, OPT_GOAL, NAN, -HUGE_VAL, HUGE_VAL, &p->goal, diag));
+    MN_TRY(args_float(a, OPT_MAX_SECONDS, 0, 1e-3, 1e9, &p->max_seconds, diag));
+    MN_TRY(args_size(a, OPT_THREADS, 0, 1, 1024, &n_thread, diag));
+    if (!p->n_held_out && (args_has(a, OPT_VALIDATE) || args_has(a, OPT_GOAL)))
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "--validate and --goal want --held-out"));
+    p->statistic = (mn_evolve_statistic)statistic;
+    p->validate_every = every;
+    p->n_thread = (int)n_thread;
+    p->keeps_candidates = args_has(a, OPT_LOG_CANDIDATES);
+done:
+    return st;
+}
+
+/* ---- what the run tells ---- */
+
+static void show_bar(evolve_run *r, uint64_t done, uint64_t total)
+{
+    static const double every_s = 0.1;
+    const mn_evolve_line *l = &r->last;
+    double now = mn__clock_s();
+    if (!r->bar.a || (r->bar.shown && now - r->bar.t0 < every_s)) return;
+    fprintf(stderr, "\r\033[Kgeneration %llu", (unsigned long long)l->generation + 1);
+    if (l->n_generation) fprintf(stderr, " of %llu", (unsigned long long)l->n_generation);
+    if (l->n_stage > 1) fprintf(stderr, " (stage %zu of %zu)", l->stage + 1, l->n_stage);
+    fprintf(stderr, ": best %.6g, mean %.6g, sigma %.3g", l->best, l->mean, l->sigma);
+    if (!isnan(l->kept_share)) fprintf(stderr, ", kept %.1f%%", 100 * l->kept_share);
+    if (isfinite(l->seconds_left)) fprintf(stderr, ", %.0f s left", ceil(l->seconds_left));
+    if (total) fprintf(stderr, ", rating %.0f%%", 100 * (double)done / (double)total);
+    fflush(stderr);
+    r->bar.shown = true;
+    r->bar.t0 = now;
+}
+
+static void on_line(void *ctx, const mn_evolve_line *line)
+{
+    evolve_run *r = ctx;
+    const evolve_line out = {.fidelity = line->fidelity,
+                             .generation = line->generation,
+                             .best = line->best,
+                             .mean = line->mean,
+                             .sigma = line->sigma,
+                             .kept_share = line->kept_share,
+                             .seconds = line->seconds};
+    r->last = *line;
+    if (args_has(r->a, OPT_JSON)) {
+        evolve_put_line(&out);
+        fflush(stdout);
+    }
+    show_bar(r, 0, 0);
+}
+
+static void on_tick(void *ctx, uint64_t done, uint64_t total)
+{
+    evolve_run *r = ctx;
+    if (r->last.n_stage) show_bar(r, done, total);
+}
+
+static void on_note(void *ctx, const char *sentence)
+{
+    evolve_run *r = ctx;
+    progress_end(&r->bar);
+    ui_note(r->a, "%s", sentence);
+}
+
+static bool stop(void *ctx)
+{
+    (void)ctx;
+    return ui_interrupted();
+}
+
+static mn_status save(void *ctx, const double *mean, const mn_evolve_best *best, mn_diag *diag)
+{
+    evolve_run *r = ctx;
+    mn_status st;
+    mn__atomic file = {0};
+    char path[4096];
+    json_t *x = json_array();
+    for (size_t i = 0; i < r->p.search.n; i++) json_array_append_new(x, evolve_number(mean[i]));
+    json_t *doc =
+        json_pack("{s:I,s:I,s:o,s:o}", "generation", (json_int_t)best->generation, "stage",
+                  (json_int_t)best->stage + 1, "held_out", evolve_number(best->loss), "x", x);
+    snprintf(path, sizeof path, "%s/best.json", r->p.dir);
+    MN_TRY(mn__atomic_open(&file, path, diag));
+    if (json_dumpf(doc, file.file, JSON_COMPACT | JSON_PRESERVE_ORDER) && !ferror(file.file))
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path));
+    fputc('\n', file.file);
+    MN_TRY(mn__atomic_commit(&file, diag));
+done:
+    mn__atomic_abort(&file);
+    json_decref(doc);
+    return st;
+}
+
+/* ---- ranks ---- */
+
+static uint64_t claim(void *ctx)
+{
+    return ranks_claim(&((evolve_run *)ctx)->ranks);
+}
+
+static void restart(void *ctx)
+{
+    ranks_restart(&((evolve_run *)ctx)->ranks);
+}
+
+static mn_status share(void *ctx, uint64_t *x, size_t n, mn_diag *diag)
+{
+    (void)diag; /* MPI ends the process where it fails */
+    ranks_share(&((evolve_run *)ctx)->ranks, x, n);
+    return MN_OK;
+}
+
+/* ---- a run ---- */
+
+mn_status evolve_run_begin(evolve_run *r, const args *a, mn_diag *diag)
+{
+    r->a = a;
+    return ranks_begin(&r->ranks, diag);
+}
+
+mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_params *search,
+                             mn_diag *diag)
+{
+    mn_status st;
+    r->a = a;
+    mn_evolve_params_default(&r->p);
+    r->p.search = *search;
+    r->p.dir = a->value[OPT_OUT];
+    MN_TRY(read_stages(r, diag));
+    MN_TRY(read_ratings(r, diag));
+    r->p.commit = MN_BUILD_COMMIT;
+    r->p.compiler = MN_BUILD_COMPILER;
+    r->p.cpu = mn__cpu_level_name(mn__cpu_best());
+    r->p.ranks = (mn_evolve_ranks){r->ranks.rank, r->ranks.n, claim, restart, share, r};
+    r->p.save = save;
+    r->p.line = on_line;
+    r->p.tick = on_tick;
+    r->p.note = on_note;
+    r->p.stop = stop;
+    r->p.ctx = r;
+    r->bar = progress_start(a, "");
+done:
+    return st;
+}
+
+mn_status evolve_run_report(evolve_run *r, const mn_evolve_result *result, mn_diag *diag)
+{
+    progress_end(&r->bar);
+    ui_note(r->a, "%s: %s, stage %zu of %zu, %llu generations new", r->p.dir, result->end,
+            result->stage + 1, r->p.n_stage, (unsigned long long)result->n_new);
+    mn_status st = mn_evolve_report(r->p.dir, NULL, diag);
+    if (st != MN_EINPUT) return st;
+    ui_note(r->a, "no page: %s", diag->text); /* a run without Chart.js is a run */
+    return MN_OK;
+}
+
+void evolve_run_end(evolve_run *r, mn_status st, const mn_diag *diag)
+{
+    if (st != MN_OK && r->ranks.n > 1) ranks_tell_end(&r->ranks, st, diag);
+    ranks_end(&r->ranks, st != MN_OK);
+}
