@@ -67,14 +67,16 @@ static mn_status take_base(void *ctx, const mn__reading *reading, size_t n, mn__
 
 /* ---- one prompt ---- */
 
-static double loss_of_token_lists(const mn__outcome *full, const mn__outcome *o, mn__loss loss)
+static double loss_of_token_lists(const mn__outcome *full, const mn__outcome *o,
+                                  mn_evolve_loss loss)
 {
     double sum = 0;
     for (size_t i = 0; i < o->n_gold; i++)
-        sum += loss == MN__LOSS_KL ? (double)o->kl[i] : (double)o->nll[i] - (double)full->nll[i];
+        sum +=
+            loss == MN_EVOLVE_LOSS_KL ? (double)o->kl[i] : (double)o->nll[i] - (double)full->nll[i];
     if (!o->n_gold) return NAN;
     sum /= (double)o->n_gold;
-    return loss == MN__LOSS_KL ? log1p(4 * sum) / 4 : sum;
+    return loss == MN_EVOLVE_LOSS_KL ? log1p(4 * sum) / 4 : sum;
 }
 
 /* NAN: the candidate failed here. */
@@ -86,7 +88,7 @@ static mn_status loss_of(const trial_rater *r, const mn__grader *grader, const m
     mn_diag why = {""};
     *loss = NAN;
     if (*o->why || o->n_nan) return MN_OK; /* a lane without scores keeps all: no merit in that */
-    if (r->p.loss != MN__LOSS_METRIC) {
+    if (r->p.loss != MN_EVOLVE_LOSS_METRIC) {
         *loss = loss_of_token_lists(full, o, r->p.loss);
         return MN_OK;
     }
@@ -120,7 +122,7 @@ static mn_status get_ask(trial_rater *r, uint64_t item, mn__row *row, mn__ask *a
 {
     bool found = false;
     const mn__deck_item it = mn__deck_get_item(r->deck, item);
-    const bool writes = r->p.loss == MN__LOSS_METRIC;
+    const bool writes = r->p.loss == MN_EVOLVE_LOSS_METRIC;
     const mn__ask_params ap = {.model = r->p.model,
                                .n_ctx = r->p.session.n_ctx,
                                .max_new = r->p.max_new,
@@ -195,7 +197,7 @@ static mn_status open_graders(trial_rater *r, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const size_t n = mn__deck_n_unit(r->deck);
-    if (r->p.loss != MN__LOSS_METRIC) return MN_OK;
+    if (r->p.loss != MN_EVOLVE_LOSS_METRIC) return MN_OK;
     r->grader = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *r->grader);
     if (!r->grader) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", n);
     for (; r->n_grader < n; r->n_grader++)

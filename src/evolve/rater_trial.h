@@ -8,14 +8,7 @@
 #include "eval/deck.h"
 #include "evolve/bank.h"
 #include "evolve/rater.h"
-
-/* What a candidate loses on a prompt. */
-typedef enum mn__loss {
-    MN__LOSS_KL,  /* log(1 + 4 KL)/4, KL(full || candidate) the mean over the answer's tokens: needs
-                     no gold to be right, and outliers count less */
-    MN__LOSS_NLL, /* nats a token of the gold answer, less those under the full cache */
-    MN__LOSS_METRIC /* 1 - score of what is written */
-} mn__loss;
+#include "mneme/evolve.h"
 
 typedef struct mn__trial_rater_params {
     const mn_model *model;
@@ -25,7 +18,7 @@ typedef struct mn__trial_rater_params {
     size_t n_budget;
     mn__deck_params deck; /* source.tokens is filled in */
     bool evict_context;
-    mn__loss loss;
+    mn_evolve_loss loss;
     size_t population, n_worker;
     size_t max_gold, max_new; /* as in mn__ask_params */
     size_t bank_bytes;

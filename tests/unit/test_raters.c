@@ -106,16 +106,16 @@ static void test_bounds(void **state)
     ev_fixture *f = ev_make("linear");
     double *x = draw(f);
     mn__rating out[P];
-    for (int loss = MN__LOSS_KL; loss <= MN__LOSS_NLL; loss++) {
+    for (int loss = MN_EVOLVE_LOSS_KL; loss <= MN_EVOLVE_LOSS_NLL; loss++) {
         mn__trial_rater_params p = params_of(f, whole, 1);
-        p.loss = (mn__loss)loss;
+        p.loss = (mn_evolve_loss)loss;
         mn__rater r = make_rater(&p);
         rate(&r, 0, 0, x, P, out);
         for (int i = 0; i < P; i++) assert_float_equal(out[i].loss, 0, 1e-6);
         r.free(r.ctx);
     }
     mn__trial_rater_params p = params_of(f, half, 1);
-    p.loss = MN__LOSS_METRIC;
+    p.loss = MN_EVOLVE_LOSS_METRIC;
     p.max_new = 5;
     mn__rater r = make_rater(&p);
     x[f->n_param] = NAN;

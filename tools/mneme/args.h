@@ -47,6 +47,12 @@ mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t 
                     mn_diag *diag);
 mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out,
                      mn_diag *diag);
+/* Numbers with commas between, at most cap of them; n 0 when not given. */
+typedef struct args_list {
+    size_t *at, cap, n;
+} args_list;
+mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, args_list *out,
+                     mn_diag *diag);
 /* One of names[] (NULL-terminated): its index. */
 mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out,
                       mn_diag *diag);

@@ -26,21 +26,11 @@ typedef struct job {
 
 static mn_status read_lengths(job *j, mn_diag *diag)
 {
-    const char *at = j->a->value[OPT_LENGTHS];
+    args_list list = {.at = j->length, .cap = MAX_LENGTH};
+    mn_status st = args_sizes(j->a, OPT_LENGTHS, 64, (size_t)1 << 27, &list, diag);
     j->p.length = j->length;
-    while (at && *at) {
-        char *end;
-        errno = 0;
-        unsigned long long v = strtoull(at, &end, 10);
-        if (end == at || (*end && *end != ',') || errno || v < 64 || v > 1u << 27)
-            return mn__fail(diag, MN_EUSAGE, "--lengths: tokens from 64 to 2^27 wanted, '%s' found",
-                            at);
-        if (j->p.n_length == MAX_LENGTH)
-            return mn__fail(diag, MN_EUSAGE, "--lengths: at most %d", MAX_LENGTH);
-        j->length[j->p.n_length++] = (size_t)v;
-        at = *end ? end + 1 : end;
-    }
-    return MN_OK;
+    j->p.n_length = list.n;
+    return st;
 }
 
 static mn_status read_names(job *j, mn_diag *diag)

@@ -89,8 +89,7 @@ static mn_status want_folder(const args *a, mn_diag *diag)
 mn_status verb_evolve(const args *a, mn_diag *diag)
 {
     if (a->n_rest) return mn__fail(diag, MN_EUSAGE, "'%s': only options are wanted", a->rest[0]);
-    if (!args_has(a, OPT_FUNCTION))
-        return mn__fail(diag, MN_EUSAGE, "--function NAME is wanted: what to minimise");
+    if (!args_has(a, OPT_FUNCTION)) return evolve_namm(a, diag);
     mn_status st = want_folder(a, diag);
     return st == MN_OK ? evolve_function(a, diag) : st;
 }

@@ -42,7 +42,8 @@ typedef struct evolve_run {
 mn_status evolve_run_begin(evolve_run *r, const args *a, mn_diag *diag);
 /* r->p with the options of all runs: --out, --stage, --generations, --prompts, --statistic,
  * --held-out, --validate, --goal, --max-seconds, --threads, --log-candidates; what is told goes to
- * the terminal, the best mean to DIR/best.json. The first stage is --function's. */
+ * the terminal, the best mean to DIR/best.json. The first stage is --function's, where
+ * there is one. */
 mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_params *search,
                              mn_diag *diag);
 /* DIR/report.html, where its chart library is, and a sentence about how the run ended. */
@@ -52,5 +53,7 @@ void evolve_run_end(evolve_run *r, mn_status st, const mn_diag *diag);
 
 /* --function: the optimiser on functions whose minimum is known. */
 mn_status evolve_function(const args *a, mn_diag *diag);
+/* --stage: a NAMM on evaluation tasks. */
+mn_status evolve_namm(const args *a, mn_diag *diag);
 
 #endif

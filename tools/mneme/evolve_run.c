@@ -39,16 +39,37 @@ static mn_status read_generations(evolve_run *r, mn_diag *diag)
     return MN_OK;
 }
 
+/* --fidelity frozen,true: of stage i; the last counts for all that follow. */
+static mn_status read_fidelity(evolve_run *r, size_t i, mn_diag *diag)
+{
+    static const char *const names[] = {"retained", "frozen", "true"};
+    const char *at = r->a->value[OPT_FIDELITY], *next;
+    r->stage[i].fidelity = "frozen";
+    for (; at && *at && i > 0 && (next = strchr(at, ',')); i--) at = next + 1;
+    if (!at) return MN_OK;
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (strcspn(at, ",") == strlen(names[k]) && !strncmp(at, names[k], strlen(names[k]))) {
+            r->stage[r->p.n_stage].fidelity = names[k];
+            return MN_OK;
+        }
+    return mn__fail(diag, MN_EUSAGE, "--fidelity: retained, frozen or true wanted, '%s' found", at);
+}
+
 static mn_status read_stages(evolve_run *r, mn_diag *diag)
 {
     const args *a = r->a;
-    if (a->n_stage + 1 > EVOLVE_STAGE_MAX)
-        return mn__fail(diag, MN_EUSAGE, "--stage: at most %d", EVOLVE_STAGE_MAX - 1);
-    r->stage[0] = (mn_evolve_stage){.tasks = a->value[OPT_FUNCTION], .fidelity = "function"};
-    for (size_t i = 0; i < a->n_stage; i++)
-        r->stage[i + 1] = (mn_evolve_stage){.tasks = a->stage[i], .fidelity = "function"};
+    const bool is_function = args_has(a, OPT_FUNCTION);
+    if (a->n_stage + is_function > EVOLVE_STAGE_MAX)
+        return mn__fail(diag, MN_EUSAGE, "--stage: at most %d", EVOLVE_STAGE_MAX - is_function);
+    if (is_function)
+        r->stage[r->p.n_stage++] =
+            (mn_evolve_stage){.tasks = a->value[OPT_FUNCTION], .fidelity = "function"};
+    for (size_t i = 0; i < a->n_stage; i++, r->p.n_stage++) {
+        r->stage[r->p.n_stage] = (mn_evolve_stage){.tasks = a->stage[i], .fidelity = "function"};
+        mn_status st = is_function ? MN_OK : read_fidelity(r, r->p.n_stage, diag);
+        if (st != MN_OK) return st;
+    }
     r->p.stage = r->stage;
-    r->p.n_stage = a->n_stage + 1;
     return read_generations(r, diag);
 }
 
@@ -63,7 +84,8 @@ static mn_status read_ratings(evolve_run *r, mn_diag *diag)
     for (int i = 0; i < MN_EVOLVE_STATISTIC_COUNT; i++)
         names[i] = mn_evolve_statistic_name((mn_evolve_statistic)i);
     MN_TRY(args_choice(a, OPT_STATISTIC, names, MN_EVOLVE_MEAN, &statistic, diag));
-    MN_TRY(args_size(a, OPT_PROMPTS, 1, 1, 1 << 20, &p->n_prompt, diag));
+    MN_TRY(args_size(a, OPT_PROMPTS, args_has(a, OPT_FUNCTION) ? 1 : 16, 1, 1 << 20, &p->n_prompt,
+                     diag));
     MN_TRY(args_size(a, OPT_HELD_OUT, 0, 1, 1 << 20, &p->n_held_out, diag));
     MN_TRY(args_size(a, OPT_VALIDATE, p->n_held_out ? 10 : 0, 1, 1000000000, &every, diag));
     MN_TRY(args_float(a, OPT_GOAL, NAN, -HUGE_VAL, HUGE_VAL, &p->goal, diag));

@@ -1,0 +1,143 @@
+/* evolve_namm.c: `mneme evolve --stage`: options of NAMMs, and what a run leaves. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "evolve.h"
+#include "options.h"
+
+enum { MAX_LENGTH = 16, MAX_BUDGET = 16, COMMAND_BYTES = 2048 };
+
+typedef struct job {
+    const args *a;
+    mn_model *m;
+    evolve_run folder;
+    mn_evolve_namm_params p;
+    size_t length[MAX_LENGTH];
+    char budgets[512], command[COMMAND_BYTES];
+    const char *budget[MAX_BUDGET];
+} job;
+
+static mn_status read_budgets(job *j, mn_diag *diag)
+{
+    char *save = NULL;
+    if (!args_has(j->a, OPT_BUDGETS)) return MN_OK;
+    if (strlen(j->a->value[OPT_BUDGETS]) >= sizeof j->budgets)
+        return mn__fail(diag, MN_EUSAGE, "--budgets: a shorter list wanted");
+    snprintf(j->budgets, sizeof j->budgets, "%s", j->a->value[OPT_BUDGETS]);
+    j->p.n_budget = 0;
+    j->p.budget = j->budget;
+    for (char *b = strtok_r(j->budgets, ",", &save); b; b = strtok_r(NULL, ",", &save)) {
+        if (j->p.n_budget == MAX_BUDGET)
+            return mn__fail(diag, MN_EUSAGE, "--budgets: at most %d", MAX_BUDGET);
+        j->budget[j->p.n_budget++] = b;
+    }
+    return MN_OK;
+}
+
+/* How it was called, for the NAMM's notes: options without the paths of this machine. */
+static void write_command(job *j)
+{
+    static const option_id id[] = {
+        OPT_FROM,    OPT_WARM,     OPT_FIDELITY,    OPT_LOSS,       OPT_BUDGETS,     OPT_EVICT,
+        OPT_LENGTHS, OPT_LIMIT,    OPT_CTX,         OPT_POPULATION, OPT_SIGMA,       OPT_COVARIANCE,
+        OPT_PROMPTS, OPT_HELD_OUT, OPT_GENERATIONS, OPT_SEED,       OPT_NAMM_OPTIONS};
+    size_t n = (size_t)snprintf(j->command, sizeof j->command, "mneme evolve");
+    for (size_t i = 0; i < j->a->n_stage && n < sizeof j->command; i++)
+        n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --stage %s", j->a->stage[i]);
+    for (size_t i = 0; i < sizeof id / sizeof *id && n < sizeof j->command; i++) {
+        const char *value = j->a->value[id[i]];
+        if (!value || (id[i] == OPT_FROM && strchr(value, '/'))) continue;
+        n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --%s%s%s",
+                              option_table[id[i]].name, option_table[id[i]].arg ? " " : "",
+                              option_table[id[i]].arg ? value : "");
+    }
+}
+
+static mn_status read_ratings(job *j, mn_diag *diag)
+{
+    static const char *const evict[] = {"prompt", "context", NULL};
+    const char *names[MN_EVOLVE_LOSS_COUNT + 1] = {0};
+    const args *a = j->a;
+    mn_evolve_namm_params *p = &j->p;
+    mn_status st;
+    int where, loss;
+    size_t limit;
+    args_list lengths = {.at = j->length, .cap = MAX_LENGTH};
+    for (int i = 0; i < MN_EVOLVE_LOSS_COUNT; i++)
+        names[i] = mn_evolve_loss_name((mn_evolve_loss)i);
+    MN_TRY(args_choice(a, OPT_EVICT, evict, 0, &where, diag));
+    MN_TRY(args_choice(a, OPT_LOSS, names, MN_EVOLVE_LOSS_KL, &loss, diag));
+    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
+    MN_TRY(args_size(a, OPT_LIMIT, p->limit, 1, 1 << 30, &limit, diag));
+    MN_TRY(args_size(a, OPT_GOLD_TOKENS, p->max_gold, 1, 1 << 20, &p->max_gold, diag));
+    MN_TRY(read_budgets(j, diag));
+    p->evict_context = where;
+    p->loss = (mn_evolve_loss)loss;
+    p->length = j->length;
+    p->n_length = lengths.n;
+    p->limit = limit;
+done:
+    return st;
+}
+
+static mn_status read_options(job *j, mn_diag *diag)
+{
+    mn_status st;
+    const args *a = j->a;
+    const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
+    mn_optimizer_params search;
+    mn_optimizer_params_default(&search);
+    search.sigma = 0.2;
+    search.population = 16;
+    search.covariance = MN_COVARIANCE_SEPARABLE;
+    mn_evolve_namm_params_default(&j->p);
+    if (!a->n_stage)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "--stage TASK,... or --function NAME wanted"));
+    if (!args_has(a, OPT_OUT)) MN_TRY(mn__fail(diag, MN_EUSAGE, "--out DIR wanted"));
+    MN_TRY(ui_session_params(a, &j->p.session, diag));
+    MN_TRY(evolve_params(a, &search, diag));
+    MN_TRY(evolve_run_options(&j->folder, a, &search, diag));
+    MN_TRY(read_ratings(j, diag));
+    write_command(j);
+    j->p.run = j->folder.p;
+    j->p.data = data && *data ? data : NULL;
+    j->p.warm = args_has(a, OPT_WARM);
+    j->p.policy = a->value[OPT_NAMM_OPTIONS];
+    if (args_has(a, OPT_FROM)) j->p.start = a->value[OPT_FROM];
+    j->p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    j->p.command = j->command;
+done:
+    return st;
+}
+
+static mn_status go(job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn_evolve_result result = {0};
+    MN_TRY(evolve_run_begin(&j->folder, j->a, diag));
+    MN_TRY(read_options(j, diag));
+    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
+    if (j->folder.ranks.rank == 0) {
+        ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",
+                j->p.run.dir, result.best.loss, (unsigned long long)result.best.generation);
+        MN_TRY(evolve_run_report(&j->folder, &result, diag));
+    }
+done:
+    mn_optimizer_free(result.search);
+    return st;
+}
+
+mn_status evolve_namm(const args *a, mn_diag *diag)
+{
+    job *j = calloc(1, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory");
+    j->a = a;
+    mn_status st = go(j, diag);
+    evolve_run_end(&j->folder, st, diag);
+    mn_model_free(j->m);
+    free(j);
+    return st;
+}
