@@ -2,7 +2,7 @@
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const rows = data.generations, stages = data.stages, run = data.run;
-const charts = [], view = { log: false };
+const charts = [], view = { log: null };
 const darkMode = window.matchMedia('(prefers-color-scheme: dark)');
 
 function points(name, of) {
@@ -79,7 +79,7 @@ function logarithmic(y) {
 function drawLosses() {
   const held = heldOut(), all = points('best').concat(points('mean'), held);
   const positive = all.length > 0 && all.every((p) => p.y > 0);
-  if (!positive) view.log = false;
+  if (view.log === null) view.log = positive && Math.max(...all.map((p) => p.y)) > 30 * Math.min(...all.map((p) => p.y));
   fill('losses-choices', positive ? group('Scale', ['linear', 'logarithmic'], view.log ? 'logarithmic' : 'linear', (k) => { view.log = k === 'logarithmic'; drawAll(); }) : null);
   const y = axis('loss', (v) => figures(v));
   draw('losses-chart', [
