@@ -3,7 +3,7 @@
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
     { echo "no browser"; exit 77; }
 [ -r /usr/share/javascript/chart.js/chart.min.js ] || { echo "no chart library"; exit 77; }
-run evolve --function sphere --stage '+ellipsoid' --generations 20,300 --dim 30 --noise 0.01 \
+run evolve --function sphere --stage '+ellipsoid' --generations 20,300 --dim 4 \
     --held-out 6 --validate 5 --target -1e9 --out dir -q
 want_code 0
 
