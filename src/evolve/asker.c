@@ -8,7 +8,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 
-enum { RATE = 1, END = 2 };
+enum { BEGIN = 1, RATE, END };
 
 typedef struct head {
     uint64_t what, stage, n_item, n, n_block;
@@ -34,20 +34,6 @@ void mn__asker_fini(mn__asker *a)
     a->stage = SIZE_MAX;
 }
 
-mn_status mn__asker_begin(mn__asker *a, size_t stage, mn_diag *diag)
-{
-    if (a->stage == stage) return MN_OK;
-    mn__asker_fini(a);
-    mn_status st =
-        a->maker->make(a->maker->ctx, stage, a->p->stage[stage].fidelity, &a->rater, diag);
-    if (st != MN_OK) return st;
-    a->stage = stage;
-    if (!a->rater.n_item || a->rater.n_item > (uint64_t)1 << 52)
-        return mn__fail(diag, MN_ERANGE, "stage %zu: 1 to 2^52 prompts wanted, %llu found",
-                        stage + 1, (unsigned long long)a->rater.n_item);
-    return MN_OK;
-}
-
 /* ---- between ranks ---- */
 
 static mn_status share(const mn__asker *a, uint64_t *word, size_t n, mn_diag *diag)
@@ -63,6 +49,20 @@ static mn_status share_head(const mn__asker *a, head *h, mn_diag *diag)
     mn_status st = share(a, word, HEAD_WORDS, diag);
     memcpy(h, word, sizeof word);
     return st;
+}
+
+/* The rater of a stage, on this rank. */
+static mn_status make(mn__asker *a, size_t stage, mn_diag *diag)
+{
+    mn__asker_fini(a);
+    mn_status st =
+        a->maker->make(a->maker->ctx, stage, a->p->stage[stage].fidelity, &a->rater, diag);
+    if (st != MN_OK) return st;
+    a->stage = stage;
+    if (!a->rater.n_item || a->rater.n_item > (uint64_t)1 << 52)
+        return mn__fail(diag, MN_ERANGE, "stage %zu: 1 to 2^52 prompts wanted, %llu found",
+                        stage + 1, (unsigned long long)a->rater.n_item);
+    return MN_OK;
 }
 
 /* A round's arrays, of this rank. */
@@ -121,6 +121,14 @@ done:
 
 /* ---- rank 0 ---- */
 
+/* The others are told first: to make a rater may take long. */
+mn_status mn__asker_begin(mn__asker *a, size_t stage, mn_diag *diag)
+{
+    head h = {.what = BEGIN, .stage = stage};
+    mn_status st = share_head(a, &h, diag);
+    return st == MN_OK ? make(a, stage, diag) : st;
+}
+
 mn_status mn__asker_rate(mn__asker *a, const mn__question *q, double *loss, double *kept,
                          size_t *n_left, mn_diag *diag)
 {
@@ -157,22 +165,26 @@ mn_status mn__asker_end(mn__asker *a, mn_diag *diag)
 
 /* ---- other ranks ---- */
 
+static mn_status follow_round(mn__asker *a, const head *h, mn_diag *diag)
+{
+    mn__round r;
+    body b;
+    mn_status st = body_init(&b, h, a->p->search.n, diag);
+    if (st == MN_OK) st = work(a, h, &b, &r, diag);
+    body_free(&b);
+    return st;
+}
+
 mn_status mn__asker_follow(mn__asker *a, mn_diag *diag)
 {
     mn_status st;
     for (;;) {
-        mn__round r;
         head h = {0};
-        body b = {0};
         MN_TRY(share_head(a, &h, diag));
         if (h.what == END) break;
         if (h.stage >= a->p->n_stage)
             return mn__fail(diag, MN_EUSAGE, "the ranks of a run were started differently");
-        st = mn__asker_begin(a, (size_t)h.stage, diag);
-        if (st == MN_OK) st = body_init(&b, &h, a->p->search.n, diag);
-        if (st == MN_OK) st = work(a, &h, &b, &r, diag);
-        body_free(&b);
-        if (st != MN_OK) break;
+        MN_TRY(h.what == BEGIN ? make(a, (size_t)h.stage, diag) : follow_round(a, &h, diag));
     }
 done:
     return st;

@@ -18,8 +18,8 @@ typedef struct mn__asker {
 void mn__asker_init(mn__asker *a, const mn_evolve_params *p, const mn__rater_maker *maker);
 void mn__asker_fini(mn__asker *a);
 
-/* The rater of a stage, in place of the one before. MN_ERANGE: it has no prompts, or too many; what
- * the maker returned. */
+/* Rank 0: the rater of a stage, in place of the one before, here and everywhere. MN_ERANGE: it has
+ * no prompts, or too many; what the maker returned. */
 mn_status mn__asker_begin(mn__asker *a, size_t stage, mn_diag *diag);
 
 typedef struct mn__question {

@@ -75,12 +75,9 @@ static void note(void *ctx, const char *sentence)
 
 static void empty_folder(const char *dir)
 {
-    char path[2048];
     DIR *d = opendir(dir);
-    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        if (e->d_name[0] != '.') unlink(path);
-    }
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+        if (e->d_name[0] != '.') unlinkat(dirfd(d), e->d_name, 0);
     if (d) closedir(d);
     rmdir(dir);
 }

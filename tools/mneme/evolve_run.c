@@ -215,6 +215,8 @@ mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_pa
     r->a = a;
     mn_evolve_params_default(&r->p);
     r->p.search = *search;
+    /* Losses of other prompts and stages are no sign that a search has ended. */
+    r->p.search.is_endless = args_has(a, OPT_GENERATIONS) && !args_has(a, OPT_RESTART);
     r->p.dir = a->value[OPT_OUT];
     MN_TRY(read_stages(r, diag));
     MN_TRY(read_ratings(r, diag));

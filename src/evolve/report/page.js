@@ -2,7 +2,7 @@
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const rows = data.generations, stages = data.stages, run = data.run;
-const charts = [], view = { log: false };
+const charts = [], view = { log: null };
 const darkMode = window.matchMedia('(prefers-color-scheme: dark)');
 
 function points(name, of) {
@@ -79,7 +79,7 @@ function logarithmic(y) {
 function drawLosses() {
   const held = heldOut(), all = points('best').concat(points('mean'), held);
   const positive = all.length > 0 && all.every((p) => p.y > 0);
-  if (!positive) view.log = false;
+  if (view.log === null) view.log = positive && Math.max(...all.map((p) => p.y)) > 30 * Math.min(...all.map((p) => p.y));
   fill('losses-choices', positive ? group('Scale', ['linear', 'logarithmic'], view.log ? 'logarithmic' : 'linear', (k) => { view.log = k === 'logarithmic'; drawAll(); }) : null);
   const y = axis('loss', (v) => figures(v));
   draw('losses-chart', [
@@ -129,7 +129,7 @@ function drawTables() {
       seconds(mine.reduce((sum, r) => sum + r.seconds, 0))];
   }));
   const most = 200, step = Math.max(1, Math.ceil(rows.length / most));
-  fill('generations-about', step > 1 ? 'Every ' + step + 'th of ' + count(rows.length) + ', those whose mean was kept, and the last; log.sqlite holds all.' : 'All of them; log.sqlite holds also which prompts each was rated on.');
+  fill('generations-about', step > 1 ? 'One in ' + step + ' of ' + count(rows.length) + ', those whose mean was kept, and the last; log.sqlite holds all.' : 'All of them; log.sqlite holds also which prompts each was rated on.');
   table('generations-table', ['Generation', 'Stage', 'Best', 'Median', 'Mean', 'Held out', 'Sigma', 'Kept', 'Prompts', 'Failed', 'Ratings', 'Time'],
     rows.filter((r, i) => i % step === 0 || i === rows.length - 1 || (r.is_saved === 1 && r.held_out !== null)).map((r) => [
       count(r.generation), String(r.stage + 1), figures(r.best), figures(r.median), figures(r.mean), figures(r.held_out) + (r.is_saved === 1 ? ' kept' : ''), figures(r.sigma),
