@@ -73,11 +73,11 @@ want_code 0
 want_out "mneme-optimizer" "optimizer.state.generation"
 
 refused 2 "${common[@]}" --out whole --sigma 3 -- "sigma 3 wanted, 2 found"
-refused 2 "${common[@]}" --out whole --noise 1 -- "it is of '--function rosenbrock"
+refused 2 "${common[@]}" --out whole --noise 1 -- "noise 1 wanted, 1e-12 found"
 refused 2 "${common[@]}" --out whole --runs 2 -- "--out keeps one run, --runs 2 found"
 for file in whole/evolve.gguf whole/evolve.gguf.1; do echo "no checkpoint" >$file; done
 refused 3 "${common[@]}" --out whole -- "the one before is no better"
-refused 2 evolve -- "--function NAME is wanted"
+refused 2 evolve -- "--stage TASK,... or --function NAME wanted"
 refused 2 evolve --function spere -- "one of sphere, ellipsoid"
 refused 2 evolve --function sphere --population 1 -- "--population: a number from 2"
 refused 2 evolve --function sphere --covariance wide -- "one of full, separable, low-rank, isotropic"
