@@ -1,13 +1,16 @@
 /* evolve_namm.c: NAMMs in a run of evolution: where one begins, how stages rate, what is kept. */
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/heap.h"
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
@@ -137,6 +140,11 @@ static mn_status make_start(job *j, mn_diag *diag)
     w.regress.n_thread = (int)j->n_worker;
     w.regress.stop = j->p->run.stop;
     w.regress.ctx = j->p->run.ctx;
+    if (j->namm->net.head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
+        w.regress.n_step = 60;
+        w.regress.n_warmup = 10;
+        w.regress.batch = 8;
+    }
     if (!j->p->warm) w.regress.n_step = 0;
     /* Under another name until it is whole. */
     snprintf(draft, sizeof draft, "%s.new", j->start);
@@ -354,6 +362,43 @@ static bool pass_stop(void *ctx)
     return caller(ctx)->stop && caller(ctx)->stop(caller(ctx)->ctx);
 }
 
+/* ---- what a rating depends on ---- */
+
+/* The file where it began, as a hash. */
+static mn_status hash_start(const job *j, char out[17], mn_diag *diag)
+{
+    mn__map file;
+    mn_status st = mn__map_open(&file, j->start, diag);
+    if (st != MN_OK) return st;
+    snprintf(out, 17, "%016llx", (unsigned long long)mn__hash64(file.data, file.size, 0));
+    mn__map_close(&file);
+    return MN_OK;
+}
+
+/* JSON, the caller's (free). */
+static mn_status write_options(const job *j, char **out, mn_diag *diag)
+{
+    const mn_evolve_namm_params *p = j->p;
+    char start[17], model[17];
+    mn_status st = hash_start(j, start, diag);
+    if (st != MN_OK) return st;
+    snprintf(model, sizeof model, "%016llx", (unsigned long long)j->m->hash);
+    json_t *budgets = json_array(), *lengths = json_array();
+    for (size_t i = 0; i < p->n_budget; i++)
+        json_array_append_new(budgets, json_string(p->budget[i]));
+    for (size_t i = 0; i < p->n_length; i++)
+        json_array_append_new(lengths, json_integer((json_int_t)p->length[i]));
+    json_t *doc = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I}", "model", model, "start", start, "loss",
+        mn_evolve_loss_name(p->loss), "evict", p->evict_context ? "context" : "prompt", "policy",
+        p->policy ? p->policy : "", "budgets", budgets, "lengths", lengths, "limit",
+        (json_int_t)p->limit, "gold_tokens", (json_int_t)p->max_gold, "ctx",
+        (json_int_t)p->session.n_ctx, "rows_seed", (json_int_t)p->session.seed);
+    *out = doc ? json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(doc);
+    return *out ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
+}
+
 /* ---- a run ---- */
 
 static mn_status name_files(job *j, mn_diag *diag)
@@ -375,6 +420,7 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
                          mn_evolve_result *out, mn_diag *diag)
 {
     mn_status st;
+    char *options = NULL;
     *out = (mn_evolve_result){0};
     job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
     if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evolution");
@@ -393,11 +439,14 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
     if (!params->n_budget) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(name_files(j, diag));
     MN_TRY(begin(j, diag));
+    MN_TRY(write_options(j, &options, diag));
+    j->run.options = options;
     const mn__rater_maker maker = {.ctx = j, .make = make_rater};
     st = mn__evolution_run(&maker, &j->run, out, diag);
 done:
     mn__namm_free(j->namm);
     mn__free(j->mean);
     mn__free(j);
+    free(options);
     return st;
 }
