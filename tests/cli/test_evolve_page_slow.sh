@@ -42,4 +42,4 @@ assert 'id="kept-figure" hidden' in body # functions keep no tokens
 assert "NaN" not in re.sub(r"<[^>]*>", "", body) and "undefined" not in body and "[object" not in body
 PY
 done
-finish 3
+finish 2
