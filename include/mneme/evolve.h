@@ -263,9 +263,10 @@ typedef struct mn_evolve_result {
 
 /** Evolve in a folder, or go on there, to the same bits as without a pause and with any number of
  * threads and ranks. DIR holds run.json (what it was started with), evolve.gguf (state, written
- * every generation, and the one before as evolve.gguf.1), log.sqlite (a row a generation).
- * Mean, covariance and step size pass from stage to stage. What has begun must be asked for as it
- * was; the limits of the stage it stands in, and later stages, may change.
+ * every generation, and the one before as evolve.gguf.1), log.sqlite (a row a generation). What a
+ * killed process left half written under these names, or best.*, is removed. Mean, covariance and
+ * step size pass from stage to stage. What has begun must be asked for as it was; the limits of the
+ * stage it stands in, and later stages, may change.
  *  @return MN_OK; MN_EUSAGE (a parameter, or a difference from what the folder was made with,
  * named); MN_ERANGE; MN_EINPUT (damaged files; no prompt can be rated); MN_EFAIL (another process
  * evolves there); MN_ECANCEL (stopped; the state is that of the last whole generation); MN_EIO;

@@ -19,16 +19,25 @@
 
 /* ---- the folder ---- */
 
+/* "NAME.tmp-123" as base/file.h names what it writes, NAME beginning with one of a run's files. */
+static bool is_unfinished(const char *name)
+{
+    static const char *const of[] = {"evolve.gguf.", "run.json.", "report.", "best."};
+    const char *end = strstr(name, ".tmp-");
+    if (!end || !end[5] || end[5 + strspn(end + 5, "0123456789")]) return false;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (!strncmp(name, of[i], strlen(of[i]))) return true;
+    return false;
+}
+
 /* Files that were being written when a process was killed; the folder is locked. */
 static void remove_unfinished(const char *dir)
 {
-    static const char *const name[] = {"evolve.gguf.tmp-", "run.json.tmp-"};
     DIR *folder = opendir(dir);
     if (!folder) return;
     for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-        for (size_t i = 0; i < sizeof name / sizeof *name; i++)
-            if (!strncmp(e->d_name, name[i], strlen(name[i])))
-                (void)unlinkat(dirfd(folder), e->d_name, 0); /* no more than clutter */
+        if (is_unfinished(e->d_name))
+            (void)unlinkat(dirfd(folder), e->d_name, 0); /* no more than clutter */
     closedir(folder);
 }
 

@@ -2,8 +2,9 @@
 # is not; stages, log, page and lines say what happened; mistakes get a sentence.
 . "$(dirname "$0")/lib.sh"
 
-common=(--function rosenbrock --stage +ellipsoid --generations 60,40 --dim 6 --noise 0.01 --prompts 100
-    --held-out 60 --validate 5 --target -1e9 --seed 4 --log-candidates)
+base=(--function rosenbrock --dim 6 --noise 0.01 --prompts 100 --held-out 60 --validate 5
+    --target -1e9 --seed 4 --log-candidates)
+common=("${base[@]}" --stage +ellipsoid --generations 60,40)
 n_generation=100
 
 # What a folder holds, but for times.
@@ -65,27 +66,32 @@ run evolve "${common[@]}" --out threads -t 3
 want_code 0
 check "three threads give the same" [ "$(table threads)" = "$whole" ]
 
-# Killed ten times at any moment.
+# Killed ten times at any moment, some generations on.
 n_cut=0
 for i in $(seq 10); do
-    "$MNEME" evolve "${common[@]}" --out killed -q >/dev/null 2>&1 &
-    sleep "0.0$((RANDOM % 10))"
-    kill -9 $! 2>/dev/null
-    wait $! 2>/dev/null
+    : >lines
+    "$MNEME" evolve "${common[@]}" --out killed --json >lines 2>/dev/null &
+    pid=$!
+    while [ "$(wc -l <lines)" -lt $((i % 4)) ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
+    sleep "0.0$((RANDOM % 5))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
     n=$(generations killed)
     [ "$n" -gt 0 ] && [ "$n" -lt $n_generation ] && n_cut=$((n_cut + 1))
 done
 check "it was cut in its midst" [ $n_cut -gt 0 ]
+for name in best.json evolve.gguf report.html; do echo half >killed/$name.tmp-12345; done
 run evolve "${common[@]}" --out killed
 want_code 0
 check "killed ten times and resumed: the same" [ "$(table killed)" = "$whole" ]
-check "nothing unfinished is left" [ -z "$(find killed -name '*.tmp-*')" ]
+check "nothing unfinished is left: $(ls killed)" [ -z "$(find killed -name '*.tmp-*')" ]
 want_json 'len(d["starts"]) >= 2' killed/run.json
 
 # Ctrl-C.
+: >lines
 "$MNEME" evolve "${common[@]}" --out stopped --json >lines 2>err &
 pid=$!
-for i in $(seq 200); do [ "$(wc -l <lines 2>/dev/null)" -ge 4 ] && break; sleep 0.02; done
+for i in $(seq 2000); do [ "$(wc -l <lines)" -ge 4 ] && break; sleep 0.01; done
 kill -INT $pid
 wait $pid
 code=$? err=$(<err) said="an interrupted run"
@@ -100,11 +106,11 @@ want_err "goes on at generation $n"
 check "interrupted and resumed: the same" [ "$(table stopped)" = "$whole" ]
 
 # A state that was cut.
-"$MNEME" evolve "${common[@]}" --out cut --max-seconds 0.3 -q >/dev/null
+"$MNEME" evolve "${base[@]}" --generations 10 --out cut -q >/dev/null
 head -c 1000 cut/evolve.gguf >part && mv part cut/evolve.gguf
 run evolve "${common[@]}" --out cut
 want_code 0
-want_err "the checkpoint before it is used: cut/evolve.gguf.1"
+want_err "the checkpoint before it is used: cut/evolve.gguf.1" "goes on at generation 9"
 check "from the state before: the same" [ "$(table cut)" = "$whole" ]
 
 # Several processes.
@@ -125,7 +131,7 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
     # A rank dies: they say so, and any number of ranks goes on.
     ranks 3 bash -c '
         [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
-        "$@" & sleep 0.6; kill -9 $! $$' rank "$MNEME" evolve "${common[@]}" -t 1 --out dead
+        "$@" & until [ -e dead/evolve.gguf.1 ]; do sleep 0.01; done; kill -9 $! $$' rank "$MNEME" evolve "${common[@]}" -t 1 --out dead
     check "a rank that dies fails the run" [ $code != 0 ]
     run evolve "${common[@]}" --out dead
     want_code 0
