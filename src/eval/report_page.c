@@ -3,63 +3,11 @@
  * in which nothing can end the script, and leave it as text nodes: none is ever markup. */
 #include "eval/report.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/diag.h"
-#include "base/file.h"
+#include "eval/page.h"
 #include "report_parts.inc" /* written by cmake/embed.cmake: part_page_html[], ... */
-
-/* ---- parts ---- */
-
-struct part {
-    const char *name; /* as in "<!--mneme:NAME-->" of page.html */
-    const unsigned char *data;
-    size_t n;
-};
-#define PART(name, array)         \
-    {                             \
-        name, array, sizeof array \
-    }
-static const struct part parts[] = {
-    PART("style", part_page_css),
-    PART("script", part_page_js),
-};
-
-static mn_status put_library(FILE *to, const char *path, mn_diag *diag)
-{
-    mn_status st;
-    mn__map map;
-    MN_TRY(mn__map_open(&map, path, diag));
-    /* Neither library ends a script; a file that does is none of them. */
-    if (memmem(map.data, map.size, "</script", 8))
-        st = mn__fail(diag, MN_EINPUT, "%s: not a script that can stand in a page", path);
-    else
-        fwrite(map.data, 1, map.size, to);
-    mn__map_close(&map);
-done:
-    return st;
-}
-
-mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return mn__fail(diag, MN_EINPUT, "%s: %s; the report's charts need it: apt-get install %s",
-                        path, strerror(errno), package);
-    fclose(f);
-    return MN_OK;
-}
-
-static void put_escaped(FILE *to, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '<' || *text == '>' || *text == '&' || *text == '"')
-            fprintf(to, "&#%d;", *text);
-        else
-            fputc(*text, to);
-    }
-}
 
 /* The models that were asked, for the window's title. */
 static void put_title(FILE *to, const mn__summary *s)
@@ -70,47 +18,34 @@ static void put_title(FILE *to, const mn__summary *s)
         model = model ? model + 1 : s->run[i].about.model;
         if (!strcmp(model, last)) continue;
         if (i > 0) fputs(", ", to);
-        put_escaped(to, model);
+        mn__page_put_escaped(to, model);
         last = model;
     }
 }
 
-/* ---- the page ---- */
-
-static mn_status put_part(FILE *to, const mn__report_page *p, const char *name, size_t n,
-                          mn_diag *diag)
+static mn_status put_part(FILE *to, const char *name, const void *page, mn_diag *diag)
 {
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strlen(parts[i].name) == n && !memcmp(parts[i].name, name, n)) {
-            fwrite(parts[i].data, 1, parts[i].n, to);
-            return MN_OK;
-        }
-    if (!strncmp(name, "title", n)) {
+    const mn__report_page *p = page;
+    if (!strcmp(name, "style")) {
+        fwrite(part_page_css, 1, sizeof part_page_css, to);
+        return MN_OK;
+    }
+    if (!strcmp(name, "script")) {
+        fwrite(part_page_js, 1, sizeof part_page_js, to);
+        return MN_OK;
+    }
+    if (!strcmp(name, "title")) {
         put_title(to, p->summary);
         return MN_OK;
     }
-    if (!strncmp(name, "chart", n)) return put_library(to, p->chart_js, diag);
-    if (!strncmp(name, "d3", n)) return put_library(to, p->d3_js, diag);
-    if (!strncmp(name, "records", n)) return mn__report_records(to, p->summary, p->store, diag);
+    if (!strcmp(name, "chart")) return mn__page_put_library(to, p->chart_js, diag);
+    if (!strcmp(name, "d3")) return mn__page_put_library(to, p->d3_js, diag);
+    if (!strcmp(name, "records")) return mn__report_records(to, p->summary, p->store, diag);
     if (mn__report_put_json(to, p->doc)) return MN_OK;
     return mn__fail(diag, MN_ENOMEM, "no memory for the page");
 }
 
 mn_status mn__report_html(FILE *to, const mn__report_page *page, mn_diag *diag)
 {
-    static const char begin[] = "<!--mneme:", end[] = "-->";
-    const char *at = (const char *)part_page_html, *stop = at + sizeof part_page_html;
-    mn_status st = MN_OK;
-    while (at < stop) {
-        const char *mark = memmem(at, (size_t)(stop - at), begin, sizeof begin - 1);
-        const char *after = mark ? memmem(mark, (size_t)(stop - mark), end, sizeof end - 1) : NULL;
-        if (!after) break;
-        fwrite(at, 1, (size_t)(mark - at), to);
-        const char *name = mark + sizeof begin - 1;
-        MN_TRY(put_part(to, page, name, (size_t)(after - name), diag));
-        at = after + sizeof end - 1;
-    }
-    fwrite(at, 1, (size_t)(stop - at), to);
-done:
-    return st;
+    return mn__page_fill(to, part_page_html, sizeof part_page_html, put_part, page, diag);
 }

@@ -83,6 +83,7 @@ static void keep(args *a, int id, const char *value)
     a->value[id] = value ? value : "";
     if (id == OPT_FILE) a->file[a->n_file++] = value;
     if (id == OPT_PIN) a->pin[a->n_pin++] = value;
+    if (id == OPT_TOKEN) a->token[a->n_token++] = value;
     if (id == OPT_POLICY) a->policy[a->n_policy++] = value;
 }
 
@@ -129,9 +130,10 @@ mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag
     size_t n = (size_t)argc + 1;
     out->file = calloc(n, sizeof *out->file);
     out->pin = calloc(n, sizeof *out->pin);
+    out->token = calloc(n, sizeof *out->token);
     out->policy = calloc(n, sizeof *out->policy);
     out->rest = calloc(n, sizeof *out->rest);
-    if (!out->file || !out->pin || !out->policy || !out->rest)
+    if (!out->file || !out->pin || !out->token || !out->policy || !out->rest)
         return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
     return parse_options(out, argc - 1, argv + 1, help, diag);
 }
@@ -140,6 +142,7 @@ void args_free(args *a)
 {
     free(a->file);
     free(a->pin);
+    free(a->token);
     free(a->policy);
     free(a->rest);
 }

@@ -26,6 +26,8 @@ typedef struct args {
     size_t n_file;
     const char **pin;
     size_t n_pin;
+    const char **token; /* every --token */
+    size_t n_token;
     const char **policy; /* every --policy (bench compares several) */
     size_t n_policy;
     const char **rest; /* what follows the options */
