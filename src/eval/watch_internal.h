@@ -60,7 +60,7 @@ enum { MN__FATE_DROPPED, MN__FATE_KEPT, MN__FATE_PROTECTED, MN__FATE_COUNT };
 typedef struct mn__watch_lane {
     uint16_t *gone; /* [max_token] 0: held; else 1 + the event at which it was dropped */
     float *drawn;   /* [max_token] attention received, mean over the group's heads */
-    float *score;   /* [n_score] of the lane's last event */
+    float *score;   /* [n_score] of the last event that dropped something, or of the first */
     uint8_t *fate;  /* [n_score] */
     size_t n_score, cap_score;
     uint64_t score_event;
@@ -145,10 +145,11 @@ size_t mn__watch_holders(const mn_watch *w, size_t token);
 /* Attention that it drew, mean over lanes, in queries' worth. */
 double mn__watch_drawn(const mn_watch *w, size_t token);
 
-/* Scores of a layer's last event as counts. */
+/* Scores of the last event that dropped something in a layer, as counts. */
 enum { MN__SCORE_BINS = 48 };
 typedef struct mn__score_bins {
     bool any, log; /* log: even steps of the logarithm */
+    uint64_t event;
     double lo, hi; /* scores beyond are counted in the outermost bins */
     uint32_t count[MN__FATE_COUNT][MN__SCORE_BINS];
     size_t n_infinite; /* minus infinity: they were no numbers, or say that a token goes first */

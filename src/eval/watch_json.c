@@ -101,6 +101,11 @@ static json_t *bins(const uint32_t *n)
     return out;
 }
 
+static uint64_t seen_at(const mn_watch *w, uint64_t event)
+{
+    return (uint64_t)w->event[event < w->n_event ? event : w->n_event - 1].n_seen;
+}
+
 static mn_status put_scores(json_t *doc, const mn_watch *w, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -109,13 +114,13 @@ static mn_status put_scores(json_t *doc, const mn_watch *w, mn_diag *diag)
         mn__score_bins b;
         st = mn__watch_scores(w, i, &b, diag);
         if (st != MN_OK || !b.any) continue;
-        json_array_append_new(out, json_pack("{s:I,s:b,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "layer",
-                                             (json_int_t)w->full[i], "log", b.log, "lo", b.lo, "hi",
-                                             b.hi, "kept", bins(b.count[MN__FATE_KEPT]), "dropped",
-                                             bins(b.count[MN__FATE_DROPPED]), "protected",
-                                             bins(b.count[MN__FATE_PROTECTED]), "infinite",
-                                             count(b.n_infinite), "threshold",
-                                             b.has_threshold ? real(b.threshold) : json_null()));
+        json_array_append_new(
+            out, json_pack("{s:I,s:o,s:b,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "layer",
+                           (json_int_t)w->full[i], "tokens_seen", count(seen_at(w, b.event)), "log",
+                           b.log, "lo", b.lo, "hi", b.hi, "kept", bins(b.count[MN__FATE_KEPT]),
+                           "dropped", bins(b.count[MN__FATE_DROPPED]), "protected",
+                           bins(b.count[MN__FATE_PROTECTED]), "infinite", count(b.n_infinite),
+                           "threshold", b.has_threshold ? real(b.threshold) : json_null()));
     }
     json_object_set_new(doc, "scores", out);
     return st;

@@ -21,8 +21,10 @@ static bool room_for_scores(mn__watch_lane *l, size_t n)
     return l->cap_score > 0;
 }
 
+/* Of the last event that dropped something, or of the first. */
 static void keep_scores(mn__watch_lane *l, const mn_watch_lane *lane)
 {
+    if (l->n_score && !lane->keep) return;
     l->n_score = 0;
     if (!room_for_scores(l, lane->n)) {
         l->no_memory = true;

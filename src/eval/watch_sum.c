@@ -146,24 +146,38 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The layer's lanes that were looked at in the last event. */
-static bool is_last(const mn_watch *w, const mn__watch_lane *l)
+/* The heads of a layer, and the last event that one of them has scores of. */
+typedef struct head_scores {
+    const mn__watch_lane *lane;
+    size_t n;
+    uint64_t event;
+} head_scores;
+
+static head_scores scores_of(const mn_watch *w, size_t i_full)
 {
-    return w->n_event && l->n_score && l->score_event == w->event[w->n_event - 1].event;
+    head_scores s = {.lane = w->lane + i_full * w->info.n_kv_head, .n = w->info.n_kv_head};
+    for (size_t h = 0; h < s.n; h++)
+        if (s.lane[h].n_score && s.lane[h].score_event > s.event) s.event = s.lane[h].score_event;
+    return s;
+}
+
+/* How many scores of that event head h has. */
+static size_t count_scores(const head_scores *s, size_t h)
+{
+    return s->lane[h].score_event == s->event ? s->lane[h].n_score : 0;
 }
 
 /* Finite scores of tokens that were up for choice, sorted; the caller's. */
-static float *sorted_scores(const mn_watch *w, size_t i_full, size_t *n)
+static float *sorted_scores(const head_scores *s, size_t *n)
 {
-    size_t N = w->info.n_kv_head, most = 0;
-    const mn__watch_lane *lane = w->lane + i_full * N;
-    for (size_t h = 0; h < N; h++) most += is_last(w, &lane[h]) ? lane[h].n_score : 0;
+    size_t most = 0;
+    for (size_t h = 0; h < s->n; h++) most += count_scores(s, h);
     float *all = mn__alloc_array(MN_MEM_OTHER, most, sizeof *all);
     *n = 0;
-    for (size_t h = 0; all && h < N; h++)
-        for (size_t i = 0; is_last(w, &lane[h]) && i < lane[h].n_score; i++)
-            if (isfinite(lane[h].score[i]) && lane[h].fate[i] != MN__FATE_PROTECTED)
-                all[(*n)++] = lane[h].score[i];
+    for (size_t h = 0; all && h < s->n; h++)
+        for (size_t i = 0; i < count_scores(s, h); i++)
+            if (isfinite(s->lane[h].score[i]) && s->lane[h].fate[i] != MN__FATE_PROTECTED)
+                all[(*n)++] = s->lane[h].score[i];
     if (all) qsort(all, *n, sizeof *all, by_value);
     return all;
 }
@@ -192,28 +206,30 @@ static size_t bin_of(const mn__score_bins *b, double score)
     return bin < 0 ? 0 : bin >= MN__SCORE_BINS ? MN__SCORE_BINS - 1 : (size_t)bin;
 }
 
+static void count_head(const mn__watch_lane *lane, size_t n, mn__score_bins *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(lane->score[i]))
+            out->count[lane->fate[i]][bin_of(out, (double)lane->score[i])]++;
+        else
+            out->n_infinite++;
+}
+
 mn_status mn__watch_scores(const mn_watch *w, size_t i_full, mn__score_bins *out, mn_diag *diag)
 {
-    size_t N = w->info.n_kv_head, n;
-    const mn__watch_lane *lane = w->lane + i_full * N;
-    *out = (mn__score_bins){0};
-    for (size_t h = 0; h < N; h++)
-        if (is_last(w, &lane[h]) && lane[h].has_threshold) {
+    size_t n;
+    head_scores s = scores_of(w, i_full);
+    *out = (mn__score_bins){.event = s.event};
+    for (size_t h = 0; h < s.n; h++)
+        if (count_scores(&s, h) && s.lane[h].has_threshold) {
             out->has_threshold = true;
-            out->threshold = lane[h].threshold;
+            out->threshold = s.lane[h].threshold;
         }
-    float *sorted = sorted_scores(w, i_full, &n);
+    float *sorted = sorted_scores(&s, &n);
     if (!sorted)
         return mn__fail(diag, MN_ENOMEM, "no memory for the scores of layer %u", w->full[i_full]);
     set_range(out, sorted, n);
     mn__free(sorted);
-    for (size_t h = 0; out->any && h < N; h++)
-        for (size_t i = 0; is_last(w, &lane[h]) && i < lane[h].n_score; i++) {
-            float s = lane[h].score[i];
-            if (isfinite(s))
-                out->count[lane[h].fate[i]][bin_of(out, (double)s)]++;
-            else
-                out->n_infinite++;
-        }
+    for (size_t h = 0; out->any && h < s.n; h++) count_head(&s.lane[h], count_scores(&s, h), out);
     return MN_OK;
 }

@@ -120,7 +120,7 @@ function drawScores() {
   const edge = (i) => (s.log ? s.lo * Math.pow(s.hi / s.lo, i / n) : s.lo + ((s.hi - s.lo) * i) / n);
   const short = (v) => (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ? v.toExponential(1).replace('-', minus) : figures(v));
   for (const at of document.querySelectorAll('.of-layer')) at.textContent = ', layer ' + s.layer;
-  fill('scores-about', 'Tokens of all heads of the layer by the score that they were chosen by, after ' + eventName(nEvent) + '. The outermost bins take in what lies beyond'
+  fill('scores-about', 'Tokens of all heads of the layer by the score that they were chosen by, after ' + count(s.tokens_seen) + ' tokens. The outermost bins take in what lies beyond'
     + (s.log ? '; the scale is a logarithm\u2019s' : '') + '.' + (s.infinite ? ' ' + plural(s.infinite, 'score was', 'scores were') + ' infinite and are left out.' : ''));
   fill('scores-choices', el('label', {}, 'Layer', selection(data.scores.map((x) => x.layer), s.layer, (v) => choose({ layer: v }))));
   plot('scores-chart', 'bar', fates.map(([key, label, shade]) => ({ label, data: s[key], backgroundColor: color(shade), stack: 'all', categoryPercentage: 1, barPercentage: 0.94 })), {
