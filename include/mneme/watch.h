@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "mneme/eval.h"
 #include "mneme/session.h"
 #include "mneme/status.h"
 
@@ -93,6 +94,7 @@ typedef struct mn_watch_params {
     size_t max_token;             /**< of the text and what is written behind it; 1 or more */
     const size_t *series;         /**< [n_series] tokens of the text whose attention is recorded */
     size_t n_series;              /**< at most MN_WATCH_SERIES_MAX; 0: mn_watch_again may choose */
+    bool no_attention;            /**< record none, which is faster: no series, no page */
     const char *page;             /**< the page's path; NULL: none. Tried when the watch is made */
     const char *model;            /**< a name for page and document; NULL: that in the file */
     const char *chart_js, *d3_js; /**< Chart.js 3 and d3 3; NULL: where this build found them */
@@ -134,6 +136,16 @@ MN_API mn_status mn_watch_json(const mn_watch *w,
 /** Write the page, whole or not at all. MN_EIO, MN_EINPUT, MN_ENOMEM; MN_EUSAGE: none was asked
  * for. */
 MN_API mn_status mn_watch_write_page(const mn_watch *w, mn_diag *diag);
+
+/** The figures of several texts: prompts of evaluation's tasks, each read once under the policy of
+ * `params->session` (nothing is written). Of params count tasks, data, haystack, length, limit (0:
+ * four a task), split, skip_bad, chat, chat_template, session, model, progress, note, stop. The
+ * document has `tasks`: name, family, texts, mean tokens and kept share, and the means over texts
+ * of what mn_watch_json calls layers and all.
+ *  @return as mn_eval_run and mn_session_new. */
+MN_API mn_status mn_watch_tasks_json(const mn_model *m, const mn_eval_params *params,
+                                     void (*put)(const char *text, size_t n, void *ctx), void *ctx,
+                                     mn_diag *diag);
 
 #ifdef __cplusplus
 }

@@ -36,6 +36,8 @@ done:
 
 static mn_status check(const mn_watch_params *p, mn_diag *diag)
 {
+    if (p->no_attention && (p->n_series || p->page))
+        return mn__fail(diag, MN_EUSAGE, "a page and series want attention to be recorded");
     if (p->max_token < 1) return mn__fail(diag, MN_EUSAGE, "nothing to watch: no tokens");
     if (p->n_series > MN_WATCH_SERIES_MAX)
         return mn__fail(diag, MN_EUSAGE,
@@ -67,8 +69,8 @@ static mn_status make_lanes(mn_watch *w, mn_diag *diag)
         size_t bytes;
         if (!mn__mul_size(w->max_token, sizeof(float), &bytes)) return no_memory(diag);
         l->gone = mn__alloc_zero(MN_MEM_OTHER, bytes / 2);
-        l->drawn = mn__alloc_zero(MN_MEM_OTHER, bytes);
-        if (!l->gone || !l->drawn) {
+        if (!w->no_attention) l->drawn = mn__alloc_zero(MN_MEM_OTHER, bytes);
+        if (!l->gone || (!l->drawn && !w->no_attention)) {
             w->n_lane++;
             return no_memory(diag);
         }
@@ -115,6 +117,7 @@ mn_status mn_watch_new(mn_watch **out, const mn_model *m, const mn_watch_params 
     w->chart_js = params->chart_js;
     w->d3_js = params->d3_js;
     w->max_token = params->max_token;
+    w->no_attention = params->no_attention;
     MN_TRY(mn_session_new(&w->s, m, &sp, diag));
     MN_TRY(make_lanes(w, diag));
     for (size_t i = 0; i < params->n_series; i++)
@@ -271,7 +274,7 @@ done:
 
 mn_status mn_watch_again(mn_watch *w, mn_progress_fn progress, void *progress_ctx, mn_diag *diag)
 {
-    if (w->n_watched || !w->n_token || !w->n_lane) return MN_OK;
+    if (w->n_watched || !w->n_token || !w->n_lane || w->no_attention) return MN_OK;
     mn_status st = choose(w, diag);
     if (st == MN_OK) st = read_again(w, progress, progress_ctx, diag);
     if (st != MN_OK) mn__watch_drop_series(w);

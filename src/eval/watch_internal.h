@@ -91,7 +91,8 @@ struct mn_watch {
     mn__watched watched[MN_WATCH_SERIES_MAX];
     size_t n_watched;
     bool no_memory;
-    bool again; /* the text is read again: series alone are recorded */
+    bool no_attention; /* none is recorded, `drawn` is NULL */
+    bool again;        /* the text is read again: series alone are recorded */
 };
 
 static inline size_t mn__watch_lane_of(const mn_watch *w, size_t layer, size_t head)
@@ -135,6 +136,8 @@ typedef struct mn__watch_layer {
 /* out [n_full]; all: means over layers, kinds over all lanes. MN_ENOMEM. */
 mn_status mn__watch_sum(const mn_watch *w, const mn__watch_text *text, mn__watch_layer *out,
                         mn__watch_layer *all, mn_diag *diag);
+/* Means of n of them, `stride` apart, figure by figure; NAN counts as none. */
+void mn__watch_mean(const mn__watch_layer *x, size_t n, size_t stride, mn__watch_layer *out);
 /* Whether the lane holds the token at the end. */
 static inline bool mn__watch_holds(const mn_watch *w, size_t lane, size_t token)
 {
@@ -142,7 +145,7 @@ static inline bool mn__watch_holds(const mn_watch *w, size_t lane, size_t token)
 }
 /* Lanes that hold it at the end. */
 size_t mn__watch_holders(const mn_watch *w, size_t token);
-/* Attention that it drew, mean over lanes, in queries' worth. */
+/* Attention that it drew, mean over lanes, in queries' worth; NAN: not recorded. */
 double mn__watch_drawn(const mn_watch *w, size_t token);
 
 /* Scores of the last event that dropped something in a layer, as counts. */
@@ -160,6 +163,7 @@ mn_status mn__watch_scores(const mn_watch *w, size_t i_full, mn__score_bins *out
 
 /* ---- watch_json.c, watch_page.c ---- */
 
+json_t *mn__watch_figures_json(const mn__watch_layer *x);
 /* The caller's; NULL: no memory. */
 json_t *mn__watch_document(const mn_watch *w, const mn__watch_text *text, mn_diag *diag);
 

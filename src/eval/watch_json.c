@@ -27,7 +27,7 @@ static json_t *lifts(const mn__watch_layer *x)
     return out;
 }
 
-static json_t *figures(const mn__watch_layer *x)
+json_t *mn__watch_figures_json(const mn__watch_layer *x)
 {
     return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "kept", real(x->kept), "share",
                      real(x->share), "age", real(x->age), "last_tenth", real(x->last_tenth),
@@ -37,7 +37,8 @@ static json_t *figures(const mn__watch_layer *x)
 
 static json_t *layer(const mn_watch *w, size_t i, const mn__watch_layer *x)
 {
-    json_t *out = json_pack("{s:o,s:[]}", "layer", count(x->layer), "heads"), *all = figures(x);
+    json_t *out = json_pack("{s:o,s:[]}", "layer", count(x->layer), "heads"),
+           *all = mn__watch_figures_json(x);
     json_t *heads = json_object_get(out, "heads");
     for (size_t h = 0; h < w->info.n_kv_head; h++) {
         size_t held = 0;
@@ -172,7 +173,7 @@ json_t *mn__watch_document(const mn_watch *w, const mn__watch_text *text, mn_dia
     for (size_t i = 0; i < w->n_full && w->n_token; i++)
         json_array_append_new(list, layer(w, i, &layers[i]));
     json_object_set(doc, "layers", list);
-    json_object_set_new(doc, "all", figures(&all));
+    json_object_set_new(doc, "all", mn__watch_figures_json(&all));
     json_object_set_new(doc, "kinds", kinds(w, text, &all));
     MN_TRY(put_events(doc, w, diag));
     MN_TRY(put_scores(doc, w, diag));

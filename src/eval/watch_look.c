@@ -124,7 +124,7 @@ void mn__watch_look(mn_watch *w)
 {
     const mn_onlooker by = {.lane = w->again ? NULL : on_lane,
                             .event = w->again ? NULL : on_event,
-                            .attention = on_attention,
+                            .attention = w->no_attention ? NULL : on_attention,
                             .ctx = w};
     mn_session_watch(w->s, &by);
 }

@@ -17,6 +17,7 @@ size_t mn__watch_holders(const mn_watch *w, size_t token)
 double mn__watch_drawn(const mn_watch *w, size_t token)
 {
     double sum = 0;
+    if (w->no_attention) return NAN;
     for (size_t l = 0; l < w->n_lane; l++) sum += (double)w->lane[l].drawn[token];
     return sum / (double)w->n_lane;
 }
@@ -102,18 +103,28 @@ static void figures(const mn_watch *w, const mn__watch_text *text, const lane_su
             held && in_text[k] ? (double)kind[k] / n / ((double)in_text[k] / n_token) : NAN;
 }
 
-static double mean_of(const mn__watch_layer *x, size_t n, size_t offset)
+/* All members but the first are figures. */
+enum {
+    FIRST_FIGURE = offsetof(mn__watch_layer, kept),
+    N_FIGURE = (sizeof(mn__watch_layer) - FIRST_FIGURE) / sizeof(double)
+};
+
+void mn__watch_mean(const mn__watch_layer *x, size_t n, size_t stride, mn__watch_layer *out)
 {
-    double sum = 0;
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) {
-        double v;
-        memcpy(&v, (const char *)&x[i] + offset, sizeof v);
-        if (isnan(v)) continue;
-        sum += v;
-        count++;
+    double mean[N_FIGURE];
+    for (size_t k = 0; k < N_FIGURE; k++) {
+        size_t count = 0;
+        double sum = 0, v;
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&v, (const char *)&x[i * stride] + FIRST_FIGURE + k * sizeof v, sizeof v);
+            if (isnan(v)) continue;
+            sum += v;
+            count++;
+        }
+        mean[k] = count ? sum / (double)count : NAN;
     }
-    return count ? sum / (double)count : NAN;
+    memcpy((char *)out + FIRST_FIGURE, mean, sizeof mean);
+    out->layer = n ? x->layer : 0;
 }
 
 mn_status mn__watch_sum(const mn_watch *w, const mn__watch_text *text, mn__watch_layer *out,
@@ -130,10 +141,8 @@ mn_status mn__watch_sum(const mn_watch *w, const mn__watch_text *text, mn__watch
         figures(w, text, sum + i * N, N, &out[i]);
         overlaps(w, sum, i, &out[i]);
     }
+    mn__watch_mean(out, w->n_full, 1, all); /* of overlaps; the others follow from all lanes */
     figures(w, text, sum, w->n_lane, all);
-    all->heads = mean_of(out, w->n_full, offsetof(mn__watch_layer, heads));
-    all->chance = mean_of(out, w->n_full, offsetof(mn__watch_layer, chance));
-    all->next = mean_of(out, w->n_full, offsetof(mn__watch_layer, next));
     mn__free(sum);
     return MN_OK;
 }

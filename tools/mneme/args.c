@@ -165,6 +165,24 @@ mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t 
     return MN_OK;
 }
 
+mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, size_t *out, size_t most,
+                     size_t *n, mn_diag *diag)
+{
+    const char *at = a->value[id] ? a->value[id] : "", *name = option_table[id].name;
+    for (*n = 0; *at;) {
+        char *end;
+        errno = 0;
+        unsigned long long v = strtoull(at, &end, 10);
+        if (!isdigit((unsigned char)*at) || (*end && *end != ',') || errno || v < lo || v > hi)
+            return mn__fail(diag, MN_EUSAGE, "--%s: numbers from %zu to %zu wanted, '%s' found",
+                            name, lo, hi, at);
+        if (*n == most) return mn__fail(diag, MN_EUSAGE, "--%s: at most %zu", name, most);
+        out[(*n)++] = (size_t)v;
+        at = *end ? end + 1 : end;
+    }
+    return MN_OK;
+}
+
 mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out,
                      mn_diag *diag)
 {

@@ -1,5 +1,4 @@
 /* eval.c: policies over benchmarks: options in, progress and a table out. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,25 +22,6 @@ typedef struct job {
 } job;
 
 /* ---- options ---- */
-
-static mn_status read_lengths(job *j, mn_diag *diag)
-{
-    const char *at = j->a->value[OPT_LENGTHS];
-    j->p.length = j->length;
-    while (at && *at) {
-        char *end;
-        errno = 0;
-        unsigned long long v = strtoull(at, &end, 10);
-        if (end == at || (*end && *end != ',') || errno || v < 64 || v > 1u << 27)
-            return mn__fail(diag, MN_EUSAGE, "--lengths: tokens from 64 to 2^27 wanted, '%s' found",
-                            at);
-        if (j->p.n_length == MAX_LENGTH)
-            return mn__fail(diag, MN_EUSAGE, "--lengths: at most %d", MAX_LENGTH);
-        j->length[j->p.n_length++] = (size_t)v;
-        at = *end ? end + 1 : end;
-    }
-    return MN_OK;
-}
 
 static mn_status read_names(job *j, mn_diag *diag)
 {
@@ -78,7 +58,8 @@ static mn_status read_options(job *j, mn_diag *diag)
     mn_eval_params *p = &j->p;
     mn_eval_params_default(p);
     MN_TRY(read_names(j, diag));
-    MN_TRY(read_lengths(j, diag));
+    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, 1u << 27, j->length, MAX_LENGTH, &p->n_length, diag));
+    p->length = j->length;
     MN_TRY(ui_session_params(a, &p->session, diag));
     MN_TRY(args_choice(a, OPT_EVICT, evict, 0, &where, diag));
     MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));

@@ -19,7 +19,10 @@ typedef struct job {
     size_t series[MN_WATCH_SERIES_MAX];
     size_t n_generate;
     mn_watch *w;
+    progress bar;
 } job;
+
+enum { MAX_LENGTH = 64 };
 
 /* A number is an index; else the text is looked for. */
 static mn_status find_tokens(job *j, mn_diag *diag)
@@ -41,6 +44,8 @@ static mn_status find_tokens(job *j, mn_diag *diag)
             if (st != MN_OK) mn__diag_prefix(diag, "--token");
         }
     }
+    if (a->n_token && !args_has(a, OPT_OUT))
+        st = mn__fail(diag, MN_EUSAGE, "--token is for the page: --out FILE wanted");
     j->params.series = j->series;
     j->params.n_series = a->n_token;
     return st;
@@ -64,14 +69,14 @@ static mn_status read_text(job *j, mn_diag *diag)
 {
     mn_status st;
     const float *logits;
-    progress first = progress_start(j->a, "reading"), again = {0};
-    st = mn_watch_read(j->w, j->p.token, j->p.n, &logits, progress_tick, &first, diag);
-    progress_end(&first);
+    j->bar = progress_start(j->a, "reading");
+    st = mn_watch_read(j->w, j->p.token, j->p.n, &logits, progress_tick, &j->bar, diag);
+    progress_end(&j->bar);
     if (st == MN_OK) st = write_answer(j, logits, diag);
-    if (st == MN_OK && j->params.page) {
-        again = progress_start(j->a, "reading again for the attention of single tokens:");
-        st = mn_watch_again(j->w, progress_tick, &again, diag);
-        progress_end(&again);
+    if (st == MN_OK) {
+        j->bar = progress_start(j->a, "reading again for the attention of single tokens:");
+        st = mn_watch_again(j->w, progress_tick, &j->bar, diag);
+        progress_end(&j->bar);
     }
     return st == MN_ECANCEL && !*diag->text ? mn__fail(diag, st, "interrupted while reading") : st;
 }
@@ -95,7 +100,65 @@ static mn_status prepare(job *j, mn_diag *diag)
     MN_TRY(mn_sampler_prime(j->sampler, j->p.token, j->p.n, diag));
     j->params.max_token = j->p.n + j->n_generate;
     j->params.page = a->value[OPT_OUT];
+    j->params.no_attention = !j->params.page;
     MN_TRY(mn_watch_new(&j->w, j->m, &j->params, diag));
+done:
+    return st;
+}
+
+/* ---- texts of tasks ---- */
+
+static bool stop(void *ctx)
+{
+    (void)ctx;
+    return ui_interrupted();
+}
+
+static void tick(uint64_t n_done, uint64_t n_total, void *ctx)
+{
+    progress_tick(n_done, n_total, &((job *)ctx)->bar);
+}
+
+static void note(const char *sentence, void *ctx)
+{
+    ui_note(((job *)ctx)->a, "left out: %s", sentence);
+}
+
+static mn_status watch_tasks(job *j, mn_diag *diag)
+{
+    static const char *const form[] = {"raw", "chat", NULL}, *const split[] = {"all", "train",
+                                                                               "test", NULL};
+    mn_status st;
+    int chat, side;
+    size_t limit, length[MAX_LENGTH];
+    const args *a = j->a;
+    const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
+    mn_eval_params p;
+    mn_eval_params_default(&p);
+    if (a->n_file || args_has(a, OPT_PROMPT) || args_has(a, OPT_OUT) || a->n_token)
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "--tasks reads texts of its own and makes tables: no -f, -p, --out, --token");
+    MN_TRY(ui_session_params(a, &p.session, diag));
+    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, 1u << 27, length, MAX_LENGTH, &p.n_length, diag));
+    MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
+    MN_TRY(args_choice(a, OPT_SPLIT, split, MN_EVAL_SPLIT_ALL, &side, diag));
+    MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
+    p.tasks = a->value[OPT_TASKS];
+    p.data = data && *data ? data : NULL;
+    p.chat_template = a->value[OPT_TEMPLATE];
+    p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    p.length = length;
+    p.limit = limit;
+    p.split = (mn_eval_split)side;
+    p.chat = chat;
+    p.progress = tick;
+    p.note = note;
+    p.stop = stop;
+    p.ctx = j;
+    MN_TRY(ui_open_model(a, false, &j->m, diag));
+    j->bar = progress_start(a, "reading");
+    st = watch_show_tasks(a, j->m, &p, diag);
 done:
     return st;
 }
@@ -104,11 +167,16 @@ mn_status verb_watch(const args *a, mn_diag *diag)
 {
     mn_status st = MN_OK;
     job j = {.a = a};
+    if (args_has(a, OPT_TASKS)) {
+        st = watch_tasks(&j, diag);
+        goto done;
+    }
     MN_TRY(prepare(&j, diag));
     MN_TRY(read_text(&j, diag));
     if (j.params.page) MN_TRY(mn_watch_write_page(j.w, diag));
     MN_TRY(watch_show(a, j.w, diag));
 done:
+    progress_end(&j.bar);
     mn_watch_free(j.w);
     mn_sampler_free(j.sampler);
     mn_model_free(j.m);

@@ -64,6 +64,10 @@ static void put_layers(const json_t *doc)
         put_layer(name, row);
     }
     put_layer("all", json_object_get(doc, "all"));
+}
+
+static void explain(void)
+{
     printf("\nheld: tokens, mean over heads. last 10%%: of them, in the text's last tenth. heads, "
            "next: overlap (Jaccard) of the\nlayer's heads and with those of the next layer; "
            "chance: of random sets. words ... newline: share among the tokens\nheld over share in "
@@ -94,6 +98,7 @@ static void put_tables(const json_t *doc)
            100 * number(doc, "kept_share"));
     if (!json_array_size(json_object_get(doc, "layers"))) return;
     put_layers(doc);
+    explain();
     put_kinds(doc);
 }
 
@@ -107,6 +112,40 @@ mn_status watch_show(const args *a, const mn_watch *w, mn_diag *diag)
         ui_print_json(json_incref(doc));
     else if (st == MN_OK)
         put_tables(doc);
+    json_decref(doc);
+    return st;
+}
+
+static void put_tasks(const json_t *doc)
+{
+    size_t i;
+    const json_t *row;
+    printf("%s, policy %s, budget %s\n", json_string_value(json_object_get(doc, "model")),
+           json_string_value(json_object_get(doc, "policy")),
+           json_string_value(json_object_get(doc, "budget")));
+    json_array_foreach(json_object_get(doc, "tasks"), i, row)
+    {
+        double n = number(row, "texts");
+        printf("\n%s (%s): %.0f %s of %.0f tokens", json_string_value(json_object_get(row, "task")),
+               json_string_value(json_object_get(row, "family")), n, n == 1 ? "text" : "texts",
+               number(row, "tokens"));
+        printf(", %.1f%% held at the end\n", 100 * number(row, "kept_share"));
+        if (n > 0) put_layers(row);
+    }
+    explain();
+    printf("Means over a task's texts.\n");
+}
+
+mn_status watch_show_tasks(const args *a, const mn_model *m, const mn_eval_params *p, mn_diag *diag)
+{
+    text_sink t = {0};
+    mn_status st = mn_watch_tasks_json(m, p, text_sink_put, &t, diag);
+    json_t *doc = text_sink_json(&t);
+    if (st == MN_OK && !doc) st = mn__fail(diag, MN_ENOMEM, "no memory for the tables");
+    if (st == MN_OK && args_has(a, OPT_JSON))
+        ui_print_json(json_incref(doc));
+    else if (st == MN_OK)
+        put_tasks(doc);
     json_decref(doc);
     return st;
 }
