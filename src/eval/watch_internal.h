@@ -19,25 +19,26 @@ enum {
 
 /* ---- watch_series.c: what one lane's queries paid to one token ---- */
 
-/* Columns are single queries (frames) where all fit, else the largest value (the mean) of `step`
- * neighbours, so that a series takes the same memory for any text. */
+/* Columns are single queries (frames) as long as all fit; then neighbours are put together, two by
+ * two, by the largest value (the mean): a series takes the same memory for any text, and one that
+ * ends early stays fine. */
 typedef struct mn__series {
     int64_t token;               /* the first query is the token's own */
-    size_t peak_step, n_peak;    /* queries a column, columns */
-    size_t frame_step, n_frame;  /* frames a column, columns */
+    int64_t end;                 /* first query that was not seen */
+    size_t peak_step, n_peak;    /* queries a column (a power of two), columns so far */
+    size_t frame_step, n_frame;  /* frames a column, columns so far */
     float sum[MN__STFT_HOP];     /* over the heads of the group, of the rows under way */
     float ring[MN__STFT_WINDOW]; /* query t at t % WINDOW */
-    float *peak;                 /* [n_peak] */
-    float *frame;                /* [n_frame][BINS] STFT magnitudes */
-    int64_t end;                 /* first query that was not seen */
+    float *peak;                 /* [min(COLUMNS, queries)] */
+    float *frame;                /* [min(FRAMES, frames)][BINS] STFT magnitudes */
 } mn__series;
 
-/* For queries up to max_token; false: no memory. */
+/* For queries below max_token; false: no memory. */
 bool mn__series_init(mn__series *s, size_t token, size_t max_token);
 void mn__series_fini(mn__series *s);
 /* Column `slot` of rows of attention. */
 void mn__series_add(mn__series *s, const mn_watch_attention *rows, size_t slot);
-/* The mean over the group's heads that query t paid; t ascends. */
+/* The mean over the group's heads that query t paid; t ascends, below max_token. */
 void mn__series_push(mn__series *s, int64_t t, float share);
 
 /* ---- watch.c, watch_look.c ---- */

@@ -6,7 +6,8 @@
  *   drawn    a byte a token: the attention it drew, in steps of a logarithm (level)
  *   gone     lane by lane, runs of tokens of the same fate: varint (length - 1) * (events + 1) +
  *            fate; 0: held to the end, else 1 + the event at which they were dropped
- *   series   a watched token, lane by lane: levels of the columns, then of the spectrogram's */
+ *   series   a watched token, lane by lane: four varints (columns, queries a column, the
+ *            spectrogram's columns, frames a column), levels of both */
 #include <math.h>
 #include <string.h>
 
@@ -70,32 +71,26 @@ static void put_gone(mn__base64 *b, const page *p)
     }
 }
 
+static void put_levels(mn__base64 *b, const float *x, size_t n, double lo, double hi)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t y = level((double)x[i], lo, hi);
+        mn__base64_put(b, &y, 1);
+    }
+}
+
 static void put_series(mn__base64 *b, const page *p)
 {
     for (size_t i = 0; i < p->w->n_watched; i++)
         for (size_t l = 0; l < p->w->n_lane; l++) {
             const mn__series *s = &p->w->watched[i].series[l];
-            for (size_t k = 0; k < s->n_peak; k++) {
-                uint8_t x = level((double)s->peak[k], SHARE_LO, SHARE_HI);
-                mn__base64_put(b, &x, 1);
-            }
-            for (size_t k = 0; k < s->n_frame * MN__STFT_BINS; k++) {
-                uint8_t x = level((double)s->frame[k], STFT_LO, STFT_HI);
-                mn__base64_put(b, &x, 1);
-            }
+            mn__base64_put_varint(b, s->n_peak);
+            mn__base64_put_varint(b, s->peak_step);
+            mn__base64_put_varint(b, s->n_frame);
+            mn__base64_put_varint(b, s->frame_step);
+            put_levels(b, s->peak, s->n_peak, SHARE_LO, SHARE_HI);
+            put_levels(b, s->frame, s->n_frame * MN__STFT_BINS, STFT_LO, STFT_HI);
         }
-}
-
-static void put_sizes_of_series(FILE *to, const mn_watch *w)
-{
-    fputs("\"columns\":[", to);
-    for (size_t i = 0; i < w->n_watched; i++) {
-        const mn__series *s = &w->watched[i].series[0];
-        fprintf(to, "%s[%zu,%zu,%zu,%zu]", i ? "," : "", s->n_peak, s->peak_step, s->n_frame,
-                s->frame_step);
-    }
-    fprintf(to, "],\"levels\":{\"share\":[%d,%d],\"drawn\":[%d,%d],\"stft\":[%d,%d]}", SHARE_LO,
-            SHARE_HI, DRAWN_LO, DRAWN_HI, STFT_LO, STFT_HI);
 }
 
 static void put_packed(FILE *to, const page *p)
@@ -113,8 +108,8 @@ static void put_packed(FILE *to, const page *p)
         mn__base64_flush(&b);
         fputs("\",\n", to);
     }
-    put_sizes_of_series(to, p->w);
-    fputc('}', to);
+    fprintf(to, "\"levels\":{\"share\":[%d,%d],\"drawn\":[%d,%d],\"stft\":[%d,%d]}}", SHARE_LO,
+            SHARE_HI, DRAWN_LO, DRAWN_HI, STFT_LO, STFT_HI);
 }
 
 /* ---- the page ---- */

@@ -7,21 +7,19 @@
 #include "base/heap.h"
 #include "eval/watch_internal.h"
 
-static size_t steps(size_t n, size_t most)
+static size_t min(size_t a, size_t b)
 {
-    return n > most ? (n + most - 1) / most : 1;
+    return a < b ? a : b;
 }
 
 bool mn__series_init(mn__series *s, size_t token, size_t max_token)
 {
-    size_t n_query = max_token - token, n_frame = max_token / MN__STFT_HOP - token / MN__STFT_HOP;
-    *s = (mn__series){.token = (int64_t)token, .end = (int64_t)token};
-    s->peak_step = steps(n_query, MN__SERIES_COLUMNS);
-    s->frame_step = steps(n_frame, MN__SERIES_FRAMES);
-    s->n_peak = (n_query + s->peak_step - 1) / s->peak_step;
-    s->n_frame = (n_frame + s->frame_step - 1) / s->frame_step;
-    s->peak = mn__alloc_zero(MN_MEM_OTHER, s->n_peak * sizeof *s->peak);
-    s->frame = mn__alloc_zero(MN_MEM_OTHER, s->n_frame * MN__STFT_BINS * sizeof *s->frame);
+    size_t n_peak = min(max_token - token, MN__SERIES_COLUMNS),
+           n_frame = min(max_token / MN__STFT_HOP - token / MN__STFT_HOP, MN__SERIES_FRAMES);
+    *s = (mn__series){
+        .token = (int64_t)token, .end = (int64_t)token, .peak_step = 1, .frame_step = 1};
+    s->peak = mn__alloc_zero(MN_MEM_OTHER, n_peak * sizeof *s->peak);
+    s->frame = mn__alloc_zero(MN_MEM_OTHER, n_frame * MN__STFT_BINS * sizeof *s->frame);
     return s->peak && s->frame;
 }
 
@@ -46,22 +44,46 @@ static double magnitude(const mn__series *s, int64_t t, size_t f)
     return hypot(re, im);
 }
 
+/* All columns are full: two become one, and the upper half is free. */
+static void halve_peaks(mn__series *s)
+{
+    size_t half = MN__SERIES_COLUMNS / 2;
+    for (size_t i = 0; i < half; i++) s->peak[i] = fmaxf(s->peak[2 * i], s->peak[2 * i + 1]);
+    memset(s->peak + half, 0, half * sizeof *s->peak);
+    s->peak_step *= 2;
+}
+
+static void halve_frames(mn__series *s)
+{
+    size_t half = MN__SERIES_FRAMES / 2;
+    for (size_t i = 0; i < half; i++)
+        for (size_t f = 0; f < MN__STFT_BINS; f++) {
+            const float *two = s->frame + 2 * i * MN__STFT_BINS + f;
+            s->frame[i * MN__STFT_BINS + f] = (two[0] + two[MN__STFT_BINS]) / 2;
+        }
+    memset(s->frame + half * MN__STFT_BINS, 0, half * MN__STFT_BINS * sizeof *s->frame);
+    s->frame_step *= 2;
+}
+
 static void end_frame(mn__series *s, int64_t t)
 {
-    size_t k = (size_t)(t / MN__STFT_HOP - s->token / MN__STFT_HOP), column = k / s->frame_step;
-    if (column >= s->n_frame) return;
-    float *out = s->frame + column * MN__STFT_BINS;
+    size_t k = (size_t)(t / MN__STFT_HOP - s->token / MN__STFT_HOP);
+    if (k / s->frame_step == MN__SERIES_FRAMES) halve_frames(s);
+    float *out = s->frame + k / s->frame_step * MN__STFT_BINS;
     size_t nth = k % s->frame_step + 1; /* a running mean: the last column may be cut short */
     for (size_t f = 0; f < MN__STFT_BINS; f++)
         out[f] += ((float)magnitude(s, t, f) - out[f]) / (float)nth;
+    s->n_frame = k / s->frame_step + 1;
 }
 
 void mn__series_push(mn__series *s, int64_t t, float share)
 {
     if (t < s->token) return;
-    size_t column = (size_t)(t - s->token) / s->peak_step;
-    if (column >= s->n_peak) return;
-    s->peak[column] = fmaxf(s->peak[column], share);
+    size_t k = (size_t)(t - s->token);
+    if (k / s->peak_step == MN__SERIES_COLUMNS) halve_peaks(s);
+    float *peak = &s->peak[k / s->peak_step];
+    *peak = fmaxf(*peak, share);
+    s->n_peak = k / s->peak_step + 1;
     s->ring[(size_t)t % MN__STFT_WINDOW] = share;
     s->end = t + 1;
     if ((t + 1) % MN__STFT_HOP == 0) end_frame(s, t);

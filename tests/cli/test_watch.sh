@@ -1,6 +1,7 @@
 # mneme watch: its figures and its page agree with what `mneme run` keeps; the page needs nothing
 # else; what cannot be watched is refused before anything is read.
 . "$(dirname "$0")/lib.sh"
+unset MNEME_DATA
 tiny m.gguf llama ctx=1024
 tiny g.gguf gemma3
 {
@@ -73,8 +74,25 @@ for e, event in enumerate(doc["events"]):  # mean over lanes after each event
     held = [sum(t < event["tokens_seen"] and not 0 < f <= e + 1 for t, f in enumerate(lane))
             for lane in lanes]
     assert abs(event["kept"] - sum(held) / 4) < 1e-6
-columns = json.loads(block["packed"])["columns"]
-assert len(packed["series"]) == sum(4 * (c[0] + 17 * c[2]) for c in columns)
+series, at = packed["series"], 0
+for w in doc["watched"]:  # what each lane saw of a token ends where it was dropped
+    for lane in lanes:
+        head = []
+        while len(head) < 4:
+            x = shift = 0
+            while True:
+                x |= (series[at] & 127) << shift
+                shift += 7
+                at += 1
+                if series[at - 1] < 128:
+                    break
+            head.append(x)
+        fate = lane[w["token"]]
+        end = doc["events"][fate - 1]["tokens_seen"] if fate else n
+        assert head[0] == end - w["token"] and head[1] == head[3] == 1, (head, end, w)
+        assert head[2] == end // 16 - w["token"] // 16
+        at += head[0] + 17 * head[2]
+assert at == len(series)
 PY
 done
 
@@ -88,6 +106,26 @@ run watch -m m.gguf -f text --policy full
 want_code 0
 want_out "0 events, 100.0% held" "layer" "word"
 
+# Texts of tasks: the means of what single texts have.
+how=(-m m.gguf --policy h2o:chunk=64 --budget 40%)
+run watch "${how[@]}" --tasks infinitebench_passkey,infinitebench_kv_retrieval --lengths 300,600 --limit 3 --json
+want_code 0
+want_json "[(t['task'], t['length'], t['texts']) for t in d['tasks']] == [(n, l, 3)
+    for n in ('infinitebench_passkey', 'infinitebench_kv_retrieval') for l in (300, 600)]"
+want_json "all(t['length'] / 2 < t['tokens'] <= t['length'] and abs(t['kept_share'] - 0.4) < 0.02
+    and [x['layer'] for x in t['layers']] == [0, 1] for t in d['tasks'])"
+want_json "all(abs(t['all']['share'] - t['kept_share']) < 1e-9 and
+    abs(sum(x['kept'] for x in t['layers']) / 2 - t['all']['kept']) < 1e-6 and
+    abs(sum(x['age'] * x['kept'] for x in t['layers']) / 2 / t['all']['kept'] / t['all']['age'] - 1) < 0.01
+    for t in d['tasks'])"
+run watch "${how[@]}" --tasks infinitebench_passkey --lengths 300 --limit 1
+want_code 0
+want_out "infinitebench_passkey (needles): 1 text of" "layer" "all"
+refused 2 watch "${how[@]}" --tasks infinitebench_paskey --lengths 300 -- "infinitebench_passkey"
+refused 2 watch "${how[@]}" --tasks infinitebench_passkey --lengths 300x -- "--lengths"
+refused 2 watch "${how[@]}" --tasks infinitebench_passkey --lengths 300 --out page.html -- "--out"
+refused 2 watch -m m.gguf -f text --policy full --token world -- "--out"
+
 refused 2 watch -m m.gguf -f text --policy h2o -- "budget"
 refused 2 watch -m m.gguf -f text --policy h3o --budget 50% -- "h2o"
 refused 2 watch -m m.gguf --policy full -- "nothing to read"
@@ -98,4 +136,4 @@ refused 1 watch -m m.gguf -f text --policy full --out no/such/page.html -- "no/s
 mkdir folder
 refused 3 watch -m m.gguf -f text --policy full --out folder -- "folder"
 refused 2 watch -m m.gguf -f text --polcy full -- "--policy"
-finish 40
+finish 80

@@ -74,7 +74,7 @@ static void test_spectrogram(void **state)
     hold_series(37, 512);  /* born inside a hop */
     hold_series(500, 512); /* one frame, mostly before it was born */
     hold_series(511, 512); /* one query */
-    hold_series(5, 12000); /* frames are pooled by two, queries by twelve */
+    hold_series(5, 12000); /* frames are pooled by two, queries by sixteen */
     hold_series(16, 8192); /* 511 frames: none is pooled */
 }
 

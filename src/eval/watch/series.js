@@ -1,22 +1,30 @@
 // series.js: one token's attention over time, in one head, above its spectrogram.
 
-// Where the levels of a watched token and lane begin in `series`.
-function seriesAt(i, lane) {
-  const size = (c) => c[0] + 17 * c[2];
+// A watched token in one lane: [n, step, nFrame, frameStep] and where its levels begin.
+const seriesOf = (() => {
+  const out = [];
   let at = 0;
-  for (let k = 0; k < i; k++) at += nLane * size(packed.columns[k]);
-  return at + lane * size(packed.columns[i]);
-}
+  const next = () => {
+    let x = 0, scale = 1, b;
+    do { b = series[at++]; x += (b & 127) * scale; scale *= 128; } while (b & 128);
+    return x;
+  };
+  for (let i = 0; i < data.watched.length * nLane; i++) {
+    const columns = [next(), next(), next(), next()];
+    out.push({ columns, at });
+    at += columns[0] + 17 * columns[2];
+  }
+  return out;
+})();
 
 // The head that attends most, to begin with.
 function seriesLane() {
   if (state.seriesLayer >= 0) return layers.indexOf(state.seriesLayer) * nHead + state.seriesHead;
-  const n = packed.columns[state.watched][0];
   let best = 0, most = -1;
   for (let lane = 0; lane < nLane; lane++) {
-    const at = seriesAt(state.watched, lane);
+    const { columns, at } = seriesOf[state.watched * nLane + lane];
     let sum = 0;
-    for (let k = 1; k < n; k++) sum += valueOf(series[at + k], packed.levels.share);
+    for (let k = 1; k < columns[0]; k++) sum += valueOf(series[at + k], packed.levels.share) * columns[1];
     if (sum > most) { most = sum; best = lane; }
   }
   return best;
@@ -88,7 +96,7 @@ function drawSeries() {
   const section = document.getElementById('series');
   section.hidden = !data.watched.length;
   if (!data.watched.length) return;
-  const columns = packed.columns[state.watched], lane = seriesLane(), at = seriesAt(state.watched, lane), w = data.watched[state.watched];
+  const lane = seriesLane(), { columns, at } = seriesOf[state.watched * nLane + lane], w = data.watched[state.watched];
   const layer = layers[Math.floor(lane / nHead)], head = lane % nHead;
   const canvas = document.getElementById('series-chart'), g = canvas.getContext('2d'), ratio = window.devicePixelRatio || 1;
   const wide = canvas.clientWidth, high = canvas.clientHeight;
