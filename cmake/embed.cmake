@@ -1,6 +1,6 @@
-# Run by the build: writes arrays of the bytes of page.html, of the styles and of the scripts of a
-# folder (page.js behind the others, which it starts) as C, for the file that writes the page. What
-# SHARED names of another page's styles and scripts stands before them.
+# Run by the build: writes arrays of the bytes of page.html, page.css and the scripts of a folder
+# (page.js behind the others, which it starts) as C, for src/eval/report_page.c. STYLE and SCRIPTS,
+# when given: a style of another folder, and scripts that come first.
 cmake_minimum_required(VERSION 3.25)
 function(mneme_embed out name)
     set(hex "")
@@ -13,13 +13,12 @@ function(mneme_embed out name)
     set(${out} "static const unsigned char part_${name}[] = {\n${hex}\n};\n" PARENT_SCOPE)
 endfunction()
 
-set(styles ${SHARED})
-list(FILTER styles INCLUDE REGEX "\\.css$")
-set(shared_scripts ${SHARED})
-list(FILTER shared_scripts INCLUDE REGEX "\\.js$")
 file(GLOB scripts ${FOLDER}/*.js)
 list(FILTER scripts EXCLUDE REGEX "/page\\.js$")
 mneme_embed(html page_html ${FOLDER}/page.html)
-mneme_embed(css page_css ${styles} ${FOLDER}/page.css)
-mneme_embed(js page_js ${shared_scripts} ${scripts} ${FOLDER}/page.js)
+if(NOT STYLE)
+    set(STYLE ${FOLDER}/page.css)
+endif()
+mneme_embed(css page_css ${STYLE})
+mneme_embed(js page_js ${SCRIPTS} ${scripts} ${FOLDER}/page.js)
 file(WRITE ${OUTPUT} "/* Written by cmake/embed.cmake. */\n${html}${css}${js}")

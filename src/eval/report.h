@@ -28,6 +28,8 @@ typedef struct mn__report_page {
     const char *chart_js, *d3_js;
 } mn__report_page;
 mn_status mn__report_html(FILE *to, const mn__report_page *page, mn_diag *diag);
+/* Whether a chart library can be read: MN_EINPUT with the package that brings it. */
+mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag);
 
 /* report_records.c: every prompt with its records, as JSON that may stand in an HTML script. */
 mn_status mn__report_records(FILE *to, const mn__summary *s, mn__store *store, mn_diag *diag);

@@ -3,11 +3,38 @@
  * in which nothing can end the script, and leave it as text nodes: none is ever markup. */
 #include "eval/report.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/diag.h"
 #include "eval/page.h"
 #include "report_parts.inc" /* written by cmake/embed.cmake: part_page_html[], ... */
+
+/* ---- parts ---- */
+
+struct part {
+    const char *name; /* as in "<!--mneme:NAME-->" of page.html */
+    const unsigned char *data;
+    size_t n;
+};
+#define PART(name, array)         \
+    {                             \
+        name, array, sizeof array \
+    }
+static const struct part parts[] = {
+    PART("style", part_page_css),
+    PART("script", part_page_js),
+};
+
+mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return mn__fail(diag, MN_EINPUT, "%s: %s; the report's charts need it: apt-get install %s",
+                        path, strerror(errno), package);
+    fclose(f);
+    return MN_OK;
+}
 
 /* The models that were asked, for the window's title. */
 static void put_title(FILE *to, const mn__summary *s)
@@ -23,29 +50,29 @@ static void put_title(FILE *to, const mn__summary *s)
     }
 }
 
-static mn_status put_part(FILE *to, const char *name, const void *page, mn_diag *diag)
+/* ---- the page ---- */
+
+static mn_status put_part(FILE *to, const char *name, size_t n, const void *ctx, mn_diag *diag)
 {
-    const mn__report_page *p = page;
-    if (!strcmp(name, "style")) {
-        fwrite(part_page_css, 1, sizeof part_page_css, to);
-        return MN_OK;
-    }
-    if (!strcmp(name, "script")) {
-        fwrite(part_page_js, 1, sizeof part_page_js, to);
-        return MN_OK;
-    }
-    if (!strcmp(name, "title")) {
+    const mn__report_page *p = ctx;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strlen(parts[i].name) == n && !memcmp(parts[i].name, name, n)) {
+            fwrite(parts[i].data, 1, parts[i].n, to);
+            return MN_OK;
+        }
+    if (!strncmp(name, "title", n)) {
         put_title(to, p->summary);
         return MN_OK;
     }
-    if (!strcmp(name, "chart")) return mn__page_put_library(to, p->chart_js, diag);
-    if (!strcmp(name, "d3")) return mn__page_put_library(to, p->d3_js, diag);
-    if (!strcmp(name, "records")) return mn__report_records(to, p->summary, p->store, diag);
+    if (!strncmp(name, "chart", n)) return mn__page_put_library(to, p->chart_js, diag);
+    if (!strncmp(name, "d3", n)) return mn__page_put_library(to, p->d3_js, diag);
+    if (!strncmp(name, "records", n)) return mn__report_records(to, p->summary, p->store, diag);
     if (mn__report_put_json(to, p->doc)) return MN_OK;
     return mn__fail(diag, MN_ENOMEM, "no memory for the page");
 }
 
 mn_status mn__report_html(FILE *to, const mn__report_page *page, mn_diag *diag)
 {
-    return mn__page_fill(to, part_page_html, sizeof part_page_html, put_part, page, diag);
+    const mn__page template = {part_page_html, sizeof part_page_html, put_part, page};
+    return mn__page_write(to, &template, diag);
 }

@@ -13,6 +13,7 @@
 
 #include "base/diag.h"
 #include "base/file.h"
+#include "eval/base64.h"
 #include "eval/page.h"
 #include "eval/report.h"
 #include "eval/watch_internal.h"
@@ -114,20 +115,25 @@ static void put_packed(FILE *to, const page *p)
 
 /* ---- the page ---- */
 
-static mn_status put_part(FILE *to, const char *name, const void *ctx, mn_diag *diag)
+static bool is(const char *name, size_t n, const char *part)
+{
+    return strlen(part) == n && !memcmp(name, part, n);
+}
+
+static mn_status put_part(FILE *to, const char *name, size_t n, const void *ctx, mn_diag *diag)
 {
     const page *p = ctx;
-    if (!strcmp(name, "style"))
+    if (is(name, n, "style"))
         fwrite(part_page_css, 1, sizeof part_page_css, to);
-    else if (!strcmp(name, "script"))
+    else if (is(name, n, "script"))
         fwrite(part_page_js, 1, sizeof part_page_js, to);
-    else if (!strcmp(name, "title"))
+    else if (is(name, n, "title"))
         mn__page_put_escaped(to, p->w->model);
-    else if (!strcmp(name, "packed"))
+    else if (is(name, n, "packed"))
         put_packed(to, p);
-    else if (!strcmp(name, "chart"))
+    else if (is(name, n, "chart"))
         return mn__page_put_library(to, p->w->chart_js, diag);
-    else if (!strcmp(name, "d3"))
+    else if (is(name, n, "d3"))
         return mn__page_put_library(to, p->w->d3_js, diag);
     else if (!mn__report_put_json(to, p->doc))
         return mn__fail(diag, MN_ENOMEM, "no memory for the page");
@@ -140,6 +146,7 @@ mn_status mn_watch_write_page(const mn_watch *w, mn_diag *diag)
     mn__atomic file = {0};
     mn__watch_text text = {0};
     page p = {.w = w, .text = &text};
+    const mn__page template = {part_page_html, sizeof part_page_html, put_part, &p};
     json_t *doc = NULL;
     if (!w->page) return mn__fail(diag, MN_EUSAGE, "no page was asked for");
     MN_TRY(mn__watch_text_make(&text, w->m, w->token, w->n_token, diag));
@@ -147,7 +154,7 @@ mn_status mn_watch_write_page(const mn_watch *w, mn_diag *diag)
     if (!doc) MN_TRY(MN_ENOMEM);
     p.doc = doc;
     MN_TRY(mn__atomic_open(&file, w->page, diag));
-    MN_TRY(mn__page_fill(file.file, part_page_html, sizeof part_page_html, put_part, &p, diag));
+    MN_TRY(mn__page_write(file.file, &template, diag));
     MN_TRY(mn__atomic_commit(&file, diag));
 done:
     mn__atomic_abort(&file);

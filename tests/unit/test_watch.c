@@ -2,7 +2,6 @@
  * chosen, and what is refused. */
 #include "session_fixture.h"
 
-#include "eval/page.h"
 #include "eval/watch_internal.h"
 
 enum { N_READ = 300, N_STEP = 40, N = N_READ + N_STEP };
@@ -305,38 +304,12 @@ static void test_refused(void **state)
     assert_int_equal(fix_total(), before);
 }
 
-/* ---- packing ---- */
-
-static void test_base64(void **state)
-{
-    (void)state;
-    static const char *const want[] = {"", "TQ==", "TWE=", "TWFu", "TWFuBQ=="};
-    for (size_t n = 0; n < 5; n++) {
-        char out[32] = "";
-        FILE *f = fmemopen(out, sizeof out, "w");
-        mn__base64 b = {.to = f};
-        mn__base64_put(&b, "Man", n < 3 ? n : 3);
-        if (n == 4) mn__base64_put_varint(&b, 5);
-        mn__base64_flush(&b);
-        fclose(f);
-        assert_string_equal(out, want[n]);
-    }
-    char out[32] = "";
-    FILE *f = fmemopen(out, sizeof out, "w");
-    mn__base64 b = {.to = f};
-    mn__base64_put_varint(&b, 300); /* 0xAC 0x02 */
-    mn__base64_flush(&b);
-    fclose(f);
-    assert_string_equal(out, "rAI=");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_figures), cmocka_unit_test(test_scores),
         cmocka_unit_test(test_again),   cmocka_unit_test(test_drawn),
         cmocka_unit_test(test_kinds),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
