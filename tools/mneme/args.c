@@ -165,19 +165,20 @@ mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t 
     return MN_OK;
 }
 
-mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, size_t *out, size_t most,
-                     size_t *n, mn_diag *diag)
+mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, args_list *out,
+                     mn_diag *diag)
 {
-    const char *at = a->value[id] ? a->value[id] : "", *name = option_table[id].name;
-    for (*n = 0; *at;) {
+    const char *at = a->value[id], *name = option_table[id].name;
+    for (out->n = 0; at && *at;) {
         char *end;
         errno = 0;
-        unsigned long long v = strtoull(at, &end, 10);
-        if (!isdigit((unsigned char)*at) || (*end && *end != ',') || errno || v < lo || v > hi)
+        const unsigned long long v = strtoull(at, &end, 10);
+        if (end == at || (*end && *end != ',') || errno || v < lo || v > hi)
             return mn__fail(diag, MN_EUSAGE, "--%s: numbers from %zu to %zu wanted, '%s' found",
                             name, lo, hi, at);
-        if (*n == most) return mn__fail(diag, MN_EUSAGE, "--%s: at most %zu", name, most);
-        out[(*n)++] = (size_t)v;
+        if (out->n == out->cap)
+            return mn__fail(diag, MN_EUSAGE, "--%s: at most %zu", name, out->cap);
+        out->at[out->n++] = (size_t)v;
         at = *end ? end + 1 : end;
     }
     return MN_OK;

@@ -45,10 +45,13 @@ static inline bool args_has(const args *a, option_id id)
 /* Numbers with their range checked; dflt when not given. */
 mn_status args_size(const args *a, option_id id, size_t dflt, size_t lo, size_t hi, size_t *out,
                     mn_diag *diag);
-/* "4096,16384": at most `most` of them into out; *n 0 when not given. */
-mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, size_t *out, size_t most,
-                     size_t *n, mn_diag *diag);
 mn_status args_float(const args *a, option_id id, double dflt, double lo, double hi, double *out,
+                     mn_diag *diag);
+/* Numbers with commas between, at most cap of them; n 0 when not given. */
+typedef struct args_list {
+    size_t *at, cap, n;
+} args_list;
+mn_status args_sizes(const args *a, option_id id, size_t lo, size_t hi, args_list *out,
                      mn_diag *diag);
 /* One of names[] (NULL-terminated): its index. */
 mn_status args_choice(const args *a, option_id id, const char *const *names, int dflt, int *out,

@@ -1,4 +1,5 @@
 /* eval.c: policies over benchmarks: options in, progress and a table out. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,15 @@ typedef struct job {
 } job;
 
 /* ---- options ---- */
+
+static mn_status read_lengths(job *j, mn_diag *diag)
+{
+    args_list list = {.at = j->length, .cap = MAX_LENGTH};
+    mn_status st = args_sizes(j->a, OPT_LENGTHS, 64, (size_t)1 << 27, &list, diag);
+    j->p.length = j->length;
+    j->p.n_length = list.n;
+    return st;
+}
 
 static mn_status read_names(job *j, mn_diag *diag)
 {
@@ -58,8 +68,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     mn_eval_params *p = &j->p;
     mn_eval_params_default(p);
     MN_TRY(read_names(j, diag));
-    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, 1u << 27, j->length, MAX_LENGTH, &p->n_length, diag));
-    p->length = j->length;
+    MN_TRY(read_lengths(j, diag));
     MN_TRY(ui_session_params(a, &p->session, diag));
     MN_TRY(args_choice(a, OPT_EVICT, evict, 0, &where, diag));
     MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));

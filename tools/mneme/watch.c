@@ -131,6 +131,7 @@ static mn_status watch_tasks(job *j, mn_diag *diag)
     mn_status st;
     int chat, side;
     size_t limit, length[MAX_LENGTH];
+    args_list lengths = {.at = length, .cap = MAX_LENGTH};
     const args *a = j->a;
     const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
     mn_eval_params p;
@@ -140,7 +141,7 @@ static mn_status watch_tasks(job *j, mn_diag *diag)
             diag, MN_EUSAGE,
             "--tasks reads texts of its own and makes tables: no -f, -p, --out, --token");
     MN_TRY(ui_session_params(a, &p.session, diag));
-    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, 1u << 27, length, MAX_LENGTH, &p.n_length, diag));
+    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
     MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
     MN_TRY(args_choice(a, OPT_SPLIT, split, MN_EVAL_SPLIT_ALL, &side, diag));
     MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
@@ -149,6 +150,7 @@ static mn_status watch_tasks(job *j, mn_diag *diag)
     p.chat_template = a->value[OPT_TEMPLATE];
     p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
     p.length = length;
+    p.n_length = lengths.n;
     p.limit = limit;
     p.split = (mn_eval_split)side;
     p.chat = chat;
