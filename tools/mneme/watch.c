@@ -124,36 +124,47 @@ static void note(const char *sentence, void *ctx)
     ui_note(((job *)ctx)->a, "left out: %s", sentence);
 }
 
-static mn_status watch_tasks(job *j, mn_diag *diag)
+/* lengths: room for those that are asked for. */
+static mn_status task_options(job *j, mn_eval_params *p, args_list *lengths, mn_diag *diag)
 {
     static const char *const form[] = {"raw", "chat", NULL}, *const split[] = {"all", "train",
                                                                                "test", NULL};
     mn_status st;
     int chat, side;
-    size_t limit, length[MAX_LENGTH];
-    args_list lengths = {.at = length, .cap = MAX_LENGTH};
+    size_t limit;
     const args *a = j->a;
     const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
+    mn_eval_params_default(p);
+    MN_TRY(ui_session_params(a, &p->session, diag));
+    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, lengths, diag));
+    MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
+    MN_TRY(args_choice(a, OPT_SPLIT, split, MN_EVAL_SPLIT_ALL, &side, diag));
+    MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
+    p->tasks = a->value[OPT_TASKS];
+    p->data = data && *data ? data : NULL;
+    p->chat_template = a->value[OPT_TEMPLATE];
+    p->model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    p->length = lengths->at;
+    p->n_length = lengths->n;
+    p->limit = limit;
+    p->split = (mn_eval_split)side;
+    p->chat = chat;
+done:
+    return st;
+}
+
+static mn_status watch_tasks(job *j, mn_diag *diag)
+{
+    mn_status st;
+    const args *a = j->a;
     mn_eval_params p;
-    mn_eval_params_default(&p);
+    size_t length[MAX_LENGTH];
+    args_list lengths = {.at = length, .cap = MAX_LENGTH};
     if (a->n_file || args_has(a, OPT_PROMPT) || args_has(a, OPT_OUT) || a->n_token)
         return mn__fail(
             diag, MN_EUSAGE,
             "--tasks reads texts of its own and makes tables: no -f, -p, --out, --token");
-    MN_TRY(ui_session_params(a, &p.session, diag));
-    MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
-    MN_TRY(args_choice(a, OPT_TEMPLATE_FORM, form, 0, &chat, diag));
-    MN_TRY(args_choice(a, OPT_SPLIT, split, MN_EVAL_SPLIT_ALL, &side, diag));
-    MN_TRY(args_size(a, OPT_LIMIT, 0, 1, 1 << 30, &limit, diag));
-    p.tasks = a->value[OPT_TASKS];
-    p.data = data && *data ? data : NULL;
-    p.chat_template = a->value[OPT_TEMPLATE];
-    p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
-    p.length = length;
-    p.n_length = lengths.n;
-    p.limit = limit;
-    p.split = (mn_eval_split)side;
-    p.chat = chat;
+    MN_TRY(task_options(j, &p, &lengths, diag));
     p.progress = tick;
     p.note = note;
     p.stop = stop;
