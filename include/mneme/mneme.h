@@ -17,5 +17,6 @@
 #include "mneme/session.h"
 #include "mneme/status.h"
 #include "mneme/text.h"
+#include "mneme/watch.h"
 
 #endif

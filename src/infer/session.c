@@ -52,6 +52,7 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, con
 
 const mn__scorer *mn__session_scorer(const mn_session *s)
 {
+    if (s->onlook.by.attention) return &s->onlook.scorer;
     return s->gather ? mn__gather_scorer(s->gather) : mn__policy_scorer(s->policy);
 }
 
@@ -289,6 +290,7 @@ static mn_status evict(mn_session *s, mn__event event, mn_diag *diag)
     double t0 = mn__clock_s();
     mn_status st = mn__evict(s->evictor, s->policy, s->cache, s->team, event, &s->env, diag);
     s->evict_s += mn__clock_s() - t0;
+    if (st == MN_OK) mn__onlook_event(s, event);
     return st;
 }
 

@@ -15,6 +15,15 @@ typedef struct mn__shared_pool {
     int n_user;     /* atomic */
 } mn__shared_pool;
 
+/* Who looks on. */
+typedef struct mn__onlook {
+    mn__scorer scorer;     /* first: what attention is shown to while by.attention is set */
+    const mn__scorer *own; /* what it is shown to first; NULL: nobody */
+    mn_onlooker by;
+    uint64_t n_event;
+    bool any; /* lanes were looked at in the event under way */
+} mn__onlook;
+
 struct mn_session {
     const mn_model *m;
     mn_session_params params; /* resolved; strings below own what these borrow */
@@ -28,6 +37,7 @@ struct mn_session {
     mn__forward *forward;
     mn__team *team;
     mn__evict_env env;
+    mn__onlook onlook;
     int32_t last_token; /* -1: none, or not known */
     size_t kv_peak_bytes;
     double forward_s, evict_s;
@@ -43,11 +53,14 @@ void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy,
                            const struct mn__scorer *scorer, mn_positions positions);
 mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params *p,
                                       const mn__cache_shape *shape);
-/* What attention is shown to: the policy's scorer, or what gathers for others; NULL: nobody. */
+/* What attention is shown to: the policy's scorer, what gathers for others, or what shows it to an
+ * onlooker too; NULL: nobody. */
 const mn__scorer *mn__session_scorer(const mn_session *s);
 /* Everything but cache and pool; shape receives what the cache must have. params are copied. */
 mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
                            mn__cache_shape *shape, mn_diag *diag);
+/* An event is over: the onlooker hears of it if any lane was looked at. */
+void mn__onlook_event(mn_session *s, mn__event event);
 /* The tokens of a step are part of the sequence. */
 void mn__session_commit(mn_session *s, int32_t last_token);
 /* After a step: note the peak, evict when due. */

@@ -52,8 +52,9 @@ static void observe(const mn__attn_job *job, const strip *st, size_t r0, size_t 
                            .p = p,
                            .ld = MN__ATTN_LD,
                            .s = logits};
+    size_t size = s->scorer->slot_bytes; /* an onlooker alone keeps nothing in the slots */
     s->scorer->ops->observe(s->scorer, &seen,
-                            st->lane->state.data + st->slot0 * s->scorer->slot_bytes);
+                            size ? st->lane->state.data + st->slot0 * size : NULL);
 }
 
 /* Rows up to the end of the hop that row r0 is in. */

@@ -241,15 +241,34 @@ static const float *output_norms(const event_run *r, const room *w, const mn__qu
     return w->value;
 }
 
+/* keep NULL: all of them. */
+static void show_lane(const event_run *r, const mn__quota *q, const uint32_t *keep)
+{
+    const mn_watch_lane lane = {.layer = q->layer,
+                                .head = q->head,
+                                .n = q->n,
+                                .token = q->token,
+                                .score = q->score,
+                                .mark = q->mask,
+                                .keep = keep,
+                                .n_keep = q->keep,
+                                .has_threshold = r->p->has_threshold,
+                                .threshold = r->p->threshold};
+    if (r->env->on_lane) r->env->on_lane(&lane, r->env->on_lane_ctx);
+}
+
 static void keep_lane(const event_run *r, const room *w, mn__quota *q)
 {
     int64_t judged = mn__judge_tokens(r->p, q);
     if (q->keep < q->n) {
         const float *value = output_norms(r, w, q);
         q->keep = mn__select(r->p, q, value, w->spare, w->keep);
+        show_lane(r, q, w->keep);
         q->st = r->p->merge == MN__MERGE_NONE
                     ? mn__lane_keep(r->c, q->layer, q->head, w->keep, q->keep)
                     : mn__merge_keep(r->p, r->c, q, w->keep, r->env->seed, w->merge);
+    } else {
+        show_lane(r, q, NULL);
     }
     if (r->p->judge == MN__JUDGE_ONCE && q->st == MN_OK)
         memcpy(q->lane->lane_state + r->p->judged_at, &judged, sizeof judged);

@@ -7,6 +7,7 @@
 #include "base/team.h"
 #include "cache/policy_ops.h"
 #include "mneme/policy.h"
+#include "mneme/watch.h"
 
 /* What a budget means: design "What a budget counts". */
 typedef struct mn__budget {
@@ -84,6 +85,9 @@ typedef struct mn__evict_env {
     int64_t n_prompt; /* tokens of the prompt (shares refer to tokens seen; h2o's ratios to the
                          prompt) */
     uint64_t seed;
+    /* Shown each lane before it is cut, from any of the team's threads; NULL: nobody looks. */
+    void (*on_lane)(const mn_watch_lane *lane, void *ctx);
+    void *on_lane_ctx;
 } mn__evict_env;
 
 /* All products by env->output_gram, on the team's threads: H*D*D*C multiply-adds a layer. *out NULL

@@ -81,6 +81,7 @@ static mn_status unknown(const char *word, const tables *t, verb_id verb, mn_dia
 static void keep(args *a, int id, const char *value)
 {
     a->value[id] = value ? value : "";
+    if (id == OPT_TOKEN) a->token[a->n_token++] = value;
     if (id == OPT_FILE) a->file[a->n_file++] = value;
     if (id == OPT_PIN) a->pin[a->n_pin++] = value;
     if (id == OPT_POLICY) a->policy[a->n_policy++] = value;
@@ -128,18 +129,20 @@ mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag
     mn_status st = find_verb(argv[1], &out->verb, diag);
     if (st != MN_OK) return st;
     size_t n = (size_t)argc + 1;
+    out->token = calloc(n, sizeof *out->token);
     out->file = calloc(n, sizeof *out->file);
     out->pin = calloc(n, sizeof *out->pin);
     out->policy = calloc(n, sizeof *out->policy);
     out->stage = calloc(n, sizeof *out->stage);
     out->rest = calloc(n, sizeof *out->rest);
-    if (!out->file || !out->pin || !out->policy || !out->stage || !out->rest)
+    if (!out->file || !out->pin || !out->token || !out->policy || !out->stage || !out->rest)
         return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
     return parse_options(out, argc - 1, argv + 1, help, diag);
 }
 
 void args_free(args *a)
 {
+    free(a->token);
     free(a->file);
     free(a->pin);
     free(a->policy);

@@ -22,7 +22,9 @@ typedef enum option_id {
 typedef struct args {
     verb_id verb;
     const char *value[OPT_COUNT]; /* last value given; flags: "" ; NULL: not given */
-    const char **file;            /* -f FILE..., borrowed from argv */
+    const char **token;           /* every --token */
+    size_t n_token;
+    const char **file; /* -f FILE..., borrowed from argv */
     size_t n_file;
     const char **pin;
     size_t n_pin;

@@ -3,35 +3,12 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/diag.h"
 #include "mneme/eval.h"
+#include "text_sink.h"
 #include "ui.h"
-
-typedef struct text {
-    char *data;
-    size_t n, cap;
-    bool failed;
-} text;
-
-static void put(const char *piece, size_t n, void *ctx)
-{
-    text *t = ctx;
-    if (t->n + n > t->cap && !t->failed) {
-        size_t cap = 2 * (t->n + n) + 4096;
-        char *more = realloc(t->data, cap);
-        t->failed = !more;
-        if (more) {
-            t->data = more;
-            t->cap = cap;
-        }
-    }
-    if (t->failed) return;
-    memcpy(t->data + t->n, piece, n);
-    t->n += n;
-}
 
 static const char *field(const json_t *row, const char *key)
 {
@@ -111,16 +88,14 @@ static void put_table(const json_t *doc)
 
 mn_status eval_show(const args *a, const char *dir, mn_diag *diag)
 {
-    text t = {0};
-    json_error_t why;
-    mn_status st = mn_report_json(dir, NULL, put, &t, diag);
-    json_t *doc = st == MN_OK && !t.failed ? json_loadb(t.data, t.n, 0, &why) : NULL;
+    text_sink t = {0};
+    mn_status st = mn_report_json(dir, NULL, text_sink_put, &t, diag);
+    json_t *doc = text_sink_json(&t);
     if (st == MN_OK && !doc) st = mn__fail(diag, MN_ENOMEM, "no memory for the table");
-    if (doc && args_has(a, OPT_JSON))
+    if (st == MN_OK && args_has(a, OPT_JSON))
         ui_print_json(json_incref(doc));
-    else if (doc)
+    else if (st == MN_OK)
         put_table(doc);
     json_decref(doc);
-    free(t.data);
     return st;
 }

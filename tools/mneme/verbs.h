@@ -10,6 +10,7 @@ mn_status verb_run(const args *a, mn_diag *diag);
 mn_status verb_chat(const args *a, mn_diag *diag);
 mn_status verb_inspect(const args *a, mn_diag *diag);
 mn_status verb_plan(const args *a, mn_diag *diag);
+mn_status verb_watch(const args *a, mn_diag *diag);
 mn_status verb_bench(const args *a, mn_diag *diag);
 mn_status verb_eval(const args *a, mn_diag *diag);
 mn_status verb_evolve(const args *a, mn_diag *diag);
