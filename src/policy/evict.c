@@ -252,7 +252,7 @@ static void show_lane(const event_run *r, const mn__quota *q, const uint32_t *ke
                                 .mark = q->mask,
                                 .keep = keep,
                                 .n_keep = q->keep,
-                                .has_threshold = r->p->has_threshold,
+                                .has_threshold = r->p->judge != MN__JUDGE_NONE,
                                 .threshold = r->p->threshold};
     if (r->env->on_lane) r->env->on_lane(&lane, r->env->on_lane_ctx);
 }
