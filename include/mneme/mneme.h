@@ -12,6 +12,7 @@
 #include "mneme/inspect.h"
 #include "mneme/mem.h"
 #include "mneme/model.h"
+#include "mneme/namm.h"
 #include "mneme/policy.h"
 #include "mneme/sampler.h"
 #include "mneme/session.h"

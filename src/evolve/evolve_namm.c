@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,12 +11,14 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/heap.h"
+#include "eval/draft.h"
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
 #include "evolve/run.h"
 #include "evolve/run_state.h"
 #include "evolve/shape.h"
 #include "evolve/warm.h"
+#include "mneme/namm.h"
 #include "model/model.h"
 #include "policy/evict.h"
 
@@ -375,8 +376,7 @@ static mn_status hash_start(const job *j, char out[17], mn_diag *diag)
     return MN_OK;
 }
 
-/* JSON, the caller's (free). */
-static mn_status write_options(const job *j, char **out, mn_diag *diag)
+static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
 {
     const mn_evolve_namm_params *p = j->p;
     char start[17], model[17];
@@ -394,9 +394,9 @@ static mn_status write_options(const job *j, char **out, mn_diag *diag)
         p->policy ? p->policy : "", "budgets", budgets, "lengths", lengths, "limit",
         (json_int_t)p->limit, "gold_tokens", (json_int_t)p->max_gold, "ctx",
         (json_int_t)p->session.n_ctx, "rows_seed", (json_int_t)p->session.seed);
-    *out = doc ? json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    const bool ok = doc && mn__draft_json(out, doc);
     json_decref(doc);
-    return *out ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
+    return ok ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
 }
 
 /* ---- a run ---- */
@@ -420,7 +420,7 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
                          mn_evolve_result *out, mn_diag *diag)
 {
     mn_status st;
-    char *options = NULL;
+    mn__draft options = {0};
     *out = (mn_evolve_result){0};
     job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
     if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evolution");
@@ -440,13 +440,13 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
     MN_TRY(name_files(j, diag));
     MN_TRY(begin(j, diag));
     MN_TRY(write_options(j, &options, diag));
-    j->run.options = options;
+    j->run.options = mn__draft_text(&options);
     const mn__rater_maker maker = {.ctx = j, .make = make_rater};
     st = mn__evolution_run(&maker, &j->run, out, diag);
 done:
     mn__namm_free(j->namm);
     mn__free(j->mean);
     mn__free(j);
-    free(options);
+    mn__draft_free(&options);
     return st;
 }

@@ -8,7 +8,7 @@
 #include "eval/deck.h"
 #include "evolve/bank.h"
 #include "evolve/rater.h"
-#include "mneme/evolve.h"
+#include "mneme/namm.h"
 
 typedef struct mn__trial_rater_params {
     const mn_model *model;

@@ -1,0 +1,68 @@
+/** @file namm.h  NAMMs: policies whose rule is a small network, evolved to lose little of what a
+ * model says (arXiv 2410.13166). Policy `namm:file=FILE` runs one. */
+#ifndef MNEME_NAMM_H
+#define MNEME_NAMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "mneme/evolve.h"
+#include "mneme/session.h"
+#include "mneme/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a NAMM's candidate loses on a prompt. name, word */
+#define MN_EVOLVE_LOSS_MAP(X)                                                                 \
+    X(KL, "kl")   /**< log(1 + 4 KL)/4, KL(full cache || candidate) an answer token: needs no \
+                     right answer */                                                          \
+    X(NLL, "nll") /**< nats a token of the gold answer more than under the full cache */      \
+    X(METRIC, "metric") /**< 1 - the task's score of what is written */
+typedef enum mn_evolve_loss {
+#define X(name, word) MN_EVOLVE_LOSS_##name,
+    MN_EVOLVE_LOSS_MAP(X)
+#undef X
+        MN_EVOLVE_LOSS_COUNT
+} mn_evolve_loss;
+/** "kl"; never NULL. */
+MN_API const char *mn_evolve_loss_name(mn_evolve_loss loss);
+
+/** How to evolve a NAMM. Fill with mn_evolve_namm_params_default first. Strings are borrowed.
+ * Stages name evaluation tasks (mneme/eval.h) and a fidelity: "retained" (what share of later
+ * attention lies on what a candidate keeps, over captured lanes, without the model), "frozen" (each
+ * prompt is read once under the full cache, candidates cut it and go on along the gold answer) or
+ * "true" (each candidate reads for itself and forgets while it reads). */
+typedef struct mn_evolve_namm_params {
+    mn_evolve_params run;      /**< dir, stages, search but its mean and n; save is not called */
+    mn_session_params session; /**< n_ctx, seed; a worker has one thread */
+    const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam */
+    bool warm;                 /**< fit the shape to later attention before evolution */
+    const char *policy;        /**< further options of the policy, "recent=16"; NULL: none */
+    const char *const *budget; /**< [n_budget] "25%": a candidate's loss is the mean over them */
+    size_t n_budget;
+    mn_evolve_loss loss;
+    bool evict_context;   /**< cut behind the context, the question follows */
+    const char *data;     /**< where the sets lie; their quarter `train` is used */
+    const size_t *length; /**< [n_length] tokens of made rows */
+    size_t n_length;
+    uint64_t limit;              /**< most rows of a task at a length (8) */
+    size_t max_gold;             /**< tokens of the gold answer (40) */
+    size_t n_layer;              /**< layers captured of a prompt, for retained and warm (8) */
+    size_t bank_bytes;           /**< of readings that are kept (4 GiB) */
+    const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
+    const char *model, *command; /**< for the NAMM's notes; not NULL */
+} mn_evolve_namm_params;
+MN_API void mn_evolve_namm_params_default(mn_evolve_namm_params *p);
+
+/** mn_evolve_run over NAMMs. DIR also holds start.namm.gguf, where it began (statistics of the
+ * inputs included), and best.namm.gguf: the best mean on the prompts held out, or the last one.
+ *  @return as mn_evolve_run, mn_eval_run for tasks; MN_EUSAGE for shapes, budgets and losses. */
+MN_API mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,
+                                mn_evolve_result *out, mn_diag *diag);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
