@@ -9,8 +9,8 @@ python3 - <<'PY'
 import json
 words = "the world is old and the sea is wide while hello goes to all who read this".split()
 with open("data/longctx/longbench/qasper.jsonl", "w") as f:
-    for i in range(40):
-        text = " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
+    for i in range(60):
+        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
         f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
                             "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
 PY
@@ -20,7 +20,7 @@ best() { sha256sum "$1/best.namm.gguf" | cut -d' ' -f1; }
 
 for how in "linear frozen" "mlp retained" "paper true"; do
     set -- $how
-    warm=--warm; [ $1 = paper ] && warm=
+    warm=; [ $1 = linear ] && warm=--warm
     run "${common[@]}" --from $1 --fidelity $2 $warm --out $1-$2 --json
     want_code 0
     want_out '{"generation":0,"fidelity":"'$2'","best":' '{"generation":2,'
@@ -35,16 +35,16 @@ for how in "linear frozen" "mlp retained" "paper true"; do
 done
 
 # Threads and pauses change nothing.
-run "${common[@]}" --from linear --warm --out threads -t 1
+run "${common[@]}" --from linear --fidelity frozen --warm --out threads -t 1
 want_code 0
 check "one thread, the same" [ "$(best threads)" = "$(best linear-frozen)" ]
-run "${common[@]}" --from linear --warm --out paused --max-seconds 0.001
+run "${common[@]}" --from linear --fidelity frozen --warm --out paused --max-seconds 0.001
 want_code 0
 for i in 1 2; do
-    "$MNEME" "${common[@]}" --from linear --warm --out paused &
+    "$MNEME" "${common[@]}" --from linear --fidelity frozen --warm --out paused &
     sleep 0.$((RANDOM % 10)); kill -9 $! 2>/dev/null; wait $! 2>/dev/null
 done
-run "${common[@]}" --from linear --warm --out paused
+run "${common[@]}" --from linear --fidelity frozen --warm --out paused
 want_code 0
 check "killed and gone on, the same" [ "$(best paused)" = "$(best linear-frozen)" ]
 
