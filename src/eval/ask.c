@@ -307,9 +307,9 @@ static mn_status make_answer(const maker *k, const mn__row *row, mn__ask *out)
     return make_reading(k, &view, row->answers, 1, out->reading);
 }
 
-static uint64_t hash_of(const mn__ask *a)
+static uint64_t hash_of(const mn__ask *a, const mn__row *row)
 {
-    uint64_t h = 0;
+    uint64_t h = mn__row_hash(row);
     for (size_t i = 0; i < a->n_reading; i++) {
         const mn__reading *r = &a->reading[i];
         h = mn__hash64(r->token, r->n * sizeof *r->token, h);
@@ -333,7 +333,7 @@ mn_status mn__ask_make(mn__ask *out, const mn__task *task, const mn__row *row,
         mn__ask_free(out);
         return st;
     }
-    out->hash = hash_of(out);
+    out->hash = hash_of(out, row);
     return MN_OK;
 }
 

@@ -35,7 +35,8 @@ typedef struct mn__ask {
     size_t n_reading;
     size_t gold_reading, gold; /* the right continuation */
     size_t max_new;            /* tokens to generate; 0: none */
-    uint64_t hash;             /* of all of the prompt's and continuations' tokens */
+    uint64_t hash;             /* of all of the prompt's and continuations' tokens, and of what
+                                  answers are scored by (mn__row_hash) */
 } mn__ask;
 
 /* Encoding and decoding by the model's vocabulary; ctx is the model. */

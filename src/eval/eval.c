@@ -227,12 +227,13 @@ static mn_status write_options(job *j, mn_diag *diag)
     mn_model_info info;
     mn_model_get_info(j->m, &info);
     json_t *doc = json_pack(
-        "{s:s,s:s,s:I,s:i,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", info.cpu, "product",
-        j->m->reads_by_dots ? "bytes" : "wide", "chunk", (json_int_t)u->session.chunk, "kv_type",
-        (int)u->session.kv_type, "positions", (int)u->session.positions, "max_new",
+        "{s:s,s:s,s:I,s:i,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", info.cpu,
+        "product", j->m->reads_by_dots ? "bytes" : "wide", "chunk", (json_int_t)u->session.chunk,
+        "kv_type", (int)u->session.kv_type, "positions", (int)u->session.positions, "max_new",
         (json_int_t)u->max_new, "gold_tokens", (json_int_t)u->max_gold, "needle_depths",
         (json_int_t)u->n_depth, "chat_template", or_empty(u->chat_template), "task_file",
-        or_empty(u->task_file), "prompt", u->task_file ? j->own.task.prompt : "", "haystack",
+        or_empty(u->task_file), "prompt", u->task_file ? j->own.task.prompt : "", "metric",
+        u->task_file ? j->own.task.metric : "", "dictionary", or_empty(u->dictionary), "haystack",
         or_empty(u->haystack), "rope_first", (double)j->m->rope.freq[0], "rope_last",
         (double)j->m->rope.freq[j->m->rope.n_rot / 2 - 1]);
     mn_status st = mn__draft_json(&j->options, doc)

@@ -40,7 +40,7 @@ typedef struct mn__store_prompt {
     /* JSON object of what the task knows of it. Reports look at "depth" (of a needle, 0 to 1),
      * "length" (tokens that were asked for) and show the rest as it stands. */
     const char *facts;
-    uint64_t hash; /* of the exact token ids */
+    uint64_t hash; /* of the exact token ids and of all that an answer is scored by */
     uint32_t n_token;
 } mn__store_prompt;
 

@@ -127,6 +127,40 @@ static void test_what_the_hash_sees(void **state)
     mn_model_free(m);
 }
 
+/* What changes a score changes the hash, also where it is in no prompt and no first answer. */
+static void test_the_hash_sees_what_is_scored(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {"sea", "land"}, *const swapped[] = {"land", "sea"},
+                             *const ends[] = {" a", " b"}, *const contexts[] = {"c", "c"};
+    static const mn__task choice = {
+        .name = "c", .asks = MN__ASKS_CHOICE, .metric = "accuracy_norm", .prompt = "{context}"};
+    mn_diag diag = {""};
+    mn_model *m = fix_model("llama");
+    mn__ask_params p = params_of(m);
+    mn__row row[6];
+    uint64_t hash[6];
+    for (int i = 0; i < 6; i++) row[i] = row_of("hello", "who", answers, i == 1 ? 2 : 1);
+    row[2].classes = classes;
+    row[3].classes = swapped;
+    row[2].n_class = row[3].n_class = 2;
+    for (int i = 4; i < 6; i++) {
+        row[i].contexts = contexts;
+        row[i].continuations = ends;
+        row[i].n_choice = 2;
+    }
+    row[5].gold = 1;
+    for (int i = 0; i < 6; i++) {
+        mn__ask a;
+        if (mn__ask_make(&a, i < 4 ? &task : &choice, &row[i], &p, &diag) != MN_OK)
+            fail_msg("%s", diag.text);
+        hash[i] = a.hash;
+        mn__ask_free(&a);
+        for (int k = 0; k < i; k++) assert_true(hash[k] != hash[i]);
+    }
+    mn_model_free(m);
+}
+
 static void test_long_ones_are_cut(void **state)
 {
     (void)state;
@@ -219,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_answer_is_whole),
         cmocka_unit_test(test_what_the_hash_sees),
+        cmocka_unit_test(test_the_hash_sees_what_is_scored),
         cmocka_unit_test(test_long_ones_are_cut),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_chat),
