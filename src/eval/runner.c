@@ -130,14 +130,17 @@ static void name_case(const mn__case *c, uint64_t seed, mn__store_record *r)
     r->seed = seed;
 }
 
-/* Which cases of a prompt are not recorded yet. */
-static mn_status find_missing(worker *w, int64_t prompt, size_t *n, mn_diag *diag)
+/* Which cases of a prompt are not recorded yet. A prompt that is all context has no other without.
+ */
+static mn_status find_missing(worker *w, int64_t prompt, bool has_bare, size_t *n, mn_diag *diag)
 {
     job *j = w->j;
     *n = 0;
     for (size_t i = 0; i < j->p->n_case; i++) {
         mn__store_record r = {0};
         bool has = false;
+        w->want[i] = false;
+        if (j->p->cases[i].no_context && !has_bare) continue;
         name_case(&j->p->cases[i], j->p->run.seed, &r);
         const mn__store_place at = {.run = j->run, .prompt = prompt};
         mn_status st = mn__store_has_record(j->out, at, &r, &has, diag);
@@ -191,6 +194,16 @@ static mn_status add_record(worker *w, const unit *u, const mn__row *row, const 
 
 /* ---- one prompt ---- */
 
+/* The same without context; no reading where nothing is left of it. */
+static mn_status make_bare(mn__ask *bare, const mn__task *task, const mn__row *row,
+                           mn__ask_params ap, mn_diag *diag)
+{
+    mn_diag why = {""};
+    ap.no_context = true;
+    mn_status st = mn__ask_make(bare, task, row, &ap, &why);
+    return st == MN_OK || st == MN_EINPUT ? MN_OK : mn__fail(diag, st, "%s", why.text);
+}
+
 /* Row, prompt and what is missing of it; *n 0: nothing. */
 static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__ask *bare,
                          int64_t *prompt, size_t *n, mn_diag *diag)
@@ -213,24 +226,13 @@ static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__
     pthread_mutex_unlock(&j->lock);
     if (st != MN_OK || !found) return st;
     MN_TRY(mn__ask_make(ask, u->ref.task, row, &ap, diag));
-    ap.no_context = true;
-    mn_diag none = {""};
-    (void)mn__ask_make(bare, u->ref.task, row, &ap, &none); /* nothing left: see run_trial */
+    MN_TRY(make_bare(bare, u->ref.task, row, ap, diag));
     pthread_mutex_lock(&j->lock);
     st = add_prompt(j, u, row, ask, it.row, prompt, diag);
-    if (st == MN_OK) st = find_missing(w, *prompt, n, diag);
+    if (st == MN_OK) st = find_missing(w, *prompt, bare->n_reading > 0, n, diag);
     pthread_mutex_unlock(&j->lock);
 done:
     return st;
-}
-
-static mn_status run_trial(worker *w, const unit *u, const mn__ask *ask, const mn__ask *bare,
-                           mn_diag *diag)
-{
-    const mn__runner_params *p = w->j->p;
-    for (size_t i = 0; i < p->n_case; i++) /* a prompt that is all context */
-        if (p->cases[i].no_context && !bare->n_reading) w->want[i] = false;
-    return mn__trial_run(w->trial, u->ref.task, ask, bare, w->want, w->outcome, diag);
 }
 
 static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
@@ -244,7 +246,7 @@ static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
     size_t n = 0;
     MN_TRY(prepare(w, i_item, &row, &ask, &bare, &prompt, &n, diag));
     if (!n) goto done;
-    MN_TRY(run_trial(w, u, &ask, &bare, diag));
+    MN_TRY(mn__trial_run(w->trial, u->ref.task, &ask, &bare, w->want, w->outcome, diag));
     pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < j->p->n_case && st == MN_OK; i++)
         if (w->want[i]) st = add_record(w, u, &row, &ask, i, prompt, diag);

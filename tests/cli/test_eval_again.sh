@@ -35,4 +35,23 @@ want_err "4 prompts, 16 records new, 0 there already"
 rows wide wide >own.jsonl
 run eval "${common[@]}" --task-file own.jsonl --metric f1
 want_err "4 prompts, 16 records new, 0 there already"
-finish 10
+
+# Prompts that are all context have no other without it, which is nothing that is missing. (This
+# vocabulary puts no token in front of a text: nothing is left.)
+tiny q.gguf qwen2 ctx=1024
+mkdir -p data/mc data/corpus
+printf '%s\n' '{"task":"piqa","context":"hello","continuations":[" world"," wide sea"],"gold":1,"source_id":"1"}' \
+    '{"task":"piqa","context":"the sea","continuations":[" is"," all"],"gold":0,"source_id":"2"}' >data/mc/piqa.jsonl
+python3 -c 'for i in range(400): print("The world of %d is wide and old. Who read all of this?" % i)' \
+    >data/corpus/en-books.valid.txt
+for what in "--tasks piqa --data data" "--tasks lm_books --data data --lengths 200 --limit 2" \
+    "--task-file own.jsonl --metric nll"; do
+    rm -rf dir
+    run eval "${common[@]}" -m q.gguf $what
+    want_code 0
+    made=$(grep -o "^[0-9]* prompts" err)
+    check "prompts wanted, found: $err" [ "${made% *}" -ge 2 ]
+    run eval "${common[@]}" -m q.gguf $what
+    want_err "0 prompts, 0 records new"
+done
+finish 18
