@@ -189,7 +189,7 @@ static mn__task_line judge_task(const mn__sheet *s, size_t run, size_t task)
         line.without = mean_of(&r, MN__CELL_SCORE);
     }
     line.why = "";
-    if (!*t->metric)
+    if (!*t->metric || !strcmp(t->metric, "nll")) /* see MN__ASKS_TEXT */
         line.why = "no score, likelihood alone";
     else if (isnan(line.full))
         line.why = "no score with the full cache";

@@ -46,7 +46,7 @@ static void add(mn__store *s, int64_t run, const struct rec *x)
                           .budget = x->budget,
                           .seed = x->seed,
                           .acts = x->acts,
-                          .metric = isnan(x->score) ? NULL : "f1",
+                          .metric = isnan(x->score) ? "nll" : "f1",
                           .status = x->status ? x->status : "ok",
                           .score = x->score,
                           .nll = n ? nll : NULL,
