@@ -20,7 +20,7 @@ typedef struct unit {
     size_t length;
 } unit;
 
-typedef struct job {
+struct mn__runner {
     const mn__runner_params *p;
     mn__deck *deck;
     unit *unit;
@@ -33,7 +33,8 @@ typedef struct job {
     mn__runner_result *result;
     mn_status st; /* of the worker that failed first */
     mn_diag diag;
-} job;
+};
+typedef struct mn__runner job;
 
 /* What a worker has of its own. */
 typedef struct worker {
@@ -52,7 +53,6 @@ static mn_status open_units(job *j, mn_diag *diag)
     mn__deck_params deck = p->deck;
     deck.source.tokens = &j->tokens;
     MN_TRY(mn__deck_open(&j->deck, &deck, diag));
-    j->result->n_bad = mn__deck_n_bad(j->deck);
     size_t n = mn__deck_n_unit(j->deck);
     j->unit = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *j->unit);
     if (!j->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", n);
@@ -368,21 +368,50 @@ done:
 
 /* ---- a run ---- */
 
-mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out, mn_diag *diag)
+mn_status mn__runner_open(mn__runner **out, const mn__runner_params *params, mn_diag *diag)
 {
     mn_status st;
-    job j = {.p = params, .result = out, .tokens = mn__model_tokens(params->model)};
-    *out = (mn__runner_result){0};
-    pthread_mutex_init(&j.lock, NULL);
-    MN_TRY(open_units(&j, diag));
-    MN_TRY(mn__store_open(&j.out, params->out, MN_STORE_WRITE, diag));
-    MN_TRY(mn__store_add_run(j.out, &params->run, &j.run, diag));
-    MN_TRY(run_workers(&j, diag));
+    *out = NULL;
+    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evaluation");
+    pthread_mutex_init(&j->lock, NULL);
+    j->p = params;
+    j->tokens = mn__model_tokens(params->model);
+    MN_TRY(open_units(j, diag));
+    *out = j;
+    j = NULL;
 done:
-    for (size_t i = 0; i < j.n_unit; i++) mn__grader_close(&j.unit[i].grader);
-    mn__store_close(j.out);
-    mn__deck_close(j.deck);
-    mn__free(j.unit);
-    pthread_mutex_destroy(&j.lock);
+    mn__runner_close(j);
     return st;
+}
+
+const mn__deck *mn__runner_deck(const mn__runner *r)
+{
+    return r->deck;
+}
+
+mn_status mn__runner_run(mn__runner *r, const char *path, mn__runner_result *out, mn_diag *diag)
+{
+    mn_status st;
+    *out = (mn__runner_result){0};
+    r->result = out;
+    r->next = r->n_finished = 0;
+    r->st = MN_OK;
+    MN_TRY(mn__store_open(&r->out, path, MN_STORE_WRITE, diag));
+    MN_TRY(mn__store_add_run(r->out, &r->p->run, &r->run, diag));
+    MN_TRY(run_workers(r, diag));
+done:
+    mn__store_close(r->out);
+    r->out = NULL;
+    return st;
+}
+
+void mn__runner_close(mn__runner *r)
+{
+    if (!r) return;
+    for (size_t i = 0; i < r->n_unit; i++) mn__grader_close(&r->unit[i].grader);
+    mn__deck_close(r->deck);
+    mn__free(r->unit);
+    pthread_mutex_destroy(&r->lock);
+    mn__free(r);
 }

@@ -54,6 +54,11 @@ typedef struct mn__outcome {
     double read_s, write_s; /* read: the shared reading and the case's own part in it */
 } mn__outcome;
 
+/* Whether a case can be at all. MN_EUSAGE: an unknown policy or option, a budget that is none or
+ * cannot hold what must stay; MN_ENOMEM; what a policy's file says. */
+mn_status mn__case_check(const mn_model *m, const mn_session_params *session, const mn__case *c,
+                         mn_diag *diag);
+
 typedef struct mn__trial mn__trial;
 
 /* MN_EUSAGE: a policy, option or budget that cannot be. One thread at a time. */

@@ -1,0 +1,30 @@
+# `mneme eval`: what cannot be is told in a sentence before a set is read, and leaves nothing behind.
+. "$(dirname "$0")/lib.sh"
+unset MNEME_DATA
+tiny m.gguf llama ctx=1024
+printf '{"context":"the sea is wide %s","input":"Which word?","answers":["sea"]}\n' 1 2 3 >own.jsonl
+common=(-m m.gguf -n 6 --gold-tokens 8)
+own=("${common[@]}" --task-file own.jsonl --metric f1)
+
+nothing() { # refused, and no folder of records made
+    refused "$@"
+    check "no store wanted, found $(ls x 2>&1)" [ ! -e x ]
+}
+
+# Budgets, of what was asked for and of what always joins.
+nothing 2 eval "${own[@]}" --out x --policies h2o --budgets abc -- "budget \`abc\`"
+nothing 2 eval "${own[@]}" --out x --policies h2o --budgets 150% -- "budget \`150%\`"
+nothing 2 eval "${own[@]}" --out x --policies h2o --budgets 50%,0 -- "budget \`0\`"
+nothing 2 eval "${own[@]}" --out x --policies full@abc -- "budget \`abc\`"
+nothing 2 eval "${own[@]}" --out x --policies h2o --budgets , -- "a budget wanted"
+nothing 2 eval "${own[@]}" --out x --policies h2o --budgets 1 -- "mneme: h2o@1: policy h2o" "leaves 1 tokens to a head"
+nothing 2 eval "${own[@]}" --out x --policies snapkv@64 --budgets 1 \
+    -- "random@1, which is always among them: policy random: the budget leaves 1"
+# They are looked at before the rows.
+nothing 2 eval "${common[@]}" --task-file nowhere.jsonl --metric f1 --out x --budgets abc -- "budget \`abc\`"
+
+# Files and metrics.
+nothing 1 eval "${common[@]}" --task-file nowhere.jsonl --metric f1 --out x -- "nowhere.jsonl"
+nothing 2 eval "${common[@]}" --task-file own.jsonl --metric qa_g1 --out x -- "qa_f1"
+nothing 3 eval "${common[@]}" --tasks trec --data . --out x -- "put the set there"
+finish 25
