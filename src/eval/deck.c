@@ -15,6 +15,7 @@ struct mn__deck {
     size_t n_unit;
     mn__deck_item *item;
     uint64_t n_item, n_bad;
+    mn_diag first_bad;
 };
 
 mn_eval_split mn__row_split(const mn__row *row)
@@ -95,6 +96,12 @@ static mn_status list_rows(const mn__deck *d, mn__deck_unit *u, mn_diag *diag)
     return MN_OK;
 }
 
+static void note_bad(mn__deck *d, const mn__source *s)
+{
+    if (!d->n_bad) mn__fail(&d->first_bad, MN_EINPUT, "%s", mn__source_first_bad(s));
+    d->n_bad += mn__source_n_bad(s);
+}
+
 static mn_status list_items(mn__deck *d, mn_diag *diag)
 {
     uint64_t n = 0, most = 0;
@@ -102,7 +109,7 @@ static mn_status list_items(mn__deck *d, mn_diag *diag)
         mn_status st = list_rows(d, &d->unit[i], diag);
         if (st != MN_OK) return st;
         n += d->unit[i].n_row;
-        d->n_bad += mn__source_n_bad(d->unit[i].source);
+        note_bad(d, d->unit[i].source);
         if (d->unit[i].n_row > most) most = d->unit[i].n_row;
     }
     d->item = mn__alloc_array(MN_MEM_OTHER, n, sizeof *d->item);
@@ -162,6 +169,11 @@ uint64_t mn__deck_n_item(const mn__deck *d)
 uint64_t mn__deck_n_bad(const mn__deck *d)
 {
     return d->n_bad;
+}
+
+const char *mn__deck_first_bad(const mn__deck *d)
+{
+    return d->first_bad.text;
 }
 
 mn__deck_item mn__deck_get_item(const mn__deck *d, uint64_t i)

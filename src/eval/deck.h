@@ -36,7 +36,8 @@ size_t mn__deck_n_unit(const mn__deck *d);
 const mn__deck_unit *mn__deck_get_unit(const mn__deck *d, size_t i);
 /* Prompts: row by row over all units, so that a run that is cut short has seen some of each. */
 uint64_t mn__deck_n_item(const mn__deck *d);
-uint64_t mn__deck_n_bad(const mn__deck *d); /* malformed lines that were left out */
+uint64_t mn__deck_n_bad(const mn__deck *d);        /* malformed lines that were left out */
+const char *mn__deck_first_bad(const mn__deck *d); /* what was wrong with the first, or "" */
 
 typedef struct mn__deck_item {
     size_t unit;

@@ -331,6 +331,16 @@ static void wait_for_all(const job *j)
     if (j->u->n_rank > 1) j->u->wait(j->u->ctx);
 }
 
+static void tell_bad(const job *j)
+{
+    char text[sizeof(mn_diag) + 64];
+    const mn__deck *deck = mn__runner_deck(j->runner);
+    if (!mn__deck_n_bad(deck) || j->u->rank != 0) return;
+    snprintf(text, sizeof text, "%llu malformed lines left out, the first is %s",
+             (unsigned long long)mn__deck_n_bad(deck), mn__deck_first_bad(deck));
+    note(j, text);
+}
+
 /* All that can be wrong with what was asked for: nothing is made before it has been looked at. */
 static mn_status set_up(job *j, mn_diag *diag)
 {
@@ -345,6 +355,7 @@ static mn_status set_up(job *j, mn_diag *diag)
     MN_TRY(find_tasks(j, diag));
     MN_TRY(describe_run(j, diag));
     MN_TRY(mn__runner_open(&j->runner, &j->p, diag));
+    tell_bad(j);
 done:
     return st;
 }

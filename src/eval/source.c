@@ -176,6 +176,22 @@ static mn_status answer_by_letter(mn__row *row, mn_diag *diag)
     return MN_OK;
 }
 
+static mn_status no_rows(const mn__source *s, mn_diag *diag)
+{
+    char where[PATH_BYTES];
+    if (s->own)
+        snprintf(where, sizeof where, "%s", s->own);
+    else
+        snprintf(where, sizeof where, "%s/%s", s->data, s->task->dir);
+    if (!s->n_bad)
+        return mn__fail(diag, MN_EINPUT, "task %s: rows of it wanted in %s, none found",
+                        s->task->name, where);
+    return mn__fail(diag, MN_EINPUT,
+                    "task %s: rows of it wanted in %s, only malformed lines found: %llu, the "
+                    "first is %s",
+                    s->task->name, where, (unsigned long long)s->n_bad, s->first_bad.text);
+}
+
 static mn_status read_row(mn__source *s, uint64_t i, mn__row *out, bool *found, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -186,9 +202,7 @@ static mn_status read_row(mn__source *s, uint64_t i, mn__row *out, bool *found, 
         if (!*found || wanted) break;
         mn__row_free(out);
     }
-    if (!*found && s->next == 0)
-        st = mn__fail(diag, MN_EINPUT, "task %s: rows of it wanted in %s/%s, none found",
-                      s->task->name, s->own ? s->own : s->data, s->own ? "" : s->task->dir);
+    if (!*found && s->next == 0) MN_TRY(no_rows(s, diag));
     if (!*found || !(s->task->rules & MN__RULE_LETTER)) goto done;
     st = answer_by_letter(out, diag);
     if (st != MN_OK) mn__row_free(out);

@@ -27,4 +27,13 @@ nothing 2 eval "${common[@]}" --task-file nowhere.jsonl --metric f1 --out x --bu
 nothing 1 eval "${common[@]}" --task-file nowhere.jsonl --metric f1 --out x -- "nowhere.jsonl"
 nothing 2 eval "${common[@]}" --task-file own.jsonl --metric qa_g1 --out x -- "qa_f1"
 nothing 3 eval "${common[@]}" --tasks trec --data . --out x -- "put the set there"
+
+# Malformed lines: the first is told when some are left out, and when all are.
+printf '{bad\n{"context":"a","input":"b","answers":["c"]}\n[]\n' >bad.jsonl
+run eval "${common[@]}" --task-file bad.jsonl --metric f1 --out y --skip-bad --budgets 60%
+want_code 0
+want_err "2 malformed lines left out, the first is bad.jsonl:1: "
+printf 'no\n{"answer":1}\n' >bad.jsonl
+nothing 3 eval "${common[@]}" --task-file bad.jsonl --metric f1 --out x --skip-bad \
+    -- "rows of it wanted in bad.jsonl, only malformed lines found: 2, the first is bad.jsonl:1: "
 finish 25

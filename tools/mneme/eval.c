@@ -137,7 +137,6 @@ static void tell(job *j, const mn_eval_result *r)
                        n_there = ranks_sum(&j->ranks, r->n_there),
                        n_skipped = ranks_sum(&j->ranks, r->n_skipped);
     if (j->ranks.rank) return;
-    if (r->n_bad) ui_note(j->a, "%llu malformed lines left out", (unsigned long long)r->n_bad);
     if (n_skipped) ui_note(j->a, "%llu prompts left out", n_skipped);
     ui_note(j->a, "%llu prompts, %llu records new, %llu there already: %s/results.sqlite", n_prompt,
             n_record, n_there, j->p.dir);
