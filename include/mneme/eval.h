@@ -52,7 +52,8 @@ typedef struct mn_eval_params {
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
     const size_t *length;        /**< [n_length] tokens of made rows */
     size_t n_length, n_depth;    /**< n_depth: needles at so many even depths; 0: drawn */
-    uint64_t limit;              /**< most rows of a task; 0: all, 20 of made ones */
+    uint64_t limit;              /**< most rows of a task, with n_depth of each depth and length; 0:
+                                    all, 20 of made ones, 1 of each depth */
     mn_eval_split split;         /**< default: all */
     bool skip_bad;               /**< count malformed lines instead of failing */
     bool chat;                   /**< the model's chat template around prompts */

@@ -27,6 +27,13 @@ mn_eval_split mn__row_split(const mn__row *row)
     return h % N_PART == 0 ? MN_EVAL_SPLIT_TRAIN : MN_EVAL_SPLIT_TEST;
 }
 
+/* Each depth is a column of a map of its own: cells hold equally many rows. */
+static uint64_t count_made(const mn__deck_params *p, size_t n_depth)
+{
+    if (!n_depth) return p->limit ? p->limit : p->source.n_made;
+    return p->limit > UINT64_MAX / n_depth ? UINT64_MAX : n_depth * (p->limit ? p->limit : 1);
+}
+
 static mn_status open_unit(mn__deck *d, mn__task_ref ref, size_t length, mn_diag *diag)
 {
     mn_status st;
@@ -36,12 +43,11 @@ static mn_status open_unit(mn__deck *d, mn__task_ref ref, size_t length, mn_diag
     *u = (mn__deck_unit){.ref = ref, .length = ref.task->maker ? length : 0};
     sp.length = u->length;
     if (!u->length || !ref.task->maker->has_depth) sp.n_depth = 0;
+    sp.n_made = count_made(p, sp.n_depth);
+    u->n_row = u->length ? sp.n_made : p->limit ? p->limit : UINT64_MAX;
     if (!u->length || !ref.task->maker->text) sp.text = NULL;
     d->n_unit++;
     MN_TRY(mn__source_open(&u->source, ref, &sp, diag));
-    u->n_row = UINT64_MAX;
-    if (u->length) u->n_row = p->source.n_made;
-    if (p->limit && p->limit < u->n_row) u->n_row = p->limit;
 done:
     return st;
 }

@@ -12,7 +12,8 @@ typedef struct mn__deck_params {
     mn__source_params source;
     const size_t *length; /* [n_length] of made rows; tasks that are only read take none */
     size_t n_length;
-    uint64_t limit; /* most rows of a task; 0: all */
+    uint64_t limit; /* most rows of a task, of one made at given depths: at each; 0: all, of made
+                       ones source.n_made, or one at each depth */
     mn_eval_split split;
 } mn__deck_params;
 

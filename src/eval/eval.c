@@ -209,9 +209,7 @@ static mn_status find_tasks(job *j, mn_diag *diag)
                                        .text = u->haystack,
                                        .rows = {.skip_bad = u->skip_bad},
                                        .seed = u->session.seed,
-                                       .n_made = u->limit     ? u->limit
-                                                 : u->n_depth ? u->n_depth
-                                                              : MADE_ROWS,
+                                       .n_made = MADE_ROWS,
                                        .n_depth = u->n_depth};
     if (u->task_file)
         st = own_task(j, diag);
