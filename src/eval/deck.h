@@ -15,6 +15,8 @@ typedef struct mn__deck_params {
     uint64_t limit; /* most rows of a task, of one made at given depths: at each; 0: all, of made
                        ones source.n_made, or one at each depth */
     mn_eval_split split;
+    void (*note)(const char *sentence, void *ctx); /* what was left out; NULL: nobody asks */
+    void *ctx;
 } mn__deck_params;
 
 /* A task at a length. */
@@ -29,7 +31,9 @@ typedef struct mn__deck_unit {
 typedef struct mn__deck mn__deck;
 
 /* params and what they point to are borrowed. Rows that are read are counted by reading them: what
- * is wrong with a file shows before hours of work. Errors as mn__source_open and mn__source_get. */
+ * is wrong with a file shows before hours of work. Of a set that was named, tasks whose files are
+ * not there are left out with a note, unless nothing would be left of it. Errors as mn__source_open
+ * and mn__source_get. */
 mn_status mn__deck_open(mn__deck **out, const mn__deck_params *params, mn_diag *diag);
 void mn__deck_close(mn__deck *d); /* NULL is fine */
 

@@ -204,6 +204,8 @@ static mn_status find_tasks(job *j, mn_diag *diag)
     deck->length = u->length;
     deck->n_length = u->n_length;
     deck->split = u->split;
+    deck->note = u->rank == 0 ? u->note : NULL;
+    deck->ctx = u->ctx;
     deck->source = (mn__source_params){.data = u->data,
                                        .own = u->task_file,
                                        .text = u->haystack,

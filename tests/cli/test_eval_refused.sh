@@ -28,6 +28,22 @@ nothing 1 eval "${common[@]}" --task-file nowhere.jsonl --metric f1 --out x -- "
 nothing 2 eval "${common[@]}" --task-file own.jsonl --metric qa_g1 --out x -- "qa_f1"
 nothing 3 eval "${common[@]}" --tasks trec --data . --out x -- "put the set there"
 
+# A set of which files are missing: what is there is asked, each other task told once, unless it was
+# named itself, or nothing would be left.
+mkdir -p data/longctx/longbench
+printf '{"context":"the sea","input":"which?","answers":["sea"],"all_classes":["sea"],"dataset":"trec"}\n' \
+    >data/longctx/longbench/trec.jsonl
+run eval "${common[@]}" --tasks longbench --data data --out y --budgets 60%
+want_code 0
+want_err "1 prompts, 4 records new" "left out: task hotpotqa: no data/longctx/longbench/hotpotqa.jsonl" \
+    "put the set there (arXiv"
+check "20 tasks left out, found: $err" [ "$(grep -c '^left out: task' err)" = 20 ]
+nothing 3 eval "${common[@]}" --tasks longbench,hotpotqa --data data --out x \
+    --quiet -- "task hotpotqa: no data/longctx/longbench/hotpotqa.jsonl"
+nothing 3 eval "${common[@]}" --tasks longbench,leval --data data --out x --quiet \
+    -- "task leval_coursera: no data/longctx/leval/leval.jsonl"
+nothing 3 eval "${common[@]}" --tasks longbench --out x -- "data directory"
+
 # Malformed lines: the first is told when some are left out, and when all are.
 printf '{bad\n{"context":"a","input":"b","answers":["c"]}\n[]\n' >bad.jsonl
 run eval "${common[@]}" --task-file bad.jsonl --metric f1 --out y --skip-bad --budgets 60%

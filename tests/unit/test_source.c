@@ -261,7 +261,7 @@ static void test_no_rows(void **state)
         const char *path = ef_write_text("none.jsonl", text[i]);
         mn__own_task_init(&own, path, "exact", NULL, 0);
         const mn__source_params params = {.own = path, .rows.skip_bad = true};
-        assert_int_equal(mn__source_open(&s, (mn__task_ref){&own.task, NULL}, &params, &diag),
+        assert_int_equal(mn__source_open(&s, (mn__task_ref){.task = &own.task}, &params, &diag),
                          MN_OK);
         assert_int_equal(mn__source_get(s, 0, &row, &found, &diag), MN_EINPUT);
         snprintf(words, sizeof words, "rows of it wanted in %s%s", path, said[i]);
@@ -317,14 +317,14 @@ static void test_own(void **state)
     const char *path = ef_write_text("own.jsonl", ROW("any", "mine", "") ROW("", "too", ""));
     const mn__source_params params = {.own = path};
     mn__own_task_init(&own, path, "contains", NULL, 0);
-    assert_int_equal(mn__source_open(&s, (mn__task_ref){&own.task, NULL}, &params, &diag), MN_OK);
+    assert_int_equal(mn__source_open(&s, (mn__task_ref){.task = &own.task}, &params, &diag), MN_OK);
     expect_row(s, 0, "mine");
     expect_row(s, 1, "too");
     expect_row(s, 2, NULL);
     expect_row(s, 0, "mine");
     mn__source_close(s);
     const mn__source_params absent = {.own = tiny_model_path("absent")};
-    refuse((mn__task_ref){&own.task, NULL}, absent, MN_EIO, "cannot open");
+    refuse((mn__task_ref){.task = &own.task}, absent, MN_EIO, "cannot open");
 }
 
 int main(void)
