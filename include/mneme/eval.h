@@ -80,7 +80,10 @@ MN_API void mn_eval_params_default(mn_eval_params *p);
 typedef struct mn_eval_result {  /**< of this process */
     uint64_t n_prompt, n_record; /**< new */
     uint64_t n_there;            /**< records that stood there already */
-    uint64_t n_bad, n_skipped;   /**< malformed lines; prompts that do not fit */
+    uint64_t n_seen, n_cut; /**< prompts, new or not; those too long, which lost their middle */
+    uint64_t n_bad,
+        n_skipped;      /**< malformed lines; prompts over the context, which were left out */
+    char left_out[512]; /**< the first of those and why, in words; "" if there is none */
 } mn_eval_result;
 /** Every policy at every budget over every prompt; records go to DIR/results.sqlite one by one.
  * What stands there is not made again, so that a run that was cut short goes on.

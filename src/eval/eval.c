@@ -410,8 +410,11 @@ mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params, mn_ev
     *out = (mn_eval_result){.n_prompt = r.n_prompt,
                             .n_record = r.n_record,
                             .n_there = r.n_there,
+                            .n_seen = r.n_seen,
+                            .n_cut = r.n_cut,
                             .n_bad = mn__deck_n_bad(mn__runner_deck(j->runner)),
                             .n_skipped = r.n_skipped};
+    snprintf(out->left_out, sizeof out->left_out, "%s", r.left_out);
     if (st == MN_OK) st = end_store(j, diag);
 done:
     drop(j);

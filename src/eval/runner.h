@@ -32,14 +32,16 @@ typedef struct mn__runner_params {
 typedef struct mn__runner_result {
     uint64_t n_prompt, n_record; /* made now */
     uint64_t n_there;            /* records that were there already */
+    uint64_t n_seen, n_cut;      /* prompts, made or there; those of them that lost their middle */
     uint64_t n_skipped;          /* prompts that do not fit */
+    char left_out[512];          /* the first of them and why, in words */
 } mn__runner_result;
 
 typedef struct mn__runner mn__runner;
 
 /* Tasks, their files and metrics, all of which are looked through; nothing is written. params and
- * what they point to are borrowed until the runner is closed. Errors as mn__deck_open and
- * mn__metric_open. */
+ * what they point to are borrowed until the runner is closed. MN_EUSAGE: all rows would be made, at
+ * lengths that leave no room for an answer. Errors as mn__deck_open and mn__metric_open. */
 mn_status mn__runner_open(mn__runner **out, const mn__runner_params *params, mn_diag *diag);
 const mn__deck *mn__runner_deck(const mn__runner *r);
 /* Prompts into the store at `path`; records that it holds are not made again. MN_EUSAGE: a policy

@@ -52,4 +52,38 @@ want_err "2 malformed lines left out, the first is bad.jsonl:1: "
 printf 'no\n{"answer":1}\n' >bad.jsonl
 nothing 3 eval "${common[@]}" --task-file bad.jsonl --metric f1 --out x --skip-bad \
     -- "rows of it wanted in bad.jsonl, only malformed lines found: 2, the first is bad.jsonl:1: "
-finish 25
+
+# Prompts over the context. A made row is never cut, for its needle may lie there: those that fit are
+# asked, and the report says what is not among them.
+python3 -c 'for i in range(900): print("The world of %d is wide and old. Who read all of this?" % i)' >hay.txt
+niah=("${common[@]}" --tasks niah --haystack hay.txt --needle-depths 2 --budgets 60%)
+nothing 2 eval "${niah[@]}" --ctx 400 --lengths 400,900 --out x \
+    -- "rows of 400 tokens: a context of 400 has room for 394 beside an answer"
+run eval "${niah[@]}" --ctx 400 --lengths 300,400,900 --out made --json
+want_code 0
+want_err "2 prompts, 8 records new" "4 prompts left out" "left out: prompt over the context: 400 tokens"
+check "one note a length wanted, found: $err" [ "$(grep -c "row .* left out" err)" = 2 ]
+want_json "[c['length'] for c in d['needles'] if c['policy'] == 'full'] == [300, 300]"
+want_json "[r['n'] for r in d['summary']] == [2] * 4 and d['runs'][0]['n_failed'] == 0"
+want_json "[n['note'][:53] for n in d['notes']] == ['2 prompts of niah of %s tokens left out: prompt over' % n
+    for n in (400, 900)]"
+run eval "${niah[@]}" --ctx 400 --lengths 300,400,900 --out made
+want_err "0 prompts, 0 records new" "4 prompts left out"
+
+# A row that was read loses its middle, which is told; where too little would be left, it is refused.
+for n in 10 100 200; do
+    printf '{"context":"%s","input":"Which?","answers":["sea"]}\n' \
+        "$(printf 'the sea is wide. %.0s' $(seq $n))"
+done >long.jsonl
+long=("${common[@]}" --task-file long.jsonl --metric f1 --budgets 60%)
+run eval "${long[@]}" --ctx 300 --out cut --json
+want_code 0
+want_err "2 of 3 prompts are longer than the context and lost their middle"
+want_json "any(n['note'].startswith('2 of 3 prompts lost their middle: they are longer than a context of 300')
+    for n in d['notes'])"
+refused 3 eval "${long[@]}" --ctx 10 --out over -q \
+    -- "all 3 prompts are left out: long, row 0 left out: prompt over the context:"
+run eval "${own[@]}" --ctx 60 --out short
+want_code 0
+want_err "3 prompts, 24 records new"
+finish 100

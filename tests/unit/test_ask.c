@@ -179,8 +179,29 @@ static void test_long_ones_are_cut(void **state)
     assert_true(a.reading[0].n <= 200 - 8 + 16 && a.reading[0].n > 150 && a.reading[0].n_cut > 0);
     assert_true(a.reading[0].gold[0].n == 10 && a.reading[0].gold[0].n_byte < 200);
     mn__ask_free(&a);
-    p.n_ctx = 9;
+    /* A made one is not: its needle may lie there. */
+    size_t room;
+    assert_int_equal(mn__ask_room(&task, &p, &room, &diag), MN_OK);
+    assert_int_equal(room, 200 - 8);
+    p.length = 193;
     assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_ERANGE);
+    assert_non_null(strstr(diag.text, "prompt over the context: 193 tokens"));
+    p.length = 192;
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
+    /* Nor is one of which next to nothing would be left. */
+    p.length = 0;
+    p.n_ctx = 64 + 8;
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
+    for (p.n_ctx = 64 + 7; p.n_ctx > 0; p.n_ctx /= 3) {
+        assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_ERANGE);
+        assert_non_null(strstr(diag.text, "prompt over the context: "));
+    }
+    p.n_ctx = 64;
+    row = row_of("hello", "who", answers, 1);
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
     mn_model_free(m);
 }
 

@@ -129,17 +129,26 @@ static void note(const char *sentence, void *ctx)
     ui_note(((job *)ctx)->a, "%s", sentence);
 }
 
-/* Sums over all ranks, in words. */
-static void tell(job *j, const mn_eval_result *r)
+/* Sums over all ranks, in words. Nothing that could be asked is a failure, on all ranks. */
+static mn_status tell(job *j, const mn_eval_result *r, mn_diag *diag)
 {
     unsigned long long n_prompt = ranks_sum(&j->ranks, r->n_prompt),
                        n_record = ranks_sum(&j->ranks, r->n_record),
                        n_there = ranks_sum(&j->ranks, r->n_there),
-                       n_skipped = ranks_sum(&j->ranks, r->n_skipped);
-    if (j->ranks.rank) return;
+                       n_skipped = ranks_sum(&j->ranks, r->n_skipped),
+                       n_seen = ranks_sum(&j->ranks, r->n_seen),
+                       n_cut = ranks_sum(&j->ranks, r->n_cut);
+    if (!n_seen && n_skipped)
+        return mn__fail(diag, MN_EINPUT, "all %llu prompts are left out%s%s", n_skipped,
+                        *r->left_out ? ": " : "", r->left_out);
+    if (j->ranks.rank) return MN_OK;
+    if (n_cut)
+        ui_note(j->a, "%llu of %llu prompts are longer than the context and lost their middle",
+                n_cut, n_seen);
     if (n_skipped) ui_note(j->a, "%llu prompts left out", n_skipped);
     ui_note(j->a, "%llu prompts, %llu records new, %llu there already: %s/results.sqlite", n_prompt,
             n_record, n_there, j->p.dir);
+    return MN_OK;
 }
 
 static mn_status evaluate(job *j, mn_diag *diag)
@@ -160,7 +169,7 @@ static mn_status evaluate(job *j, mn_diag *diag)
     st = mn_eval_run(j->m, &j->p, &r, diag);
     progress_end(&j->bar);
     if (st != MN_OK) return st;
-    tell(j, &r);
+    MN_TRY(tell(j, &r, diag));
     if (j->ranks.rank == 0 && (args_has(j->a, OPT_JSON) || !args_has(j->a, OPT_QUIET)))
         st = eval_show(j->a, j->p.dir, diag);
 done:
