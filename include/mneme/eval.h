@@ -122,9 +122,11 @@ typedef struct mn_report_info {
  * records, growing with policies squared. */
 MN_API mn_status mn_report_write(const char *dir, const mn_report_params *params,
                                  mn_report_info *out, mn_diag *diag);
-/** The document of report.json alone, handed to `put` piece by piece; nothing is written and no
- * chart library is needed. @return as mn_report_write. */
+/** The document of report.json alone, handed to `put` piece by piece; nothing is written to DIR,
+ * which need not allow it, and no chart library is needed. Several files are joined in a temporary
+ * one, in /tmp where DIR is no place for it. @return as mn_report_write. */
 MN_API mn_status mn_report_json(const char *dir, const mn_report_params *params,
+                                mn_report_info *out,
                                 void (*put)(const char *text, size_t n, void *ctx), void *ctx,
                                 mn_diag *diag);
 

@@ -104,6 +104,12 @@ run eval --tasks piqa,winogrande --data data -m m.gguf --out choice --budgets 60
 want_code 0
 want_err "2 prompts"
 
+# The table: a block's peak, every policy's, and the raw scores of each task with their prompts.
+run eval --tasks piqa,winogrande --data data -m m.gguf --out choice --budgets 60%
+want_out "act at the prompt's end, peak " "  peak" "piqa" "winogrande" "accuracy_norm"
+scores=$(grep -A9 "^  task " out | grep -Ec "^  (full|empty|random@60%|streaming:sinks=0,chunk=0@60%) +[01]\.000 \(1\) +[01]\.000 \(1\)$")
+check "two scores of four policies wanted, found $scores" [ "$scores" = 4 ]
+
 # Lists.
 run eval --list --json
 want_json "len([t for t in d['tasks'] if t['set'] == 'longbench']) == 21
@@ -132,4 +138,4 @@ printf 'no store' >x/results.sqlite
 run eval --out x --task-file own.jsonl --metric qa_f1 -m m.gguf
 want_code 3
 check "a file that is no store is left alone" [ "$(cat x/results.sqlite)" = "no store" ]
-finish 40
+finish 50

@@ -1,23 +1,12 @@
-/* report_verb.c: what `mneme eval` has measured, as a page, a table and a document. */
+/* report_verb.c: what `mneme eval` has measured, as a page, a table and a document; with --json the
+ * document alone, on standard output. */
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 
 #include "base/diag.h"
-#include "mneme/eval.h"
+#include "eval_show.h"
 #include "ui.h"
 #include "verbs.h"
-
-static mn_status print_document(const char *dir, mn_diag *diag)
-{
-    char path[PATH_MAX];
-    json_error_t why;
-    snprintf(path, sizeof path, "%s/report.json", dir);
-    json_t *doc = json_load_file(path, 0, &why);
-    if (!doc) return mn__fail(diag, MN_EIO, "%s: %s", path, why.text);
-    ui_print_json(doc);
-    return MN_OK;
-}
 
 static void tell(const args *a, const char *dir, const mn_report_info *info)
 {
@@ -35,13 +24,17 @@ mn_status verb_report(const args *a, mn_diag *diag)
 {
     mn_status st;
     mn_report_info info;
+    json_t *doc = NULL;
     if (a->n_rest != 1)
         MN_TRY(mn__fail(diag, MN_EUSAGE,
                         "one folder that `mneme eval --out` wrote is wanted, %zu given",
                         a->n_rest));
-    MN_TRY(mn_report_write(a->rest[0], NULL, &info, diag));
+    if (args_has(a, OPT_JSON))
+        MN_TRY(eval_document(a->rest[0], &info, &doc, diag));
+    else
+        MN_TRY(mn_report_write(a->rest[0], NULL, &info, diag));
     tell(a, a->rest[0], &info);
-    if (args_has(a, OPT_JSON)) MN_TRY(print_document(a->rest[0], diag));
+    if (doc) ui_print_json(doc);
 done:
     return st;
 }
