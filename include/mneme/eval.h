@@ -66,7 +66,10 @@ typedef struct mn_eval_params {
                                     policy and budget are not looked at */
     const char *model, *commit;  /**< names for the records; not NULL */
     int rank, n_rank;            /**< of several processes that share dir; 0 of 1 */
-    void (*wait)(void *ctx);     /**< until all ranks are there; NULL for one */
+    /** Of several ranks, else NULL: waits until all are here, each with its status. MN_OK where all
+     * are well, else what all of them end with; then those that still work are given numbers of
+     * prompts beyond all. MN_ECANCEL comes back at once: where a rank has died nobody waits. */
+    mn_status (*meet)(mn_status st, void *ctx);
     /** Number of the next prompt, each once over all ranks, rising; from any thread. NULL for one.
      */
     uint64_t (*claim)(void *ctx);
@@ -89,7 +92,7 @@ typedef struct mn_eval_result {  /**< of this process */
  * What stands there is not made again, so that a run that was cut short goes on.
  *  @return MN_OK; MN_EUSAGE (a name, list or setting that cannot be, with the nearest name);
  * MN_EINPUT (a set that is not there, a malformed line: file and line); MN_EIO; MN_ENOMEM;
- * MN_ECANCEL (stopped: what was finished is kept). */
+ * MN_ECANCEL (stopped: what was finished is kept). Where one rank fails, all do. */
 MN_API mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params,
                              mn_eval_result *out, mn_diag *diag);
 

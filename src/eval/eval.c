@@ -326,9 +326,14 @@ static void note(const job *j, const char *sentence)
     if (*sentence && j->u->note) j->u->note(sentence, j->u->ctx);
 }
 
-static void wait_for_all(const job *j)
+static mn_status meet(const job *j, mn_status st, mn_diag *diag)
 {
-    if (j->u->n_rank > 1) j->u->wait(j->u->ctx);
+    if (j->u->n_rank == 1) return st;
+    mn_status all = j->u->meet(st, j->u->ctx);
+    if (st == MN_OK && all != MN_OK)
+        return mn__fail(diag, all, "%s",
+                        all == MN_ECANCEL ? "interrupted" : "another rank has failed");
+    return all;
 }
 
 static void tell_bad(const job *j)
@@ -364,23 +369,22 @@ static mn_status begin_store(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
     char conflict[512] = "";
-    if (j->u->rank == 0) MN_TRY(mn__shards_gather(&j->shards, conflict, diag));
+    if (j->u->rank == 0) st = mn__shards_gather(&j->shards, conflict, diag);
     note(j, conflict);
-    wait_for_all(j);
-    if (j->u->rank != 0) MN_TRY(mn__shards_begin(&j->shards, diag));
-    wait_for_all(j); /* nobody writes before all have looked */
+    MN_TRY(meet(j, st, diag));
+    if (j->u->rank != 0) st = mn__shards_begin(&j->shards, diag);
+    MN_TRY(meet(j, st, diag)); /* nobody writes before all have looked */
 done:
     return st;
 }
 
 static mn_status end_store(job *j, mn_diag *diag)
 {
+    mn_status st = MN_OK;
     char conflict[512] = "";
-    if (j->u->n_rank == 1) return MN_OK;
-    wait_for_all(j);
-    mn_status st = j->u->rank == 0 ? mn__shards_gather(&j->shards, conflict, diag) : MN_OK;
+    if (j->u->n_rank > 1 && j->u->rank == 0) st = mn__shards_gather(&j->shards, conflict, diag);
     note(j, conflict);
-    return st;
+    return meet(j, st, diag);
 }
 
 static void drop(job *j)
@@ -391,7 +395,6 @@ static void drop(job *j)
     mn__free(j->cases);
     words_free(&j->policies);
     words_free(&j->budgets);
-    mn__free(j);
 }
 
 mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params, mn_eval_result *out,
@@ -399,24 +402,22 @@ mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params, mn_ev
 {
     mn_status st;
     mn__runner_result r;
+    job j = {.u = params, .m = model};
     *out = (mn_eval_result){0};
-    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
-    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evaluation");
-    j->u = params;
-    j->m = model;
-    MN_TRY(set_up(j, diag));
-    MN_TRY(begin_store(j, diag));
-    st = mn__runner_run(j->runner, j->shards.own, &r, diag);
+    MN_TRY(meet(&j, set_up(&j, diag), diag));
+    MN_TRY(begin_store(&j, diag));
+    st = mn__runner_run(j.runner, j.shards.own, &r, diag);
     *out = (mn_eval_result){.n_prompt = r.n_prompt,
                             .n_record = r.n_record,
                             .n_there = r.n_there,
                             .n_seen = r.n_seen,
                             .n_cut = r.n_cut,
-                            .n_bad = mn__deck_n_bad(mn__runner_deck(j->runner)),
+                            .n_bad = mn__deck_n_bad(mn__runner_deck(j.runner)),
                             .n_skipped = r.n_skipped};
     snprintf(out->left_out, sizeof out->left_out, "%s", r.left_out);
-    if (st == MN_OK) st = end_store(j, diag);
+    MN_TRY(meet(&j, st, diag));
+    MN_TRY(end_store(&j, diag));
 done:
-    drop(j);
+    drop(&j);
     return st;
 }

@@ -18,6 +18,7 @@ typedef struct job {
     ranks ranks;
     mn_model *m;
     mn_eval_params p;
+    mn_eval_result result;
     size_t length[MAX_LENGTH];
     progress bar;
 } job;
@@ -102,9 +103,9 @@ done:
 
 /* ---- the run ---- */
 
-static void wait_for_all(void *ctx)
+static mn_status meet(mn_status st, void *ctx)
 {
-    ranks_wait(&((job *)ctx)->ranks);
+    return ranks_meet(&((job *)ctx)->ranks, st, ui_interrupted);
 }
 
 static uint64_t claim(void *ctx)
@@ -130,8 +131,9 @@ static void note(const char *sentence, void *ctx)
 }
 
 /* Sums over all ranks, in words. Nothing that could be asked is a failure, on all ranks. */
-static mn_status tell(job *j, const mn_eval_result *r, mn_diag *diag)
+static mn_status tell(const job *j, mn_diag *diag)
 {
+    const mn_eval_result *r = &j->result;
     unsigned long long n_prompt = ranks_sum(&j->ranks, r->n_prompt),
                        n_record = ranks_sum(&j->ranks, r->n_record),
                        n_there = ranks_sum(&j->ranks, r->n_there),
@@ -151,25 +153,32 @@ static mn_status tell(job *j, const mn_eval_result *r, mn_diag *diag)
     return MN_OK;
 }
 
+static mn_status prepare(job *j, mn_diag *diag)
+{
+    mn_status st;
+    MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
+    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+done:
+    return st;
+}
+
 static mn_status evaluate(job *j, mn_diag *diag)
 {
     mn_status st;
-    mn_eval_result r;
-    MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
-    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    MN_TRY(meet(prepare(j, diag), j));
     j->p.rank = j->ranks.rank;
     j->p.n_rank = j->ranks.n;
-    j->p.wait = wait_for_all;
+    j->p.meet = meet;
     j->p.claim = claim;
     j->p.progress = tick;
     j->p.note = note;
     j->p.stop = stop;
     j->p.ctx = j;
     j->bar = progress_start(j->a, "evaluating");
-    st = mn_eval_run(j->m, &j->p, &r, diag);
+    st = mn_eval_run(j->m, &j->p, &j->result, diag);
     progress_end(&j->bar);
     if (st != MN_OK) return st;
-    MN_TRY(tell(j, &r, diag));
+    MN_TRY(meet(tell(j, diag), j));
     if (j->ranks.rank == 0 && (args_has(j->a, OPT_JSON) || !args_has(j->a, OPT_QUIET)))
         st = eval_show(j->a, j->p.dir, diag);
 done:
@@ -219,14 +228,18 @@ static void list(const args *a)
         ui_print_json(json_pack("{s:o,s:o}", "tasks", tasks, "metrics", metrics));
 }
 
-/* mpirun stops the other processes by a signal when one is gone. */
+/* Of several ranks: what all say one says, and who has not failed is silent. mpirun stops the other
+ * processes by a signal when one is gone. */
 static void tell_end(const job *j, mn_status st, const mn_diag *diag)
 {
-    fprintf(stderr,
-            "mneme: rank %d: %s%s\nmneme: the run ends; the same command goes on where it "
-            "stopped\n",
-            j->ranks.rank, diag->text,
+    const ranks *r = &j->ranks;
+    bool goes_on = st == MN_ECANCEL || (j->result.n_seen && st != MN_EUSAGE && st != MN_EINPUT);
+    if (r->met && (r->alike ? r->rank != 0 : r->well)) return;
+    fputs("mneme: ", stderr);
+    if (!r->met || !r->alike) fprintf(stderr, "rank %d: ", r->rank);
+    fprintf(stderr, "%s%s\n", *diag->text ? diag->text : mn_status_text(st),
             st == MN_ECANCEL ? ", or another rank has died: mpirun says which" : "");
+    if (goes_on) fputs("mneme: the run ends; the same command goes on where it stopped\n", stderr);
 }
 
 mn_status verb_eval(const args *a, mn_diag *diag)
@@ -245,7 +258,7 @@ mn_status verb_eval(const args *a, mn_diag *diag)
     st = ranks_begin(&j->ranks, diag);
     if (st == MN_OK) st = evaluate(j, diag);
     if (st != MN_OK && j->ranks.n > 1) tell_end(j, st, diag);
-    ranks_end(&j->ranks, st != MN_OK);
+    ranks_end(&j->ranks, mn_status_exit_code(st));
     mn_model_free(j->m);
     free(j);
     return st;

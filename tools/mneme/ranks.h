@@ -9,15 +9,22 @@
 typedef struct ranks {
     int rank, n;
     void *state; /* NULL: alone */
+    /* Of the meeting that ended the run: it took place, all had failed, with the same status; this
+     * one had not. */
+    bool met, alike, well;
 } ranks;
 
 /* MN_EUSAGE: started by mpirun, but built without MPI. */
 mn_status ranks_begin(ranks *r, mn_diag *diag);
-void ranks_wait(const ranks *r); /* until all are here */
+/* Until all are here, each with its status; MN_OK where all are well, else the gravest (all go on
+ * with it), and those that still work get numbers beyond all. Does not wait where st is MN_ECANCEL,
+ * nor when `stop` says so, which becomes that status. */
+mn_status ranks_meet(ranks *r, mn_status st, bool (*stop)(void));
 /* 0, 1, 2, ...: each number once over all ranks. From any thread. */
 uint64_t ranks_claim(const ranks *r);
 uint64_t ranks_sum(const ranks *r, uint64_t x); /* over all ranks, everywhere */
-/* failed: the other ranks are ended too, and this call does not return. */
-void ranks_end(ranks *r, bool failed);
+/* Code 0 ends well. Under mpirun another does not return: the process exits with it, and where the
+ * ranks have not agreed on that, the others are ended too. */
+void ranks_end(ranks *r, int code);
 
 #endif
