@@ -270,7 +270,7 @@ static mn_status make_bare(mn__ask *bare, const mn__task *task, const mn__row *r
     mn_diag why = {""};
     ap.no_context = true;
     mn_status st = mn__ask_make(bare, task, row, &ap, &why);
-    return MN_OK;
+    return st == MN_OK || st == MN_EINPUT ? MN_OK : mn__fail(diag, st, "%s", why.text);
 }
 
 /* Row, prompt and what is missing of it; *n 0: nothing. */

@@ -25,7 +25,7 @@ typedef struct mn__trial_params {
     size_t n_case;
     bool evict_context; /* cut behind the context, the question follows; else behind the prompt */
     size_t n_side;      /* most sessions side by side; 0: 16. More is faster and takes memory */
-    bool (*stop)(void *ctx);  /* polled between steps; true: MN_ECANCEL */
+    bool (*stop)(void *ctx); /* polled between steps; true: MN_ECANCEL */
     /* Before the policy of case i acts for the first time; NULL: nothing. */
     mn_status (*prepare)(void *ctx, size_t i, mn_session *s, mn_diag *diag);
     /* The first n tokens of a reading under the full cache, gathered for the policies `also`, and

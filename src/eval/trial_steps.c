@@ -254,4 +254,3 @@ mn_status mn__group_answer(group *g, mn_diag *diag)
 done:
     return st;
 }
-

@@ -1,5 +1,5 @@
-/* test_runner_memory.c: a run for which memory ends at any allocation says so, and is completed once
- * there is memory again: nothing that failed is taken for something that cannot be. */
+/* test_runner_memory.c: a run for which memory ends at any allocation says so, and is completed
+ * once there is memory again: nothing that failed is taken for something that cannot be. */
 #include <limits.h>
 #include <stdatomic.h>
 

@@ -2,9 +2,9 @@
 #include "base/heap.h"
 #include "unit/runner_fixture.h"
 
-#define ROW(id, context, answer)                                                \
-    "{\"context\":\"" context "\",\"input\":\"who?\",\"answers\":[\"" answer \
-    "\"],\"_id\":\"" id "\"}\n"
+#define ROW(id, context, answer)                                                                 \
+    "{\"context\":\"" context "\",\"input\":\"who?\",\"answers\":[\"" answer "\"],\"_id\":\"" id \
+    "\"}\n"
 static const char two[] = ROW("a", "hello world, all of it", "the sea") //
     ROW("b", "the wide sea and the old world", "land");
 static const char records[] = "SELECT count(*) FROM record";
@@ -85,8 +85,7 @@ static void test_over_the_context(void **state)
     static char text[12000];
     int n = snprintf(text, sizeof text, "%s", two);
     n += snprintf(text + n, sizeof text - (size_t)n, "{\"answers\":[\"sea\"],\"context\":\"");
-    for (int i = 0; i < 1000; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "hello %d ", i);
+    for (int i = 0; i < 1000; i++) n += snprintf(text + n, sizeof text - (size_t)n, "hello %d ", i);
     snprintf(text + n, sizeof text - (size_t)n, "\"}\n");
     run_make(&f, "llama", "qa_f1", text);
     mn__runner_result r = run(&f);
@@ -120,11 +119,8 @@ static void test_no_length_fits(void **state)
     run_make(&f, "llama", "qa_f1", two);
     assert_int_equal(mn__task_find(&ref, &n, "infinitebench_passkey", &diag), MN_OK);
     f.p.max_new = 4;
-    f.p.deck = (mn__deck_params){.task = ref,
-                                 .n_task = 1,
-                                 .length = lengths,
-                                 .n_length = 1,
-                                 .source = {.n_made = 2}};
+    f.p.deck = (mn__deck_params){
+        .task = ref, .n_task = 1, .length = lengths, .n_length = 1, .source = {.n_made = 2}};
     assert_int_equal(run_try(&f, &r, &diag), MN_EUSAGE);
     assert_non_null(strstr(diag.text, "rows of 900 tokens: a context of 256 has room for 252"));
     assert_int_not_equal(access(f.store, F_OK), 0);
