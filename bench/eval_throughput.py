@@ -28,7 +28,7 @@ import tempfile
 import time
 
 MOST_BARE, MOST_POLICIES = 1.2, 3.0
-TWELVE = ("snapkv,pyramidkv,adakv:base=snapkv,h2o,tova,knorm,expected,lagkv,observed,tova:pool=7,"
+TWELVE = ("snapkv,pyramidkv,adakv:base=snapkv,h2o,tova,knorm,expected,cur,observed,tova:pool=7,"
           "window:share=layer,pool=7,keyformer")
 QUESTION = "Question: who speaks in this text?\nAnswer:"
 
