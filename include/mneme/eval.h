@@ -52,7 +52,8 @@ typedef struct mn_eval_params {
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
     const size_t *length;        /**< [n_length] tokens of made rows */
     size_t n_length, n_depth;    /**< n_depth: needles at so many even depths; 0: drawn */
-    uint64_t limit;              /**< most rows of a task; 0: all, 20 of made ones */
+    uint64_t limit;              /**< most rows of a task, with n_depth of each depth and length; 0:
+                                    all, 20 of made ones, 1 of each depth */
     mn_eval_split split;         /**< default: all */
     bool skip_bad;               /**< count malformed lines instead of failing */
     bool chat;                   /**< the model's chat template around prompts */
@@ -65,7 +66,10 @@ typedef struct mn_eval_params {
                                     policy and budget are not looked at */
     const char *model, *commit;  /**< names for the records; not NULL */
     int rank, n_rank;            /**< of several processes that share dir; 0 of 1 */
-    void (*wait)(void *ctx);     /**< until all ranks are there; NULL for one */
+    /** Of several ranks, else NULL: waits until all are here, each with its status. MN_OK where all
+     * are well, else what all of them end with; then those that still work are given numbers of
+     * prompts beyond all. MN_ECANCEL comes back at once: where a rank has died nobody waits. */
+    mn_status (*meet)(mn_status st, void *ctx);
     /** Number of the next prompt, each once over all ranks, rising; from any thread. NULL for one.
      */
     uint64_t (*claim)(void *ctx);
@@ -79,13 +83,16 @@ MN_API void mn_eval_params_default(mn_eval_params *p);
 typedef struct mn_eval_result {  /**< of this process */
     uint64_t n_prompt, n_record; /**< new */
     uint64_t n_there;            /**< records that stood there already */
-    uint64_t n_bad, n_skipped;   /**< malformed lines; prompts that do not fit */
+    uint64_t n_seen, n_cut; /**< prompts, new or not; those too long, which lost their middle */
+    uint64_t n_bad,
+        n_skipped;      /**< malformed lines; prompts over the context, which were left out */
+    char left_out[512]; /**< the first of those and why, in words; "" if there is none */
 } mn_eval_result;
 /** Every policy at every budget over every prompt; records go to DIR/results.sqlite one by one.
  * What stands there is not made again, so that a run that was cut short goes on.
  *  @return MN_OK; MN_EUSAGE (a name, list or setting that cannot be, with the nearest name);
  * MN_EINPUT (a set that is not there, a malformed line: file and line); MN_EIO; MN_ENOMEM;
- * MN_ECANCEL (stopped: what was finished is kept). */
+ * MN_ECANCEL (stopped: what was finished is kept). Where one rank fails, all do. */
 MN_API mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params,
                              mn_eval_result *out, mn_diag *diag);
 
@@ -118,9 +125,11 @@ typedef struct mn_report_info {
  * records, growing with policies squared. */
 MN_API mn_status mn_report_write(const char *dir, const mn_report_params *params,
                                  mn_report_info *out, mn_diag *diag);
-/** The document of report.json alone, handed to `put` piece by piece; nothing is written and no
- * chart library is needed. @return as mn_report_write. */
+/** The document of report.json alone, handed to `put` piece by piece; nothing is written to DIR,
+ * which need not allow it, and no chart library is needed. Several files are joined in a temporary
+ * one, in /tmp where DIR is no place for it. @return as mn_report_write. */
 MN_API mn_status mn_report_json(const char *dir, const mn_report_params *params,
+                                mn_report_info *out,
                                 void (*put)(const char *text, size_t n, void *ctx), void *ctx,
                                 mn_diag *diag);
 

@@ -231,6 +231,40 @@ done:
 
 /* ---- readings ---- */
 
+/* Fewer tokens of a longer prompt say nothing of what it asked. */
+enum { LEAST_ROOM = 64 };
+
+static mn_status room_of(const maker *k, size_t *out)
+{
+    size_t around, n_ctx = k->params->n_ctx, answer = answer_room(k);
+    mn_status st = overhead(k, &around);
+    *out = st == MN_OK && answer + around < n_ctx ? n_ctx - answer - around : 0;
+    return st;
+}
+
+static mn_status over(const maker *k, size_t n, size_t room, const char *why)
+{
+    return mn__fail(k->diag, MN_ERANGE,
+                    "prompt over the context: %zu tokens, a context of %zu has room for %zu beside "
+                    "the answer's %zu%s",
+                    n, k->params->n_ctx, room, answer_room(k), why);
+}
+
+static mn_status make_fit(const maker *k, mn__prompt *p)
+{
+    mn_status st;
+    size_t room, n = 0;
+    mn__tokens vocab = mn__model_tokens(k->params->model);
+    MN_TRY(room_of(k, &room));
+    if (!k->params->no_context && k->params->length > room)
+        MN_TRY(over(k, k->params->length, room, ", and what was made is not cut"));
+    if (room < LEAST_ROOM) MN_TRY(mn__tokens_count(&vocab, p->text, p->n_byte, &n, k->diag));
+    if (n > room) MN_TRY(over(k, n, room, ": too few to cut it to"));
+    if (!n) MN_TRY(mn__prompt_cut(p, &vocab, room, k->diag));
+done:
+    return st;
+}
+
 /* One prompt of the row with its `n_gold` continuations. */
 static mn_status make_reading(const maker *k, const mn__row *row, const char *const *continuation,
                               size_t n_gold, mn__reading *r)
@@ -238,16 +272,8 @@ static mn_status make_reading(const maker *k, const mn__row *row, const char *co
     mn_status st;
     mn__prompt p = {0};
     tokens t = {0};
-    size_t around, room = answer_room(k), n_ctx = k->params->n_ctx;
-    mn__tokens vocab = mn__model_tokens(k->params->model);
     MN_TRY(mn__prompt_fill(&p, k->task, row, k->diag));
-    MN_TRY(overhead(k, &around));
-    if (room + around + 2 > n_ctx)
-        MN_TRY(mn__fail(k->diag, MN_ERANGE,
-                        "task %s: an answer of %zu tokens leaves no room for a prompt in a context "
-                        "of %zu",
-                        k->task->name, room, n_ctx));
-    MN_TRY(mn__prompt_cut(&p, &vocab, n_ctx - room - around, k->diag));
+    MN_TRY(make_fit(k, &p));
     MN_TRY(tokens_of(k, p.text, p.n_byte, &t));
     if (t.n == 0)
         MN_TRY(mn__fail(k->diag, MN_EINPUT, "task %s, row `%.80s`: the prompt is empty",
@@ -307,9 +333,9 @@ static mn_status make_answer(const maker *k, const mn__row *row, mn__ask *out)
     return make_reading(k, &view, row->answers, 1, out->reading);
 }
 
-static uint64_t hash_of(const mn__ask *a)
+static uint64_t hash_of(const mn__ask *a, const mn__row *row)
 {
-    uint64_t h = 0;
+    uint64_t h = mn__row_hash(row);
     for (size_t i = 0; i < a->n_reading; i++) {
         const mn__reading *r = &a->reading[i];
         h = mn__hash64(r->token, r->n * sizeof *r->token, h);
@@ -319,13 +345,25 @@ static uint64_t hash_of(const mn__ask *a)
     return h;
 }
 
+static maker maker_of(const mn__task *task, const mn__ask_params *params, mn_diag *diag)
+{
+    return (maker){.task = task,
+                   .params = params,
+                   .chat = params->chat && !(task->rules & MN__RULE_RAW),
+                   .diag = diag};
+}
+
+mn_status mn__ask_room(const mn__task *task, const mn__ask_params *params, size_t *out,
+                       mn_diag *diag)
+{
+    const maker k = maker_of(task, params, diag);
+    return room_of(&k, out);
+}
+
 mn_status mn__ask_make(mn__ask *out, const mn__task *task, const mn__row *row,
                        const mn__ask_params *params, mn_diag *diag)
 {
-    const maker k = {.task = task,
-                     .params = params,
-                     .chat = params->chat && !(task->rules & MN__RULE_RAW),
-                     .diag = diag};
+    const maker k = maker_of(task, params, diag);
     *out = (mn__ask){0};
     mn_status st =
         task->asks == MN__ASKS_CHOICE ? make_choice(&k, row, out) : make_answer(&k, row, out);
@@ -333,7 +371,7 @@ mn_status mn__ask_make(mn__ask *out, const mn__task *task, const mn__row *row,
         mn__ask_free(out);
         return st;
     }
-    out->hash = hash_of(out);
+    out->hash = hash_of(out, row);
     return MN_OK;
 }
 

@@ -13,6 +13,7 @@ typedef struct mn__ask_params {
     size_t n_ctx;         /* most tokens of prompt and answer together */
     size_t max_new;       /* 0: the task's */
     size_t max_gold;      /* most tokens of a continuation that are scored */
+    size_t length;        /* tokens that a made row was made for: it is never cut; 0: it was read */
 } mn__ask_params;
 
 typedef struct mn__continuation {
@@ -35,14 +36,20 @@ typedef struct mn__ask {
     size_t n_reading;
     size_t gold_reading, gold; /* the right continuation */
     size_t max_new;            /* tokens to generate; 0: none */
-    uint64_t hash;             /* of all of the prompt's and continuations' tokens */
+    uint64_t hash;             /* of all of the prompt's and continuations' tokens, and of what
+                                  answers are scored by (mn__row_hash) */
 } mn__ask;
 
 /* Encoding and decoding by the model's vocabulary; ctx is the model. */
 mn__tokens mn__model_tokens(const mn_model *m);
 
-/* MN_ERANGE: no room in n_ctx for prompt and answer. MN_EINPUT: the row lacks what the task needs.
- * MN_ENOMEM. */
+/* Tokens that there is room for in n_ctx beside the answer and the template. 0: none. */
+mn_status mn__ask_room(const mn__task *task, const mn__ask_params *params, size_t *out,
+                       mn_diag *diag);
+
+/* A prompt that is too long for n_ctx loses its middle. MN_ERANGE: a made one would, whose answer
+ * might lie there, or too little would be left of a read one. MN_EINPUT: the row lacks what the
+ * task needs. MN_ENOMEM. */
 mn_status mn__ask_make(mn__ask *out, const mn__task *task, const mn__row *row,
                        const mn__ask_params *params, mn_diag *diag);
 void mn__ask_free(mn__ask *a); /* one of zeros is fine */

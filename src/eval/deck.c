@@ -1,6 +1,7 @@
 /* deck.c: units, their rows, and the order in which they are dealt (deck.h). */
 #include "eval/deck.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/diag.h"
@@ -15,6 +16,7 @@ struct mn__deck {
     size_t n_unit;
     mn__deck_item *item;
     uint64_t n_item, n_bad;
+    mn_diag first_bad;
 };
 
 mn_eval_split mn__row_split(const mn__row *row)
@@ -26,23 +28,63 @@ mn_eval_split mn__row_split(const mn__row *row)
     return h % N_PART == 0 ? MN_EVAL_SPLIT_TRAIN : MN_EVAL_SPLIT_TEST;
 }
 
+/* Each depth is a column of a map of its own: cells hold equally many rows. */
+static uint64_t count_made(const mn__deck_params *p, size_t n_depth)
+{
+    if (!n_depth) return p->limit ? p->limit : p->source.n_made;
+    return p->limit > UINT64_MAX / n_depth ? UINT64_MAX : n_depth * (p->limit ? p->limit : 1);
+}
+
+/* What a task is opened with: of what all are asked for, as much as it knows. */
+static mn__source_params source_params(const mn__deck_params *p, const mn__task *task,
+                                       size_t length)
+{
+    mn__source_params sp = p->source;
+    sp.length = task->maker ? length : 0;
+    if (!sp.length || !task->maker->has_depth) sp.n_depth = 0;
+    if (!sp.length || !task->maker->text) sp.text = NULL;
+    sp.n_made = count_made(p, sp.n_depth);
+    return sp;
+}
+
 static mn_status open_unit(mn__deck *d, mn__task_ref ref, size_t length, mn_diag *diag)
 {
-    mn_status st;
     const mn__deck_params *p = &d->p;
-    mn__deck_unit *u = &d->unit[d->n_unit];
-    mn__source_params sp = p->source;
-    *u = (mn__deck_unit){.ref = ref, .length = ref.task->maker ? length : 0};
-    sp.length = u->length;
-    if (!u->length || !ref.task->maker->has_depth) sp.n_depth = 0;
-    if (!u->length || !ref.task->maker->text) sp.text = NULL;
-    d->n_unit++;
-    MN_TRY(mn__source_open(&u->source, ref, &sp, diag));
-    u->n_row = UINT64_MAX;
-    if (u->length) u->n_row = p->source.n_made;
-    if (p->limit && p->limit < u->n_row) u->n_row = p->limit;
-done:
-    return st;
+    const mn__source_params sp = source_params(p, ref.task, length);
+    mn__deck_unit *u = &d->unit[d->n_unit++];
+    *u = (mn__deck_unit){.ref = ref, .length = sp.length};
+    u->n_row = u->length ? sp.n_made : p->limit ? p->limit : UINT64_MAX;
+    return mn__source_open(&u->source, ref, &sp, diag);
+}
+
+/* ---- what is left of a set ---- */
+
+static mn_status look(const mn__deck_params *p, size_t i, mn_diag *diag)
+{
+    if (!p->task[i].by_set) return MN_OK; /* opening says it */
+    const mn__source_params sp = source_params(p, p->task[i].task, p->n_length ? p->length[0] : 0);
+    return mn__source_look(p->task[i], &sp, diag);
+}
+
+static bool has_rest(const mn__deck_params *p, const mn__task_set *set)
+{
+    mn_diag none;
+    for (size_t i = 0; i < p->n_task; i++)
+        if (p->task[i].set == set && look(p, i, &none) == MN_OK) return true;
+    return false;
+}
+
+/* Whether task i can be asked; MN_EINPUT where nothing of its set can. */
+static mn_status look_at_task(const mn__deck_params *p, size_t i, bool *there, mn_diag *diag)
+{
+    mn_diag why;
+    char text[sizeof why.text + 16];
+    *there = look(p, i, &why) == MN_OK;
+    if (*there) return MN_OK;
+    if (!has_rest(p, p->task[i].set)) return mn__fail(diag, MN_EINPUT, "%s", why.text);
+    snprintf(text, sizeof text, "left out: %s", why.text);
+    if (p->note) p->note(text, p->ctx);
+    return MN_OK;
 }
 
 static mn_status open_units(mn__deck *d, mn_diag *diag)
@@ -53,8 +95,10 @@ static mn_status open_units(mn__deck *d, mn_diag *diag)
     d->unit = mn__alloc_zero(MN_MEM_OTHER, p->n_task * n_length * sizeof *d->unit);
     if (!d->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", p->n_task);
     for (size_t i = 0; i < p->n_task; i++) {
+        bool there;
         size_t n = p->task[i].task->maker ? n_length : 1;
-        for (size_t k = 0; k < n; k++)
+        MN_TRY(look_at_task(p, i, &there, diag));
+        for (size_t k = 0; there && k < n; k++)
             MN_TRY(open_unit(d, p->task[i], p->n_length ? p->length[k] : 0, diag));
     }
 done:
@@ -95,6 +139,12 @@ static mn_status list_rows(const mn__deck *d, mn__deck_unit *u, mn_diag *diag)
     return MN_OK;
 }
 
+static void note_bad(mn__deck *d, const mn__source *s)
+{
+    if (!d->n_bad) mn__fail(&d->first_bad, MN_EINPUT, "%s", mn__source_first_bad(s));
+    d->n_bad += mn__source_n_bad(s);
+}
+
 static mn_status list_items(mn__deck *d, mn_diag *diag)
 {
     uint64_t n = 0, most = 0;
@@ -102,7 +152,7 @@ static mn_status list_items(mn__deck *d, mn_diag *diag)
         mn_status st = list_rows(d, &d->unit[i], diag);
         if (st != MN_OK) return st;
         n += d->unit[i].n_row;
-        d->n_bad += mn__source_n_bad(d->unit[i].source);
+        note_bad(d, d->unit[i].source);
         if (d->unit[i].n_row > most) most = d->unit[i].n_row;
     }
     d->item = mn__alloc_array(MN_MEM_OTHER, n, sizeof *d->item);
@@ -162,6 +212,11 @@ uint64_t mn__deck_n_item(const mn__deck *d)
 uint64_t mn__deck_n_bad(const mn__deck *d)
 {
     return d->n_bad;
+}
+
+const char *mn__deck_first_bad(const mn__deck *d)
+{
+    return d->first_bad.text;
 }
 
 mn__deck_item mn__deck_get_item(const mn__deck *d, uint64_t i)

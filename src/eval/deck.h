@@ -12,8 +12,11 @@ typedef struct mn__deck_params {
     mn__source_params source;
     const size_t *length; /* [n_length] of made rows; tasks that are only read take none */
     size_t n_length;
-    uint64_t limit; /* most rows of a task; 0: all */
+    uint64_t limit; /* most rows of a task, of one made at given depths: at each; 0: all, of made
+                       ones source.n_made, or one at each depth */
     mn_eval_split split;
+    void (*note)(const char *sentence, void *ctx); /* what was left out; NULL: nobody asks */
+    void *ctx;
 } mn__deck_params;
 
 /* A task at a length. */
@@ -28,7 +31,9 @@ typedef struct mn__deck_unit {
 typedef struct mn__deck mn__deck;
 
 /* params and what they point to are borrowed. Rows that are read are counted by reading them: what
- * is wrong with a file shows before hours of work. Errors as mn__source_open and mn__source_get. */
+ * is wrong with a file shows before hours of work. Of a set that was named, tasks whose files are
+ * not there are left out with a note, unless nothing would be left of it. Errors as mn__source_open
+ * and mn__source_get. */
 mn_status mn__deck_open(mn__deck **out, const mn__deck_params *params, mn_diag *diag);
 void mn__deck_close(mn__deck *d); /* NULL is fine */
 
@@ -36,7 +41,8 @@ size_t mn__deck_n_unit(const mn__deck *d);
 const mn__deck_unit *mn__deck_get_unit(const mn__deck *d, size_t i);
 /* Prompts: row by row over all units, so that a run that is cut short has seen some of each. */
 uint64_t mn__deck_n_item(const mn__deck *d);
-uint64_t mn__deck_n_bad(const mn__deck *d); /* malformed lines that were left out */
+uint64_t mn__deck_n_bad(const mn__deck *d);        /* malformed lines that were left out */
+const char *mn__deck_first_bad(const mn__deck *d); /* what was wrong with the first, or "" */
 
 typedef struct mn__deck_item {
     size_t unit;

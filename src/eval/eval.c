@@ -1,15 +1,10 @@
-/* eval.c: what the user asks for becomes cases, tasks and a run, and the files of several processes
- * one store. */
+/* eval.c: what the user asks for becomes cases, tasks and a run. */
 #include "mneme/eval.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/diag.h"
@@ -18,10 +13,12 @@
 #include "eval/draft.h"
 #include "eval/metric.h"
 #include "eval/runner.h"
+#include "eval/shards.h"
 #include "mneme/policy.h"
 #include "model/model.h"
+#include "policy/evict.h"
 
-enum { PATH_BYTES = 1024, MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
+enum { MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
 
 /* Beside what the user asks for: both ends of the scale, and the two rules that know nothing. */
 static const char RECENCY[] = "streaming:sinks=0,chunk=0";
@@ -36,11 +33,14 @@ typedef struct job {
     const mn_model *m;
     mn__runner_params p;
     mn__case *cases; /* [MAX_CASE] */
+    size_t n_joined; /* of them, the first: those that nobody asked for */
     words policies, budgets;
     mn__task_ref *task;
     mn__own_task own;
     mn__draft options;
-    char store[PATH_BYTES], out[PATH_BYTES], created[32], model_hash[17], machine[160];
+    mn__shards shards;
+    mn__runner *runner;
+    char created[32], model_hash[17], machine[160];
 } job;
 
 void mn_eval_params_default(mn_eval_params *p)
@@ -133,9 +133,11 @@ static mn_status add_case(job *j, const char *policy, const char *budget, mn_dia
 static mn_status add_policy(job *j, char *policy, mn_diag *diag)
 {
     mn_status st = MN_OK;
+    mn__budget budget;
     char *own = strchr(policy, '@');
     if (own) *own = '\0';
     if (strcmp(policy, "empty")) MN_TRY(mn_policy_check(policy, diag));
+    if (own) MN_TRY(mn__budget_parse(own + 1, &budget, diag)); /* also of full, which has none */
     if (own) return add_case(j, policy, own + 1, diag);
     for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_case(j, policy, j->budgets.at[i], diag));
 done:
@@ -149,16 +151,33 @@ static mn_status list_cases(job *j, mn_diag *diag)
     if (!j->cases) return mn__fail(diag, MN_ENOMEM, "no memory for policies");
     MN_TRY(split(&j->policies, j->u->policies, diag));
     MN_TRY(split(&j->budgets, j->u->budgets, diag));
+    if (!j->budgets.n) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(add_case(j, "full", "", diag));
     MN_TRY(add_case(j, "empty", "", diag));
     for (size_t i = 0; i < j->budgets.n; i++) {
         MN_TRY(add_case(j, RECENCY, j->budgets.at[i], diag));
         MN_TRY(add_case(j, "random", j->budgets.at[i], diag));
     }
+    j->n_joined = j->p.n_case;
     for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, j->policies.at[i], diag));
     j->p.cases = j->cases;
 done:
     return st;
+}
+
+/* Those that always join may be what a budget is too small for: the sentence names them. */
+static mn_status check_cases(const job *j, mn_diag *diag)
+{
+    for (size_t k = 0; k < j->p.n_case; k++) {
+        size_t i = (k + j->n_joined) % j->p.n_case;
+        const mn__case *c = &j->cases[i];
+        mn_status st = mn__case_check(j->m, &j->p.session, c, diag);
+        if (st == MN_OK) continue;
+        mn__diag_prefix(diag, "%s@%s%s", c->policy, c->budget,
+                        i < j->n_joined ? ", which is always among them" : "");
+        return st;
+    }
+    return MN_OK;
 }
 
 /* ---- tasks ---- */
@@ -185,14 +204,14 @@ static mn_status find_tasks(job *j, mn_diag *diag)
     deck->length = u->length;
     deck->n_length = u->n_length;
     deck->split = u->split;
+    deck->note = u->rank == 0 ? u->note : NULL;
+    deck->ctx = u->ctx;
     deck->source = (mn__source_params){.data = u->data,
                                        .own = u->task_file,
                                        .text = u->haystack,
                                        .rows = {.skip_bad = u->skip_bad},
                                        .seed = u->session.seed,
-                                       .n_made = u->limit     ? u->limit
-                                                 : u->n_depth ? u->n_depth
-                                                              : MADE_ROWS,
+                                       .n_made = MADE_ROWS,
                                        .n_depth = u->n_depth};
     if (u->task_file)
         st = own_task(j, diag);
@@ -227,12 +246,13 @@ static mn_status write_options(job *j, mn_diag *diag)
     mn_model_info info;
     mn_model_get_info(j->m, &info);
     json_t *doc = json_pack(
-        "{s:s,s:s,s:I,s:i,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", info.cpu, "product",
-        j->m->reads_by_dots ? "bytes" : "wide", "chunk", (json_int_t)u->session.chunk, "kv_type",
-        (int)u->session.kv_type, "positions", (int)u->session.positions, "max_new",
+        "{s:s,s:s,s:I,s:i,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:f,s:f}", "cpu", info.cpu,
+        "product", j->m->reads_by_dots ? "bytes" : "wide", "chunk", (json_int_t)u->session.chunk,
+        "kv_type", (int)u->session.kv_type, "positions", (int)u->session.positions, "max_new",
         (json_int_t)u->max_new, "gold_tokens", (json_int_t)u->max_gold, "needle_depths",
         (json_int_t)u->n_depth, "chat_template", or_empty(u->chat_template), "task_file",
-        or_empty(u->task_file), "prompt", u->task_file ? j->own.task.prompt : "", "haystack",
+        or_empty(u->task_file), "prompt", u->task_file ? j->own.task.prompt : "", "metric",
+        u->task_file ? j->own.task.metric : "", "dictionary", or_empty(u->dictionary), "haystack",
         or_empty(u->haystack), "rope_first", (double)j->m->rope.freq[0], "rope_last",
         (double)j->m->rope.freq[j->m->rope.n_rot / 2 - 1]);
     mn_status st = mn__draft_json(&j->options, doc)
@@ -299,115 +319,105 @@ static mn_status copy_settings(job *j, mn_diag *diag)
     return MN_OK;
 }
 
-/* ---- the store ---- */
+/* ---- the run ---- */
 
-static mn_status prepare_folder(job *j, mn_diag *diag)
+static void note(const job *j, const char *sentence)
 {
-    const char *dir = j->u->dir;
-    if (!dir || !*dir) return mn__fail(diag, MN_EUSAGE, "a folder for the records wanted");
-    if (mkdir(dir, 0777) && errno != EEXIST)
-        return mn__fail(diag, MN_EIO, "%s: %s", dir, strerror(errno));
-    int n = snprintf(j->store, sizeof j->store, "%s/results.sqlite", dir);
-    return n > 0 && n < (int)sizeof j->store - 32
-               ? MN_OK
-               : mn__fail(diag, MN_EUSAGE, "a folder's path of less than %d bytes wanted",
-                          PATH_BYTES - 64);
+    if (*sentence && j->u->note) j->u->note(sentence, j->u->ctx);
 }
 
-static void shard_path(const job *j, int rank, char path[PATH_BYTES])
+static mn_status meet(const job *j, mn_status st, mn_diag *diag)
 {
-    snprintf(path, PATH_BYTES, "%.*s.rank-%d.sqlite", (int)strlen(j->store) - 7, j->store, rank);
+    if (j->u->n_rank == 1) return st;
+    mn_status all = j->u->meet(st, j->u->ctx);
+    if (st == MN_OK && all != MN_OK)
+        return mn__fail(diag, all, "%s",
+                        all == MN_ECANCEL ? "interrupted" : "another rank has failed");
+    return all;
 }
 
-/* What ranks wrote of their own becomes part of the store, also what an interrupted run left. */
-static mn_status merge_shards(job *j, mn_diag *diag)
+static void tell_bad(const job *j)
+{
+    char text[sizeof(mn_diag) + 64];
+    const mn__deck *deck = mn__runner_deck(j->runner);
+    if (!mn__deck_n_bad(deck) || j->u->rank != 0) return;
+    snprintf(text, sizeof text, "%llu malformed lines left out, the first is %s",
+             (unsigned long long)mn__deck_n_bad(deck), mn__deck_first_bad(deck));
+    note(j, text);
+}
+
+/* All that can be wrong with what was asked for: nothing is made before it has been looked at. */
+static mn_status set_up(job *j, mn_diag *diag)
 {
     mn_status st;
-    mn__store *s = NULL, *shard = NULL;
-    char path[PATH_BYTES];
-    MN_TRY(mn__store_open(&s, j->store, MN_STORE_WRITE, diag));
-    for (int rank = 1; rank < MAX_RANK; rank++) {
-        mn__store_merged merged;
-        shard_path(j, rank, path);
-        if (access(path, F_OK)) continue;
-        MN_TRY(mn__store_open(&shard, path, MN_STORE_WRITE, diag)); /* it may have died before */
-        mn__store_close(shard);
-        MN_TRY(mn__store_merge(s, path, &merged, diag));
-        if (merged.n_conflict && j->u->note) j->u->note(merged.conflict, j->u->ctx);
-        if (unlink(path)) MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", path, strerror(errno)));
-    }
+    const mn_eval_params *u = j->u;
+    if (u->n_rank > MAX_RANK || u->rank < 0 || u->rank >= u->n_rank)
+        return mn__fail(diag, MN_EUSAGE, "rank %d of %d", u->rank, u->n_rank);
+    MN_TRY(mn__shards_init(&j->shards, u->dir, u->rank, diag));
+    MN_TRY(copy_settings(j, diag));
+    MN_TRY(list_cases(j, diag));
+    MN_TRY(check_cases(j, diag));
+    MN_TRY(find_tasks(j, diag));
+    MN_TRY(describe_run(j, diag));
+    MN_TRY(mn__runner_open(&j->runner, &j->p, diag));
+    tell_bad(j);
 done:
-    mn__store_close(s);
     return st;
-}
-
-/* A rank's own file begins as the store stands, so that nothing is done twice. */
-static mn_status begin_shard(job *j, mn_diag *diag)
-{
-    mn_status st;
-    mn__store *s = NULL;
-    mn__store_merged merged;
-    shard_path(j, j->u->rank, j->out);
-    MN_TRY(mn__store_open(&s, j->out, MN_STORE_WRITE, diag));
-    MN_TRY(mn__store_merge(s, j->store, &merged, diag));
-done:
-    mn__store_close(s);
-    return st;
-}
-
-static void wait_for_all(const job *j)
-{
-    if (j->u->n_rank > 1) j->u->wait(j->u->ctx);
 }
 
 static mn_status begin_store(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    if (j->u->rank == 0) MN_TRY(merge_shards(j, diag));
-    wait_for_all(j);
-    if (j->u->rank == 0)
-        memcpy(j->out, j->store, sizeof j->out);
-    else
-        MN_TRY(begin_shard(j, diag));
-    wait_for_all(j); /* nobody writes before all have looked */
-    j->p.out = j->out;
+    char conflict[512] = "";
+    if (j->u->rank == 0) st = mn__shards_gather(&j->shards, conflict, diag);
+    note(j, conflict);
+    MN_TRY(meet(j, st, diag));
+    if (j->u->rank != 0) st = mn__shards_begin(&j->shards, diag);
+    MN_TRY(meet(j, st, diag)); /* nobody writes before all have looked */
 done:
     return st;
+}
+
+static mn_status end_store(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    char conflict[512] = "";
+    if (j->u->n_rank > 1 && j->u->rank == 0) st = mn__shards_gather(&j->shards, conflict, diag);
+    note(j, conflict);
+    return meet(j, st, diag);
+}
+
+static void drop(job *j)
+{
+    mn__runner_close(j->runner);
+    mn__draft_free(&j->options);
+    mn__free(j->task);
+    mn__free(j->cases);
+    words_free(&j->policies);
+    words_free(&j->budgets);
 }
 
 mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params, mn_eval_result *out,
                       mn_diag *diag)
 {
     mn_status st;
-    mn__runner_result r = {0};
+    mn__runner_result r;
+    job j = {.u = params, .m = model};
     *out = (mn_eval_result){0};
-    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
-    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evaluation");
-    j->u = params;
-    j->m = model;
-    if (params->n_rank > MAX_RANK || params->rank < 0 || params->rank >= params->n_rank)
-        MN_TRY(mn__fail(diag, MN_EUSAGE, "rank %d of %d", params->rank, params->n_rank));
-    MN_TRY(prepare_folder(j, diag));
-    MN_TRY(copy_settings(j, diag));
-    MN_TRY(list_cases(j, diag));
-    MN_TRY(find_tasks(j, diag));
-    MN_TRY(describe_run(j, diag));
-    MN_TRY(begin_store(j, diag));
-    st = mn__runner_run(&j->p, &r, diag);
+    MN_TRY(meet(&j, set_up(&j, diag), diag));
+    MN_TRY(begin_store(&j, diag));
+    st = mn__runner_run(j.runner, j.shards.own, &r, diag);
     *out = (mn_eval_result){.n_prompt = r.n_prompt,
                             .n_record = r.n_record,
                             .n_there = r.n_there,
-                            .n_bad = r.n_bad,
+                            .n_seen = r.n_seen,
+                            .n_cut = r.n_cut,
+                            .n_bad = mn__deck_n_bad(mn__runner_deck(j.runner)),
                             .n_skipped = r.n_skipped};
-    if (st != MN_OK) goto done;
-    wait_for_all(j);
-    if (params->n_rank > 1 && params->rank == 0) st = merge_shards(j, diag);
+    snprintf(out->left_out, sizeof out->left_out, "%s", r.left_out);
+    MN_TRY(meet(&j, st, diag));
+    MN_TRY(end_store(&j, diag));
 done:
-    mn__draft_free(&j->options);
-    mn__free(j->task);
-    mn__free(j->cases);
-    words_free(&j->policies);
-    words_free(&j->budgets);
-    mn__free(j);
+    drop(&j);
     return st;
 }

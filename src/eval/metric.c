@@ -99,11 +99,6 @@ void mn__metric_close(mn__metric *m)
     mn__free(m);
 }
 
-const mn__metric_info *mn__metric_get_info(const mn__metric *m)
-{
-    return &m->kind->info;
-}
-
 /* Limits, and everything to code points. */
 static mn_status read_texts(mn__scoring *x, const char *output, size_t n_output)
 {
@@ -165,14 +160,4 @@ mn_status mn__metric_score(const mn__metric *m, const mn__gold *gold, const char
     }
     *score = best;
     return MN_OK;
-}
-
-void mn__answer_first_line(const char **text, size_t *n)
-{
-    while (*n > 0 && **text == '\n') {
-        ++*text;
-        --*n;
-    }
-    const char *end = *n > 0 ? memchr(*text, '\n', *n) : NULL;
-    if (end) *n = (size_t)(end - *text);
 }

@@ -39,7 +39,6 @@ const mn__metric_info *mn__metric_find(const char *name);
 mn_status mn__metric_open(mn__metric **out, const char *name, const char *dictionary,
                           mn_diag *diag);
 void mn__metric_close(mn__metric *m); /* NULL is fine */
-const mn__metric_info *mn__metric_get_info(const mn__metric *m);
 
 /* Score output[n_output], any bytes (broken UTF-8 counts as U+FFFD), against the gold answers.
  * Several threads may use one metric. MN_EINPUT: no gold answer, or one that is not what the metric
@@ -47,9 +46,5 @@ const mn__metric_info *mn__metric_get_info(const mn__metric *m);
  * MN_ENOMEM. */
 mn_status mn__metric_score(const mn__metric *m, const mn__gold *gold, const char *output,
                            size_t n_output, double *score, mn_diag *diag);
-
-/* What LongBench keeps of an output for trec, triviaqa, samsum and lsht: its first line, line feeds
- * in front of it dropped. Moves *text, shortens *n. */
-void mn__answer_first_line(const char **text, size_t *n);
 
 #endif

@@ -305,16 +305,34 @@ static void note_run(struct notes *to, const mn__summary *s, size_t run)
                  r->n_record);
         note(to, s, run, text);
     }
+    if (r->n_cut > 0) {
+        snprintf(
+            text, sizeof text,
+            "%zu of %zu prompts lost their middle: they are longer than a context of %u tokens "
+            "allows.",
+            r->n_cut, r->n_prompt, r->about.n_ctx);
+        note(to, s, run, text);
+    }
     if (uneven)
         note(to, s, run,
              "Not every policy has every prompt: means stand over different prompts, changes and "
              "pairs over those that both have.");
 }
 
+static void note_left_out(struct notes *to, const mn__summary *s, const mn__left_line *l)
+{
+    char text[800], at[64] = "";
+    if (isfinite(l->length)) snprintf(at, sizeof at, " of %.0f tokens", l->length);
+    snprintf(text, sizeof text, "%zu %s of %.80s%s left out: %.600s.", l->n,
+             l->n == 1 ? "prompt" : "prompts", l->task, at, l->why);
+    note(to, s, l->run, text);
+}
+
 static json_t *notes_json(const mn__summary *s, bool *failed)
 {
     struct notes to = {.list = json_array()};
     for (size_t run = 0; run < s->n_run; run++) note_run(&to, s, run);
+    for (size_t i = 0; i < s->n_left; i++) note_left_out(&to, s, &s->left[i]);
     for (size_t i = 0; i < s->n_arm; i++) note_baselines(&to, s, i);
     *failed = *failed || to.failed;
     return to.list;

@@ -134,6 +134,7 @@ static mn_status show_record(void *ctx, int64_t key, const mn__store_prompt *pro
 {
     struct pages *p = ctx;
     char seed[24];
+    if (!strncmp(r->status, MN__STORE_LEFT_OUT, strlen(MN__STORE_LEFT_OUT))) return MN_OK;
     mn_status st = open_prompt(p, key, prompt);
     if (st != MN_OK) return st;
     if (ferror(p->to)) return mn__fail(p->diag, MN_EIO, "the page cannot be written");

@@ -95,16 +95,30 @@ static mn_status find_shards(struct shards *s, mn_diag *diag)
     return MN_OK;
 }
 
+/* An empty file, beside the others where that may be: it gets as large as they are. */
+static mn_status make_joined(struct shards *s, mn_diag *diag)
+{
+    const char *const place[] = {s->dir, P_tmpdir};
+    for (size_t i = 0; i < sizeof place / sizeof *place; i++) {
+        s->joined = path_in(place[i], ".mneme-report-XXXXXX");
+        if (!s->joined) return no_memory(s->dir, diag);
+        int file = mkstemp(s->joined);
+        if (file >= 0) {
+            close(file);
+            return MN_OK;
+        }
+        mn__free(s->joined);
+        s->joined = NULL;
+    }
+    return mn__fail(diag, MN_EIO, "a temporary file for %zu stores: %s", s->n, strerror(errno));
+}
+
 /* Several files become one that goes when the report is written: none of them is changed. */
 static mn_status join(struct shards *s, mn__store **out, mn_report_info *info, mn_diag *diag)
 {
     mn_status st;
     mn__store *joined = NULL;
-    char name[48];
-    snprintf(name, sizeof name, ".report-%ld.tmp", (long)getpid());
-    s->joined = path_in(s->dir, name);
-    if (!s->joined) return no_memory(s->dir, diag);
-    unlink(s->joined);
+    MN_TRY(make_joined(s, diag));
     MN_TRY(mn__store_open(&joined, s->joined, MN_STORE_WRITE, diag));
     for (size_t i = 0; i < s->n; i++) {
         mn__store_merged m;
@@ -291,7 +305,7 @@ static int put_piece(const char *text, size_t n, void *sink)
     return 0;
 }
 
-mn_status mn_report_json(const char *dir, const mn_report_params *params,
+mn_status mn_report_json(const char *dir, const mn_report_params *params, mn_report_info *out,
                          void (*put)(const char *text, size_t n, void *ctx), void *ctx,
                          mn_diag *diag)
 {
@@ -306,6 +320,7 @@ mn_status mn_report_json(const char *dir, const mn_report_params *params,
     if (json_dump_callback(r.doc, put_piece, &sink,
                            JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS)))
         st = no_memory(dir, diag);
+    if (st == MN_OK && out) *out = r.info;
 done:
     drop_report(&r);
     return st;

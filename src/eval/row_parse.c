@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/heap.h"
 #include "eval/rows.h"
 
@@ -81,6 +82,23 @@ void mn__row_free(mn__row *row)
 {
     mn__free(row->block);
     *row = (mn__row){0};
+}
+
+/* With the count and the texts' ends: no two lists lie alike. */
+static uint64_t hash_list(const char *const *text, size_t n, uint64_t hash)
+{
+    hash = mn__hash64(&n, sizeof n, hash);
+    for (size_t i = 0; i < n; i++) hash = mn__hash64(text[i], strlen(text[i]) + 1, hash);
+    return hash;
+}
+
+uint64_t mn__row_hash(const mn__row *row)
+{
+    uint64_t h = hash_list(row->answers, row->n_answer, 0);
+    h = hash_list(row->classes, row->n_class, h);
+    h = hash_list(&row->input, 1, h);
+    h = hash_list(row->continuations, row->n_choice, h);
+    return mn__hash64(&row->gold, sizeof row->gold, h);
 }
 
 /* ---- from JSON ---- */

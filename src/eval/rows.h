@@ -34,6 +34,10 @@ typedef struct mn__row {
 mn_status mn__row_copy(mn__row *out, const mn__row *view, mn_diag *diag);
 void mn__row_free(mn__row *row); /* one of zeros is fine */
 
+/* Of all that an answer to the row is scored by: answers, classes, question, continuations and
+ * which of them is right. */
+uint64_t mn__row_hash(const mn__row *row);
+
 /* One line's object. MN_EINPUT with a sentence that begins with the key or says why it is no JSON;
  * `where` goes in front. */
 mn_status mn__row_parse(mn__row *out, const char *line, size_t n, const char *where, mn_diag *diag);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/heap.h"
 #include "eval/draft.h"
 #include "eval/grade.h"
@@ -18,9 +19,10 @@ typedef struct unit {
     mn__grader grader;
     mn__task_ref ref;
     size_t length;
+    bool has_left_out; /* a prompt, which was told */
 } unit;
 
-typedef struct job {
+struct mn__runner {
     const mn__runner_params *p;
     mn__deck *deck;
     unit *unit;
@@ -33,7 +35,8 @@ typedef struct job {
     mn__runner_result *result;
     mn_status st; /* of the worker that failed first */
     mn_diag diag;
-} job;
+};
+typedef struct mn__runner job;
 
 /* What a worker has of its own. */
 typedef struct worker {
@@ -45,14 +48,45 @@ typedef struct worker {
 
 /* ---- units ---- */
 
+static mn__ask_params ask_params(const mn__runner_params *p, size_t length)
+{
+    return (mn__ask_params){.model = p->model,
+                            .chat = p->chat,
+                            .template = p->chat_template,
+                            .n_ctx = p->run.n_ctx,
+                            .max_new = p->max_new,
+                            .max_gold = p->max_gold,
+                            .length = length};
+}
+
+/* Is there a prompt that may fit? Rows that are read have lengths of their own. */
+static mn_status check_lengths(const mn__runner_params *p, mn_diag *diag)
+{
+    size_t most = 0, least = SIZE_MAX;
+    const mn__deck_params *d = &p->deck;
+    const mn__ask_params ask = ask_params(p, 0);
+    for (size_t k = 0; k < d->n_length; k++)
+        if (d->length[k] < least) least = d->length[k];
+    for (size_t i = 0; i < d->n_task; i++) {
+        size_t room;
+        mn_status st = mn__ask_room(d->task[i].task, &ask, &room, diag);
+        if (st != MN_OK) return st;
+        if (!d->n_length || !d->task[i].task->maker || least <= room) return MN_OK;
+        if (room > most) most = room;
+    }
+    return mn__fail(diag, MN_EUSAGE,
+                    "rows of %zu tokens: a context of %zu has room for %zu beside an answer", least,
+                    ask.n_ctx, most);
+}
+
 static mn_status open_units(job *j, mn_diag *diag)
 {
     mn_status st;
     const mn__runner_params *p = j->p;
     mn__deck_params deck = p->deck;
     deck.source.tokens = &j->tokens;
+    MN_TRY(check_lengths(p, diag));
     MN_TRY(mn__deck_open(&j->deck, &deck, diag));
-    j->result->n_bad = mn__deck_n_bad(j->deck);
     size_t n = mn__deck_n_unit(j->deck);
     j->unit = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *j->unit);
     if (!j->unit) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", n);
@@ -84,12 +118,18 @@ static json_t *gold_json(const mn__row *row)
     return list;
 }
 
-static json_t *facts_json(const unit *u, const mn__row *row, const mn__ask *ask)
+/* What is asked for; NULL: nothing could be. */
+static const mn__reading *gold_reading(const mn__ask *ask)
 {
-    const mn__reading *r = &ask->reading[ask->gold_reading];
+    return ask->n_reading ? &ask->reading[ask->gold_reading] : NULL;
+}
+
+static json_t *facts_json(const unit *u, const mn__row *row, const mn__reading *r)
+{
     int64_t length = u->length ? (int64_t)u->length : row->max_tokens;
-    json_t *doc = json_pack("{s:I,s:I}", "context_tokens", (json_int_t)r->n_context, "cut_tokens",
-                            (json_int_t)r->n_cut);
+    json_t *doc = r ? json_pack("{s:I,s:I}", "context_tokens", (json_int_t)r->n_context,
+                                "cut_tokens", (json_int_t)r->n_cut)
+                    : json_object();
     if (length > 0) json_object_set_new(doc, "length", json_integer(length));
     if (!isnan(row->depth)) json_object_set_new(doc, "depth", json_real(row->depth));
     return doc;
@@ -101,9 +141,10 @@ static mn_status add_prompt(job *j, const unit *u, const mn__row *row, const mn_
     mn_status st;
     char id[24];
     mn__draft gold = {0}, facts = {0};
+    const mn__reading *r = gold_reading(ask);
     snprintf(id, sizeof id, "%llu", (unsigned long long)i_row);
     MN_TRY(write_json(&gold, gold_json(row), diag));
-    MN_TRY(write_json(&facts, facts_json(u, row, ask), diag));
+    MN_TRY(write_json(&facts, facts_json(u, row, r), diag));
     const mn__task *task = u->ref.task;
     const mn__store_prompt prompt = {.task = task->name,
                                      .source_id = *row->id ? row->id : id,
@@ -115,7 +156,7 @@ static mn_status add_prompt(job *j, const unit *u, const mn__row *row, const mn_
                                      .gold = mn__draft_text(&gold),
                                      .facts = mn__draft_text(&facts),
                                      .hash = ask->hash,
-                                     .n_token = (uint32_t)ask->reading[ask->gold_reading].n};
+                                     .n_token = r ? (uint32_t)r->n : 0};
     st = mn__store_add_prompt(j->out, &prompt, key, diag);
 done:
     mn__draft_free(&gold);
@@ -130,14 +171,17 @@ static void name_case(const mn__case *c, uint64_t seed, mn__store_record *r)
     r->seed = seed;
 }
 
-/* Which cases of a prompt are not recorded yet. */
-static mn_status find_missing(worker *w, int64_t prompt, size_t *n, mn_diag *diag)
+/* Which cases of a prompt are not recorded yet. A prompt that is all context has no other without.
+ */
+static mn_status find_missing(worker *w, int64_t prompt, bool has_bare, size_t *n, mn_diag *diag)
 {
     job *j = w->j;
     *n = 0;
     for (size_t i = 0; i < j->p->n_case; i++) {
         mn__store_record r = {0};
         bool has = false;
+        w->want[i] = false;
+        if (j->p->cases[i].no_context && !has_bare) continue;
         name_case(&j->p->cases[i], j->p->run.seed, &r);
         const mn__store_place at = {.run = j->run, .prompt = prompt};
         mn_status st = mn__store_has_record(j->out, at, &r, &has, diag);
@@ -189,7 +233,45 @@ static mn_status add_record(worker *w, const unit *u, const mn__row *row, const 
     return st;
 }
 
+/* A prompt that cannot be asked stands in the store all the same: reports tell of it. Takes the
+ * sentence and fails with it. */
+static mn_status add_left_out(job *j, const unit *u, const mn__row *row, uint64_t i_row,
+                              mn_diag *diag)
+{
+    mn_status st;
+    int64_t prompt;
+    char why[sizeof diag->text + 16];
+    const mn__ask none = {.hash =
+                              mn__hash64(row->context, strlen(row->context), mn__row_hash(row))};
+    snprintf(why, sizeof why, MN__STORE_LEFT_OUT "%s", diag->text);
+    const mn__store_record r = {.policy = "full",
+                                .budget = "",
+                                .seed = j->p->run.seed,
+                                .acts = "never",
+                                .metric = u->ref.task->metric,
+                                .status = why,
+                                .score = NAN,
+                                .share_answer = NAN,
+                                .share_prompt = NAN};
+    MN_TRY(add_prompt(j, u, row, &none, i_row, &prompt, diag));
+    const mn__store_place at = {.run = j->run, .prompt = prompt};
+    MN_TRY(mn__store_add_record(j->out, at, &r, NULL, diag));
+    st = mn__fail(diag, MN_ERANGE, "%s", why + strlen(MN__STORE_LEFT_OUT));
+done:
+    return st;
+}
+
 /* ---- one prompt ---- */
+
+/* The same without context; no reading where nothing is left of it. */
+static mn_status make_bare(mn__ask *bare, const mn__task *task, const mn__row *row,
+                           mn__ask_params ap, mn_diag *diag)
+{
+    mn_diag why = {""};
+    ap.no_context = true;
+    mn_status st = mn__ask_make(bare, task, row, &ap, &why);
+    return st == MN_OK || st == MN_EINPUT ? MN_OK : mn__fail(diag, st, "%s", why.text);
+}
 
 /* Row, prompt and what is missing of it; *n 0: nothing. */
 static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__ask *bare,
@@ -200,37 +282,22 @@ static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__
     const mn__deck_item it = mn__deck_get_item(j->deck, i);
     const unit *u = &j->unit[it.unit];
     bool found = false;
-    const mn__runner_params *p = j->p;
-    mn__ask_params ap = {.model = p->model,
-                         .chat = p->chat,
-                         .template = p->chat_template,
-                         .n_ctx = p->run.n_ctx,
-                         .max_new = p->max_new,
-                         .max_gold = p->max_gold};
+    const mn__ask_params ap = ask_params(j->p, u->length);
     *n = 0;
     pthread_mutex_lock(&j->lock);
     st = mn__deck_get_row(j->deck, i, row, &found, diag);
     pthread_mutex_unlock(&j->lock);
     if (st != MN_OK || !found) return st;
-    MN_TRY(mn__ask_make(ask, u->ref.task, row, &ap, diag));
-    ap.no_context = true;
-    mn_diag none = {""};
-    (void)mn__ask_make(bare, u->ref.task, row, &ap, &none); /* nothing left: see run_trial */
+    st = mn__ask_make(ask, u->ref.task, row, &ap, diag);
+    if (st == MN_OK) st = make_bare(bare, u->ref.task, row, ap, diag);
     pthread_mutex_lock(&j->lock);
-    st = add_prompt(j, u, row, ask, it.row, prompt, diag);
-    if (st == MN_OK) st = find_missing(w, *prompt, n, diag);
+    if (st == MN_ERANGE) st = add_left_out(j, u, row, it.row, diag);
+    if (st == MN_OK) st = add_prompt(j, u, row, ask, it.row, prompt, diag);
+    if (st == MN_OK) st = find_missing(w, *prompt, bare->n_reading > 0, n, diag);
+    j->result->n_seen += st == MN_OK;
+    j->result->n_cut += st == MN_OK && gold_reading(ask)->n_cut;
     pthread_mutex_unlock(&j->lock);
-done:
     return st;
-}
-
-static mn_status run_trial(worker *w, const unit *u, const mn__ask *ask, const mn__ask *bare,
-                           mn_diag *diag)
-{
-    const mn__runner_params *p = w->j->p;
-    for (size_t i = 0; i < p->n_case; i++) /* a prompt that is all context */
-        if (p->cases[i].no_context && !bare->n_reading) w->want[i] = false;
-    return mn__trial_run(w->trial, u->ref.task, ask, bare, w->want, w->outcome, diag);
 }
 
 static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
@@ -244,7 +311,7 @@ static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
     size_t n = 0;
     MN_TRY(prepare(w, i_item, &row, &ask, &bare, &prompt, &n, diag));
     if (!n) goto done;
-    MN_TRY(run_trial(w, u, &ask, &bare, diag));
+    MN_TRY(mn__trial_run(w->trial, u->ref.task, &ask, &bare, w->want, w->outcome, diag));
     pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < j->p->n_case && st == MN_OK; i++)
         if (w->want[i]) st = add_record(w, u, &row, &ask, i, prompt, diag);
@@ -278,18 +345,26 @@ static bool must_stop(void *ctx)
     return failed(j) || (j->p->stop && j->p->stop(j->p->ctx));
 }
 
+/* The first of a task and length is told, which goes for the others. */
+static void tell_left_out(job *j, mn__deck_item it, const mn_diag *diag)
+{
+    unit *u = &j->unit[it.unit];
+    mn_diag text;
+    mn__fail(&text, MN_ERANGE, "%s, row %llu left out: %s", u->ref.task->name,
+             (unsigned long long)it.row, diag->text);
+    if (!u->has_left_out && j->p->note) j->p->note(text.text, j->p->ctx);
+    u->has_left_out = true;
+    if (j->result->n_skipped++ == 0)
+        snprintf(j->result->left_out, sizeof j->result->left_out, "%.511s", text.text);
+}
+
 /* A prompt that cannot be is told of and left out; all else ends the run. */
 static void after(job *j, uint64_t i, mn_status st, const mn_diag *diag)
 {
-    const mn__deck_item it = mn__deck_get_item(j->deck, i);
-    char text[sizeof diag->text + 64];
     bool left_out = st == MN_ERANGE || st == MN_EBUDGET;
     pthread_mutex_lock(&j->lock);
     if (left_out) {
-        snprintf(text, sizeof text, "%s, row %llu left out: %s", j->unit[it.unit].ref.task->name,
-                 (unsigned long long)it.row, diag->text);
-        if (j->p->note) j->p->note(text, j->p->ctx);
-        j->result->n_skipped++;
+        tell_left_out(j, mn__deck_get_item(j->deck, i), diag);
     } else if (st != MN_OK && j->st == MN_OK) {
         j->diag = *diag;
         __atomic_store_n(&j->st, st, __ATOMIC_RELAXED);
@@ -366,21 +441,50 @@ done:
 
 /* ---- a run ---- */
 
-mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out, mn_diag *diag)
+mn_status mn__runner_open(mn__runner **out, const mn__runner_params *params, mn_diag *diag)
 {
     mn_status st;
-    job j = {.p = params, .result = out, .tokens = mn__model_tokens(params->model)};
-    *out = (mn__runner_result){0};
-    pthread_mutex_init(&j.lock, NULL);
-    MN_TRY(open_units(&j, diag));
-    MN_TRY(mn__store_open(&j.out, params->out, MN_STORE_WRITE, diag));
-    MN_TRY(mn__store_add_run(j.out, &params->run, &j.run, diag));
-    MN_TRY(run_workers(&j, diag));
+    *out = NULL;
+    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evaluation");
+    pthread_mutex_init(&j->lock, NULL);
+    j->p = params;
+    j->tokens = mn__model_tokens(params->model);
+    MN_TRY(open_units(j, diag));
+    *out = j;
+    j = NULL;
 done:
-    for (size_t i = 0; i < j.n_unit; i++) mn__grader_close(&j.unit[i].grader);
-    mn__store_close(j.out);
-    mn__deck_close(j.deck);
-    mn__free(j.unit);
-    pthread_mutex_destroy(&j.lock);
+    mn__runner_close(j);
     return st;
+}
+
+const mn__deck *mn__runner_deck(const mn__runner *r)
+{
+    return r->deck;
+}
+
+mn_status mn__runner_run(mn__runner *r, const char *path, mn__runner_result *out, mn_diag *diag)
+{
+    mn_status st;
+    *out = (mn__runner_result){0};
+    r->result = out;
+    r->next = r->n_finished = 0;
+    r->st = MN_OK;
+    MN_TRY(mn__store_open(&r->out, path, MN_STORE_WRITE, diag));
+    MN_TRY(mn__store_add_run(r->out, &r->p->run, &r->run, diag));
+    MN_TRY(run_workers(r, diag));
+done:
+    mn__store_close(r->out);
+    r->out = NULL;
+    return st;
+}
+
+void mn__runner_close(mn__runner *r)
+{
+    if (!r) return;
+    for (size_t i = 0; i < r->n_unit; i++) mn__grader_close(&r->unit[i].grader);
+    mn__deck_close(r->deck);
+    mn__free(r->unit);
+    pthread_mutex_destroy(&r->lock);
+    mn__free(r);
 }

@@ -20,7 +20,6 @@ typedef struct mn__runner_params {
     const char *chat_template;
     size_t max_new; /* 0: the task's */
     size_t max_gold, n_side, n_worker;
-    const char *out; /* store that is written; records that it holds are not made again */
     /* Number of the next prompt to take, each once over all workers and processes, rising; NULL:
      * this process takes all. From any thread. */
     uint64_t (*claim)(void *ctx);
@@ -33,12 +32,22 @@ typedef struct mn__runner_params {
 typedef struct mn__runner_result {
     uint64_t n_prompt, n_record; /* made now */
     uint64_t n_there;            /* records that were there already */
-    uint64_t n_bad;              /* malformed lines left out */
+    uint64_t n_seen, n_cut;      /* prompts, made or there; those of them that lost their middle */
     uint64_t n_skipped;          /* prompts that do not fit */
+    char left_out[512];          /* the first of them and why, in words */
 } mn__runner_result;
 
-/* MN_EUSAGE: a policy or budget that cannot be; a task's metric, set or length as the functions
- * below say; MN_ECANCEL: stopped; what was finished stands in the store in all cases. */
-mn_status mn__runner_run(const mn__runner_params *params, mn__runner_result *out, mn_diag *diag);
+typedef struct mn__runner mn__runner;
+
+/* Tasks, their files and metrics, all of which are looked through; nothing is written. params and
+ * what they point to are borrowed until the runner is closed. MN_EUSAGE: all rows would be made, at
+ * lengths that leave no room for an answer. Errors as mn__deck_open and mn__metric_open. */
+mn_status mn__runner_open(mn__runner **out, const mn__runner_params *params, mn_diag *diag);
+const mn__deck *mn__runner_deck(const mn__runner *r);
+/* Prompts into the store at `path`; records that it holds are not made again. MN_EUSAGE: a policy
+ * or budget that cannot be; MN_ECANCEL: stopped; what trials and the store say. What was finished
+ * stands in the store in all cases. */
+mn_status mn__runner_run(mn__runner *r, const char *path, mn__runner_result *out, mn_diag *diag);
+void mn__runner_close(mn__runner *r); /* NULL is fine */
 
 #endif

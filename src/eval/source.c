@@ -14,7 +14,7 @@ enum { PATH_BYTES = 1024, MAX_STOCK = 1 << 20 };
 
 struct mn__source {
     const mn__task *task;
-    const mn__task_set *set; /* NULL: the user's own */
+    mn__task_ref ref; /* set NULL: the user's own */
     mn__source_params params;
     char *data, *own; /* copies */
     /* Read rows: */
@@ -32,25 +32,52 @@ struct mn__source {
 /* ---- where files lie ---- */
 
 /* The first of base + suffix, base + suffix.xz, base + suffix.zst that is there. */
-static mn_status find_file(const mn__source *s, const char *name, const char *suffix,
+static mn_status find_file(mn__task_ref ref, const char *data, const char *name, const char *suffix,
                            char path[PATH_BYTES], mn_diag *diag)
 {
     static const char *const packed[] = {"", ".xz", ".zst"};
-    const char *task = s->task->name, *source = s->set ? s->set->source : "";
-    if (!s->data)
+    const char *task = ref.task->name, *source = ref.set ? ref.set->source : "";
+    if (!data)
         return mn__fail(diag, MN_EINPUT,
                         "task %s: a data directory with %s%s in it wanted, none given", task, name,
                         suffix);
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
-        int n = snprintf(path, PATH_BYTES, "%s/%s%s%s", s->data, name, suffix, packed[i]);
+        int n = snprintf(path, PATH_BYTES, "%s/%s%s%s", data, name, suffix, packed[i]);
         if (n < 0 || n >= PATH_BYTES)
             return mn__fail(diag, MN_EINPUT, "task %s: the data directory's path is too long",
                             task);
         if (access(path, F_OK) == 0) return MN_OK;
     }
     return mn__fail(diag, MN_EINPUT,
-                    "task %s: no %s/%s%s (or .xz, .zst of it): put the set there (%s)", task,
-                    s->data, name, suffix, source);
+                    "task %s: no %s/%s%s (or .xz, .zst of it): put the set there (%s)", task, data,
+                    name, suffix, source);
+}
+
+/* The first of a task's files (`files`: what is left of task->files), below the data directory;
+ * the others are what is left then. */
+static mn_status next_file(mn__task_ref ref, const char *data, const char **files,
+                           char path[PATH_BYTES], mn_diag *diag)
+{
+    char name[256];
+    size_t n = strcspn(*files, " ");
+    snprintf(name, sizeof name, "%s/%.*s", ref.task->dir, (int)n, *files);
+    *files += n;
+    *files += **files == ' ';
+    return find_file(ref, data, name, ".jsonl", path, diag);
+}
+
+mn_status mn__source_look(mn__task_ref ref, const mn__source_params *params, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    char path[PATH_BYTES];
+    const mn__maker *maker = params->length ? ref.task->maker : NULL;
+    const char *files = ref.task->dir && (!maker || maker->stock) ? ref.task->files : "";
+    if (params->own) return MN_OK;
+    while (*files) MN_TRY(next_file(ref, params->data, &files, path, diag));
+    if (maker && maker->text && !params->text)
+        MN_TRY(find_file(ref, params->data, maker->text, ".txt", path, diag));
+done:
+    return st;
 }
 
 /* ---- read rows ---- */
@@ -73,21 +100,18 @@ static void close_file(mn__source *s)
 /* The next of the task's files; *found is false when there is none. */
 static mn_status open_next(mn__source *s, bool *found, mn_diag *diag)
 {
-    char name[256], path[PATH_BYTES];
+    char path[PATH_BYTES];
     mn_status st = MN_OK;
     close_file(s);
     *found = *s->file != '\0';
     if (!*found) return MN_OK;
-    size_t n = strcspn(s->file, " ");
     if (s->own) {
+        s->file = "";
         MN_TRY(mn__rows_open(&s->rows, s->own, &s->params.rows, diag));
     } else {
-        snprintf(name, sizeof name, "%s/%.*s", s->task->dir, (int)n, s->file);
-        MN_TRY(find_file(s, name, ".jsonl", path, diag));
+        MN_TRY(next_file(s->ref, s->data, &s->file, path, diag));
         MN_TRY(mn__rows_open(&s->rows, path, &s->params.rows, diag));
     }
-    s->file += n;
-    s->file += *s->file == ' ';
 done:
     return st;
 }
@@ -176,6 +200,22 @@ static mn_status answer_by_letter(mn__row *row, mn_diag *diag)
     return MN_OK;
 }
 
+static mn_status no_rows(const mn__source *s, mn_diag *diag)
+{
+    char where[PATH_BYTES];
+    if (s->own)
+        snprintf(where, sizeof where, "%s", s->own);
+    else
+        snprintf(where, sizeof where, "%s/%s", s->data, s->task->dir);
+    if (!s->n_bad)
+        return mn__fail(diag, MN_EINPUT, "task %s: rows of it wanted in %s, none found",
+                        s->task->name, where);
+    return mn__fail(diag, MN_EINPUT,
+                    "task %s: rows of it wanted in %s, only malformed lines found: %llu, the "
+                    "first is %s",
+                    s->task->name, where, (unsigned long long)s->n_bad, s->first_bad.text);
+}
+
 static mn_status read_row(mn__source *s, uint64_t i, mn__row *out, bool *found, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -186,9 +226,7 @@ static mn_status read_row(mn__source *s, uint64_t i, mn__row *out, bool *found, 
         if (!*found || wanted) break;
         mn__row_free(out);
     }
-    if (!*found && s->next == 0)
-        st = mn__fail(diag, MN_EINPUT, "task %s: rows of it wanted in %s/%s, none found",
-                      s->task->name, s->own ? s->own : s->data, s->own ? "" : s->task->dir);
+    if (!*found && s->next == 0) MN_TRY(no_rows(s, diag));
     if (!*found || !(s->task->rules & MN__RULE_LETTER)) goto done;
     st = answer_by_letter(out, diag);
     if (st != MN_OK) mn__row_free(out);
@@ -258,7 +296,7 @@ static mn_status open_maker(mn__source *s, const mn__source_params *params, mn_d
     if (params->text) {
         MN_TRY(mn__corpus_read(&s->text, params->text, diag));
     } else if (maker->text) {
-        MN_TRY(find_file(s, maker->text, ".txt", path, diag));
+        MN_TRY(find_file(s->ref, s->data, maker->text, ".txt", path, diag));
         MN_TRY(mn__corpus_read(&s->text, path, diag));
     }
 done:
@@ -301,7 +339,7 @@ mn_status mn__source_open(mn__source **out, mn__task_ref ref, const mn__source_p
         goto done;
     }
     s->task = ref.task;
-    s->set = ref.set;
+    s->ref = ref;
     s->params = *params;
     if (params->length) {
         MN_TRY(open_maker(s, params, diag));

@@ -21,6 +21,9 @@ typedef struct mn__source_params {
 
 typedef struct mn__source mn__source;
 
+/* Whether the files are there that rows are read from, or made of. MN_EINPUT: one is not (the
+ * sentence says where to put it). */
+mn_status mn__source_look(mn__task_ref ref, const mn__source_params *params, mn_diag *diag);
 /* set NULL: a task over the user's own file. MN_EINPUT: a file of rows or the text is not there
  * (the sentence says where to put it), or cannot be read; MN_EUSAGE: a length for a task that is
  * only read, none for one that is only made, a text for one that draws on none; MN_ENOMEM. */

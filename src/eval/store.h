@@ -40,7 +40,7 @@ typedef struct mn__store_prompt {
     /* JSON object of what the task knows of it. Reports look at "depth" (of a needle, 0 to 1),
      * "length" (tokens that were asked for) and show the rest as it stands. */
     const char *facts;
-    uint64_t hash; /* of the exact token ids */
+    uint64_t hash; /* of the exact token ids and of all that an answer is scored by */
     uint32_t n_token;
 } mn__store_prompt;
 
@@ -51,7 +51,7 @@ typedef struct mn__store_record {
     uint64_t seed;
     const char *acts;      /* when it evicts: never, end (of the prompt), reading (all along) */
     const char *metric;    /* of the score; NULL: the task has none */
-    const char *status;    /* "ok", or a sentence: why there is no score */
+    const char *status;    /* "ok", or a sentence: why there is no score; see also below */
     const char *output;    /* any bytes but zero; NULL: nothing was generated */
     double score;          /* 0 to 1; NAN: none */
     const float *nll, *kl; /* [n_gold] nats per token of the gold answer; NULL: not measured */
@@ -69,6 +69,10 @@ typedef struct mn__store_record {
     double prefill_s, decode_s;
     uint32_t n_generated;
 } mn__store_record;
+
+/* A status that begins so stands for a prompt that could not be asked at all, and goes on to say
+ * why: one record under `full`, which counts as none. */
+#define MN__STORE_LEFT_OUT "left out: "
 
 typedef enum mn__store_mode {
     MN_STORE_READ, /* an existing file; nothing in it changes */

@@ -189,7 +189,7 @@ static mn__task_line judge_task(const mn__sheet *s, size_t run, size_t task)
         line.without = mean_of(&r, MN__CELL_SCORE);
     }
     line.why = "";
-    if (!*t->metric)
+    if (!*t->metric || !strcmp(t->metric, "nll")) /* see MN__ASKS_TEXT */
         line.why = "no score, likelihood alone";
     else if (isnan(line.full))
         line.why = "no score with the full cache";
@@ -255,7 +255,7 @@ struct maker {
     mn__summary *out;
     const mn__summary_params *params;
     mn_diag *diag;
-    size_t cap_run, cap_arm, cap_line, cap_task, cap_pair, cap_needle, cap_kept;
+    size_t cap_run, cap_arm, cap_line, cap_task, cap_pair, cap_needle, cap_kept, cap_left;
 };
 
 static mn_status add_line(struct maker *m, const struct range *r, size_t first_arm,
@@ -350,6 +350,17 @@ static mn_status add_tasks(struct maker *m, const mn__sheet *s, size_t run)
     return MN_OK;
 }
 
+static mn_status add_left(struct maker *m, const mn__sheet *s, size_t run)
+{
+    mn__summary *out = m->out;
+    for (size_t i = 0; i < s->n_left; i++) {
+        if (MN__GROW(out->left, out->n_left, m->cap_left) != MN_OK) return no_memory(m->diag);
+        out->left[out->n_left] = s->left[i];
+        out->left[out->n_left++].run = run;
+    }
+    return MN_OK;
+}
+
 static mn_status summarise(struct maker *m, mn__store *store, int64_t key, size_t run)
 {
     mn_status st;
@@ -359,6 +370,8 @@ static mn_status summarise(struct maker *m, mn__store *store, int64_t key, size_
     m->out->run[run].n_prompt = sheet.n_prompt;
     m->out->run[run].n_record = sheet.n_record;
     m->out->run[run].n_failed = sheet.n_failed;
+    m->out->run[run].n_cut = sheet.n_cut;
+    MN_TRY(add_left(m, &sheet, run));
     MN_TRY(add_arms(m, &sheet, run));
     MN_TRY(add_tasks(m, &sheet, run));
     MN_TRY(add_lines(m, &sheet, first_arm, m->out->task + first_task));
@@ -457,5 +470,6 @@ void mn__summary_free(mn__summary *s)
     mn__free(s->pair);
     mn__free(s->needle);
     mn__free(s->kept);
+    mn__free(s->left);
     mn__free(s);
 }

@@ -28,7 +28,16 @@ typedef struct mn__summary_run {
     char id[17];
     mn__store_run about;
     size_t n_prompt, n_record, n_failed;
+    size_t n_cut; /* prompts that lost their middle */
 } mn__summary_run;
+
+/* Prompts of a task (made at a length; NAN: not told) that could not be asked: in no count. */
+typedef struct mn__left_line {
+    size_t run;
+    const char *task, *why; /* of the first */
+    double length;
+    size_t n;
+} mn__left_line;
 
 /* A policy with a budget in a run. */
 typedef struct mn__summary_arm {
@@ -111,6 +120,8 @@ typedef struct mn__summary {
     size_t n_needle;
     mn__kept_line *kept;
     size_t n_kept;
+    mn__left_line *left;
+    size_t n_left;
     struct mn__summary_memory *memory;
 } mn__summary;
 

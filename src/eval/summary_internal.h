@@ -70,7 +70,9 @@ typedef struct mn__sheet {
     mn__cell *cell;
     size_t n_cell, cap_cell;
     const mn__cell **at; /* [n_arm][n_prompt]; NULL: no record */
-    size_t n_record, n_failed;
+    size_t n_record, n_failed, n_cut;
+    mn__left_line *left;
+    size_t n_left, cap_left;
     size_t full, empty; /* arms; SIZE_MAX: not there */
 } mn__sheet;
 

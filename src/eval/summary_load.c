@@ -83,7 +83,8 @@ static double number_of(const json_t *object, const char *key)
     return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-static mn_status read_facts(struct loader *l, const mn__store_prompt *p, mn__sheet_prompt *out)
+static mn_status read_facts(struct loader *l, const mn__store_prompt *p, mn__sheet_prompt *out,
+                            bool *cut)
 {
     json_t *facts = json_loads(p->facts, 0, NULL);
     mn_status st = MN_OK;
@@ -92,6 +93,7 @@ static mn_status read_facts(struct loader *l, const mn__store_prompt *p, mn__she
                       p->source_id);
     out->depth = number_of(facts, "depth");
     out->length = number_of(facts, "length");
+    *cut = number_of(facts, "cut_tokens") > 0;
     json_decref(facts);
     return st;
 }
@@ -203,12 +205,14 @@ static void add_record(mn__cell *c, const mn__store_record *r)
 static mn_status add_prompt(struct loader *l, int64_t key, const mn__store_prompt *p)
 {
     mn_status st;
+    bool cut;
     mn__sheet *s = l->sheet;
     if (key == l->prompt_key) return MN_OK;
     if (s->n_prompt == UINT32_MAX || MN__GROW(s->prompt, s->n_prompt, s->cap_prompt) != MN_OK)
         return no_memory(l->diag);
     MN_TRY(add_task(l, p));
-    MN_TRY(read_facts(l, p, &s->prompt[s->n_prompt]));
+    MN_TRY(read_facts(l, p, &s->prompt[s->n_prompt], &cut));
+    s->n_cut += cut;
     s->prompt[s->n_prompt].task = (uint32_t)s->n_task - 1;
     s->prompt[s->n_prompt].n_token = p->n_token;
     s->n_prompt++;
@@ -232,12 +236,40 @@ static mn_status find_cell(struct loader *l, size_t arm, mn__cell **out)
     return MN_OK;
 }
 
+/* ---- prompts that could not be asked ---- */
+
+static mn_status add_left(struct loader *l, const mn__store_prompt *p, const char *why)
+{
+    mn_status st;
+    mn__sheet *s = l->sheet;
+    mn__sheet_prompt facts;
+    bool cut;
+    MN_TRY(read_facts(l, p, &facts, &cut));
+    for (size_t i = 0; i < s->n_left; i++) {
+        mn__left_line *x = &s->left[i];
+        bool same = x->length == facts.length || (isnan(x->length) && isnan(facts.length));
+        if (strcmp(x->task, p->task) || !same) continue;
+        x->n++;
+        return MN_OK;
+    }
+    if (MN__GROW(s->left, s->n_left, s->cap_left) != MN_OK) return no_memory(l->diag);
+    s->left[s->n_left] = (mn__left_line){.task = mn__summary_text(l->memory, p->task),
+                                         .why = mn__summary_text(l->memory, why),
+                                         .length = facts.length,
+                                         .n = 1};
+    if (!s->left[s->n_left].task || !s->left[s->n_left].why) return no_memory(l->diag);
+    s->n_left++;
+done:
+    return st;
+}
+
 static mn_status visit(void *ctx, int64_t key, const mn__store_prompt *p, const mn__store_record *r)
 {
     struct loader *l = ctx;
     mn_status st;
-    size_t arm = 0;
+    size_t arm = 0, n_mark = strlen(MN__STORE_LEFT_OUT);
     mn__cell *cell = NULL;
+    if (!strncmp(r->status, MN__STORE_LEFT_OUT, n_mark)) return add_left(l, p, r->status + n_mark);
     MN_TRY(add_prompt(l, key, p));
     MN_TRY(find_arm(l, r, &arm));
     MN_TRY(find_cell(l, arm, &cell));
@@ -373,6 +405,7 @@ void mn__sheet_free(mn__sheet *s)
     mn__free(s->arm);
     mn__free(s->cell);
     mn__free(s->at);
+    mn__free(s->left);
     *s = (mn__sheet){0};
 }
 

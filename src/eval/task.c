@@ -39,11 +39,14 @@ static size_t count_tasks(void)
     return n;
 }
 
-static void add(mn__task_ref *list, size_t *n, const mn__task_set *set, const mn__task *task)
+static void add(mn__task_ref *list, size_t *n, mn__task_ref ref)
 {
-    for (size_t i = 0; i < *n; i++)
-        if (list[i].task == task) return;
-    list[(*n)++] = (mn__task_ref){task, set};
+    for (size_t i = 0; i < *n; i++) {
+        if (list[i].task != ref.task) continue;
+        list[i].by_set = list[i].by_set && ref.by_set;
+        return;
+    }
+    list[(*n)++] = ref;
 }
 
 /* Everything that one name means; false: nothing. */
@@ -54,8 +57,9 @@ static bool add_named(mn__task_ref *list, size_t *n, const char *name)
         bool whole = strcmp(sets[i]->name, name) == 0;
         for (size_t j = 0; j < sets[i]->n_task; j++) {
             const mn__task *task = &sets[i]->task[j];
-            if (!whole && strcmp(task->name, name) != 0) continue;
-            add(list, n, sets[i], task);
+            bool alone = strcmp(task->name, name) == 0; /* a set of one may have its task's name */
+            if (!whole && !alone) continue;
+            add(list, n, (mn__task_ref){task, sets[i], !alone});
             known = true;
         }
     }

@@ -85,6 +85,7 @@ const mn__task_set *const *mn__task_list(size_t *n);
 typedef struct mn__task_ref {
     const mn__task *task;
     const mn__task_set *set;
+    bool by_set; /* the set was named, the task itself was not */
 } mn__task_ref;
 /* Tasks that `names` means, commas between: names of tasks or sets, each task once, in the order
  * named. *out [*n] is the caller's (mn__free). MN_EUSAGE: unknown (the nearest is named), or none.

@@ -17,17 +17,36 @@ typedef mn__group group;
 
 /* ---- life ---- */
 
+static mn_status make_policy(mn__policy **out, const mn_model *m, const mn_session_params *session,
+                             const mn__case *c, mn_diag *diag)
+{
+    mn__budget budget;
+    mn_session_params resolved;
+    mn_status st;
+    mn__session_resolve(m, session, &resolved);
+    MN_TRY(mn__session_check(&resolved, diag));
+    const mn__cache_shape shape = mn__session_shape(m, &resolved);
+    MN_TRY(mn__budget_parse(c->budget, &budget, diag));
+    MN_TRY(mn__policy_new(out, c->policy, &budget, &shape, diag));
+done:
+    return st;
+}
+
+mn_status mn__case_check(const mn_model *m, const mn_session_params *session, const mn__case *c,
+                         mn_diag *diag)
+{
+    mn__policy *policy = NULL;
+    mn_status st = make_policy(&policy, m, session, c, diag);
+    mn__policy_free(policy);
+    return st == MN_EBUDGET ? MN_EUSAGE : st;
+}
+
 static mn_status look_at_case(mn__trial *t, size_t i, mn_diag *diag)
 {
     const mn__case *c = &t->p.cases[i];
-    mn__budget budget;
     mn__policy *policy = NULL;
-    mn_session_params resolved;
     mn_status st;
-    mn__session_resolve(t->p.model, &t->p.session, &resolved);
-    const mn__cache_shape shape = mn__session_shape(t->p.model, &resolved);
-    MN_TRY(mn__budget_parse(c->budget, &budget, diag));
-    MN_TRY(mn__policy_new(&policy, c->policy, &budget, &shape, diag));
+    MN_TRY(make_policy(&policy, t->p.model, &t->p.session, c, diag));
     t->reader[i] = c->no_context || mn__policy_chunk(policy) != 0;
     if (!t->reader[i] && mn__policy_scorer(policy)) t->also[t->n_also++] = c->policy;
 done:

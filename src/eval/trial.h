@@ -25,8 +25,7 @@ typedef struct mn__trial_params {
     size_t n_case;
     bool evict_context; /* cut behind the context, the question follows; else behind the prompt */
     size_t n_side;      /* most sessions side by side; 0: 16. More is faster and takes memory */
-    size_t max_new, max_gold; /* the longest of any ask */
-    bool (*stop)(void *ctx);  /* polled between steps; true: MN_ECANCEL */
+    bool (*stop)(void *ctx); /* polled between steps; true: MN_ECANCEL */
     /* Before the policy of case i acts for the first time; NULL: nothing. */
     mn_status (*prepare)(void *ctx, size_t i, mn_session *s, mn_diag *diag);
     /* The first n tokens of a reading under the full cache, gathered for the policies `also`, and
@@ -54,6 +53,11 @@ typedef struct mn__outcome {
     uint64_t n_nan;         /* scores that were none, until then */
     double read_s, write_s; /* read: the shared reading and the case's own part in it */
 } mn__outcome;
+
+/* Whether a case can be at all. MN_EUSAGE: an unknown policy or option, a budget that is none or
+ * cannot hold what must stay; MN_ENOMEM; what a policy's file says. */
+mn_status mn__case_check(const mn_model *m, const mn_session_params *session, const mn__case *c,
+                         mn_diag *diag);
 
 typedef struct mn__trial mn__trial;
 

@@ -38,8 +38,8 @@ typedef struct mn__group {
     const mn__task *task;
     const mn__ask *ask, *bare;
     size_t i_reading, n;
-    mn__side_by_side *side;           /* [n_side + 1] */
-    mn_session **session; /* [n_side + 1] */
+    mn__side_by_side *side; /* [n_side + 1] */
+    mn_session **session;   /* [n_side + 1] */
     const float **logits;
     int32_t *token;
     size_t *active;

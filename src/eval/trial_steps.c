@@ -255,4 +255,3 @@ mn_status mn__group_answer(group *g, mn_diag *diag)
 done:
     return st;
 }
-

@@ -81,15 +81,46 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
     # A rank dies while the others work: they say so, and the next run completes the table.
     mpirun -n 2 --oversubscribe --bind-to none bash -c '
         [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
-        "$@" & sleep 0.5; kill -9 $! $$' rank "$MNEME" eval "${common[@]}" -t 1 --ctx 1023 \
+        "$@" & until [ -e dead/results.rank-1.sqlite ] || ! kill -0 $!; do sleep 0.02; done
+        kill -9 $! $$' rank "$MNEME" eval "${common[@]}" -t 1 --ctx 1023 \
         --out dead >out 2>err </dev/null
     code=$? err=$(<err)
     said="mpirun with a rank that dies"
     check "a rank that dies fails the run" [ $code != 0 ]
+    want_err "mneme: rank 0: interrupted" ", or another rank has died: mpirun says which" \
+        "mneme: the run ends; the same command goes on where it stopped"
     run eval "${common[@]}" --ctx 1023 --out dead
     want_code 0
     run eval "${common[@]}" --ctx 1023 --out alive
     check "and the table is completed" [ "$(table dead)" = "$(table alive)" ]
+
+    # What is wrong for all is told once, with its own exit code, and leaves nothing behind.
+    alike() { # CODE SENTENCE ARGS...
+        mpirun -n 3 --oversubscribe --bind-to none "$MNEME" eval "${@:3}" --out none -t 1 \
+            >out 2>err </dev/null
+        code=$? err=$(<err)
+        said="mpirun -n 3 mneme eval ${*:3}"
+        want_code "$1"
+        want_err "$2"
+        check "one sentence wanted, found: $err" [ "$(grep -c '^mneme: ' err)" = 1 ]
+        check "nothing made" [ ! -e none ]
+    }
+    printf '{bad\n' >worse.jsonl
+    alike 2 "nearest name is \`longbench\`" --tasks longbenc -m m.gguf
+    alike 2 "budget \`abc\`" --task-file own.jsonl --metric f1 -m m.gguf --budgets abc
+    alike 3 "worse.jsonl:1" --task-file worse.jsonl --metric f1 -m m.gguf
+    alike 3 "absent.gguf" --task-file own.jsonl --metric f1 -m absent.gguf
+
+    # What goes wrong for one ends all.
+    mkdir broken
+    printf 'no store' >broken/results.sqlite
+    mpirun -n 3 --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" --out broken -t 1 \
+        >out 2>err </dev/null
+    code=$? err=$(<err)
+    said="mpirun with a store that is none"
+    want_code 3
+    want_err "mneme: rank 0: broken/results.sqlite: "
+    check "one sentence wanted, found: $err" [ "$(grep -c '^mneme: ' err)" = 1 ]
 else
     echo "no MPI here: runs over several processes are not tested"
 fi
@@ -103,6 +134,12 @@ printf '%s\n' '{"task":"winogrande","contexts":["the sea","the world"],"continua
 run eval --tasks piqa,winogrande --data data -m m.gguf --out choice --budgets 60%
 want_code 0
 want_err "2 prompts"
+
+# The table: a block's peak, every policy's, and the raw scores of each task with their prompts.
+run eval --tasks piqa,winogrande --data data -m m.gguf --out choice --budgets 60%
+want_out "act at the prompt's end, peak " "  peak" "piqa" "winogrande" "accuracy_norm"
+scores=$(grep -A9 "^  task " out | grep -Ec "^  (full|empty|random@60%|streaming:sinks=0,chunk=0@60%) +[01]\.000 \(1\) +[01]\.000 \(1\)$")
+check "two scores of four policies wanted, found $scores" [ "$scores" = 4 ]
 
 # Lists.
 run eval --list --json
@@ -132,4 +169,4 @@ printf 'no store' >x/results.sqlite
 run eval --out x --task-file own.jsonl --metric qa_f1 -m m.gguf
 want_code 3
 check "a file that is no store is left alone" [ "$(cat x/results.sqlite)" = "no store" ]
-finish 40
+finish 70

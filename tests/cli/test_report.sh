@@ -8,9 +8,6 @@ refused 2 report a b -- "2 given"
 refused 3 report nowhere -- "nowhere: No such file or directory"
 mkdir none
 refused 3 report none -- "none: no records there (results.sqlite is what"
-[ -r /usr/share/javascript/chart.js/chart.min.js ] && [ -r /usr/share/javascript/d3/d3.min.js ] ||
-    { echo "the chart libraries are not installed"; exit 77; }
-
 # Answers that would end a script, if they were let.
 python3 - <<'PY'
 import json
@@ -32,6 +29,32 @@ db.execute("update record set status = 'no memory', score = null where key = 5")
 db.commit()
 PY
 
+# The document alone needs no chart library and writes nothing, also where it is read from two files.
+cp -r dir two
+python3 - <<'PY'
+import sqlite3
+for name, keep in (("dir/results.sqlite", 1), ("two/results.sqlite", "key % 2"), ("two/more.sqlite", "not key % 2")):
+    if "more" in name:
+        open(name, "wb").write(open("dir/results.sqlite", "rb").read())
+    db = sqlite3.connect(name)
+    db.execute("delete from record where not (%s)" % keep)
+    db.commit()
+PY
+run report dir --json
+want_code 0
+want_err "records of 12 prompts in 1 run, 1 failed"
+cp out alone
+check "nothing written, found $(ls dir)" [ "$(ls -A dir)" = results.sqlite ]
+run report two --json -q
+want_code 0
+want_no_err
+check "two files say the same" cmp -s out alone
+check "nothing written, found $(ls two)" [ "$(ls -A two | tr '\n' ' ')" = "more.sqlite results.sqlite " ]
+
+[ -r /usr/share/javascript/chart.js/chart.min.js ] && [ -r /usr/share/javascript/d3/d3.min.js ] || {
+    echo "the chart libraries are not installed: no page is tested"
+    finish 10
+}
 run report dir
 want_code 0
 want_out dir/report.html dir/report.csv dir/report.json
@@ -50,6 +73,7 @@ want_json "all({'policy', 'budget', 'evict', 'n', 'nll_change', 'nll_change_ci95
 want_json "d['pairs'] and all({'a', 'b', 'budget', 'evict', 'measure', 'difference', 'ci95', 'p'}
     <= set(p) and p['measure'] in ('nll', 'kl') for p in d['pairs'])"
 want_json "[r['n'] for r in d['summary'] if r['policy'] == 'full'] == [12]"
+check "the document alone is the same" cmp -s out alone
 cp out printed
 
 n_check=$((n_check + 1))

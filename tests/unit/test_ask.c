@@ -127,6 +127,40 @@ static void test_what_the_hash_sees(void **state)
     mn_model_free(m);
 }
 
+/* What changes a score changes the hash, also where it is in no prompt and no first answer. */
+static void test_the_hash_sees_what_is_scored(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {"sea", "land"}, *const swapped[] = {"land", "sea"},
+                             *const ends[] = {" a", " b"}, *const contexts[] = {"c", "c"};
+    static const mn__task choice = {
+        .name = "c", .asks = MN__ASKS_CHOICE, .metric = "accuracy_norm", .prompt = "{context}"};
+    mn_diag diag = {""};
+    mn_model *m = fix_model("llama");
+    mn__ask_params p = params_of(m);
+    mn__row row[6];
+    uint64_t hash[6];
+    for (int i = 0; i < 6; i++) row[i] = row_of("hello", "who", answers, i == 1 ? 2 : 1);
+    row[2].classes = classes;
+    row[3].classes = swapped;
+    row[2].n_class = row[3].n_class = 2;
+    for (int i = 4; i < 6; i++) {
+        row[i].contexts = contexts;
+        row[i].continuations = ends;
+        row[i].n_choice = 2;
+    }
+    row[5].gold = 1;
+    for (int i = 0; i < 6; i++) {
+        mn__ask a;
+        if (mn__ask_make(&a, i < 4 ? &task : &choice, &row[i], &p, &diag) != MN_OK)
+            fail_msg("%s", diag.text);
+        hash[i] = a.hash;
+        mn__ask_free(&a);
+        for (int k = 0; k < i; k++) assert_true(hash[k] != hash[i]);
+    }
+    mn_model_free(m);
+}
+
 static void test_long_ones_are_cut(void **state)
 {
     (void)state;
@@ -145,8 +179,29 @@ static void test_long_ones_are_cut(void **state)
     assert_true(a.reading[0].n <= 200 - 8 + 16 && a.reading[0].n > 150 && a.reading[0].n_cut > 0);
     assert_true(a.reading[0].gold[0].n == 10 && a.reading[0].gold[0].n_byte < 200);
     mn__ask_free(&a);
-    p.n_ctx = 9;
+    /* A made one is not: its needle may lie there. */
+    size_t room;
+    assert_int_equal(mn__ask_room(&task, &p, &room, &diag), MN_OK);
+    assert_int_equal(room, 200 - 8);
+    p.length = 193;
     assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_ERANGE);
+    assert_non_null(strstr(diag.text, "prompt over the context: 193 tokens"));
+    p.length = 192;
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
+    /* Nor is one of which next to nothing would be left. */
+    p.length = 0;
+    p.n_ctx = 64 + 8;
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
+    for (p.n_ctx = 64 + 7; p.n_ctx > 0; p.n_ctx /= 3) {
+        assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_ERANGE);
+        assert_non_null(strstr(diag.text, "prompt over the context: "));
+    }
+    p.n_ctx = 64;
+    row = row_of("hello", "who", answers, 1);
+    assert_int_equal(mn__ask_make(&a, &task, &row, &p, &diag), MN_OK);
+    mn__ask_free(&a);
     mn_model_free(m);
 }
 
@@ -219,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_prompt),
         cmocka_unit_test(test_answer_is_whole),
         cmocka_unit_test(test_what_the_hash_sees),
+        cmocka_unit_test(test_the_hash_sees_what_is_scored),
         cmocka_unit_test(test_long_ones_are_cut),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_chat),

@@ -125,13 +125,50 @@ static void test_order(void **state)
     mn__free(task);
 }
 
+static size_t count_rows(const char *names, uint64_t limit, size_t n_depth)
+{
+    static const size_t lengths[] = {600, 900};
+    mn_diag diag = {""};
+    mn__deck *d;
+    mn__task_ref *task = NULL;
+    size_t n_task, n;
+    assert_int_equal(mn__task_find(&task, &n_task, names, &diag), MN_OK);
+    const mn__deck_params p = {.task = task,
+                               .n_task = n_task,
+                               .source = {.n_made = 20, .tokens = &ef_words, .n_depth = n_depth},
+                               .length = lengths,
+                               .n_length = 2,
+                               .limit = limit};
+    if (mn__deck_open(&d, &p, &diag) != MN_OK) fail_msg("%s", diag.text);
+    n = mn__deck_n_item(d);
+    for (uint64_t i = 0; i < n; i += 7) { /* rows are there, at every depth equally many */
+        mn__row row = row_of(d, i);
+        mn__row_free(&row);
+    }
+    mn__deck_close(d);
+    mn__free(task);
+    return n;
+}
+
+/* With depths a limit counts the rows of a cell: depth by length. */
+static void test_cells(void **state)
+{
+    (void)state;
+    assert_int_equal(count_rows("infinitebench_passkey", 0, 0), 2 * 20);
+    assert_int_equal(count_rows("infinitebench_passkey", 3, 0), 2 * 3);
+    assert_int_equal(count_rows("infinitebench_passkey", 0, 5), 2 * 5);
+    assert_int_equal(count_rows("infinitebench_passkey", 3, 5), 2 * 5 * 3);
+    /* ruler_vt has no needle at a depth. */
+    assert_int_equal(count_rows("infinitebench_passkey,ruler_vt", 3, 5), 2 * 5 * 3 + 2 * 3);
+    assert_int_equal(count_rows("infinitebench_passkey,ruler_vt", 0, 5), 2 * 5 + 2 * 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sides),
-        cmocka_unit_test(test_sides_stay),
-        cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_sides), cmocka_unit_test(test_sides_stay),
+        cmocka_unit_test(test_limit), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_cells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -302,20 +302,42 @@ static void test_shards(void **state)
 
 enum { CANNOT_LOOK = 77 };
 
-static int try_read_only(const char *dir)
+static void count_bytes(const char *text, size_t n, void *ctx)
+{
+    (void)text;
+    *(size_t *)ctx += n;
+}
+
+/* The document alone, from one file or several, wants no place to write and no library. */
+static int try_document(const char *dir, size_t n_file)
+{
+    mn_diag diag = {""};
+    mn_report_info info;
+    size_t n = 0;
+    mn_report_params p;
+    mn_report_params_default(&p);
+    p.n_resample = 199;
+    p.chart_js = p.d3_js = "/nonexistent/library.js";
+    mn_status st = mn_report_json(dir, &p, &info, count_bytes, &n, &diag);
+    if (st != MN_OK) print_error("%s\n", diag.text);
+    return st == MN_OK && info.n_file == n_file && info.n_prompt == 3 && n > 1000 ? 0 : 4;
+}
+
+static int try_read_only(const char *dir, const char *several)
 {
     mn_diag diag = {""};
     mn_report_params p = quick_params(1);
     if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) return 1;
     if (access(dir, X_OK) != 0) return CANNOT_LOOK; /* a private folder above, and we were root */
     if (mn_report_write(dir, &p, NULL, &diag) != MN_EIO) return 2;
-    return strstr(diag.text, "report.json") ? 0 : 3;
+    if (!strstr(diag.text, "report.json")) return 3;
+    return try_document(dir, 1) + try_document(several, 2);
 }
 
 static void test_refused(void **state)
 {
     (void)state;
-    const char *dir = folder("refused");
+    const char *dir = folder("refused"), *several = folder("several");
     mn_report_params p = quick_params(1), q = p;
     refused(store_path("nowhere"), &p, MN_EINPUT, "No such file");
     refused(dir, &p, MN_EINPUT, "no records there");
@@ -339,13 +361,15 @@ static void test_refused(void **state)
     write_text(in(dir, "results-9.sqlite"), "no database");
     refused(dir, &p, MN_EINPUT, "results-9.sqlite");
     assert_int_equal(unlink(in(dir, "results-9.sqlite")), 0);
-    assert_int_equal(chmod(store_folder, 0755) | chmod(dir, 0555), 0);
+    make_store(in(several, "results.sqlite"), 0, 2);
+    make_store(in(several, "more.sqlite"), 1, 3);
+    assert_int_equal(chmod(store_folder, 0755) | chmod(dir, 0555) | chmod(several, 0555), 0);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) _exit(try_read_only(dir));
+    if (child == 0) _exit(try_read_only(dir, several));
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(chmod(dir, 0700), 0);
+    assert_int_equal(chmod(dir, 0700) | chmod(several, 0700), 0);
     if (WEXITSTATUS(status) == CANNOT_LOOK) skip();
     assert_int_equal(WEXITSTATUS(status), 0);
 }

@@ -240,7 +240,36 @@ static void test_refused(void **state)
     mn_diag diag = {""};
     assert_int_equal(mn__source_get(s, 0, &row, &found, &diag), MN_EINPUT);
     assert_non_null(strstr(diag.text, "task lcc: rows of it wanted in"));
+    assert_non_null(strstr(diag.text, "/longctx/longbench, none found"));
     mn__source_close(s);
+}
+
+/* A file of the user's own that has no row, and one whose lines are all malformed. */
+static void test_no_rows(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"\n", "{bad\n[]\n"},
+                             *const said[] = {", none found",
+                                              ", only malformed lines found: 2, the first is "};
+    for (int i = 0; i < 2; i++) {
+        char words[400];
+        mn__own_task own;
+        mn__source *s;
+        mn__row row;
+        bool found;
+        mn_diag diag = {""};
+        const char *path = ef_write_text("none.jsonl", text[i]);
+        mn__own_task_init(&own, path, "exact", NULL, 0);
+        const mn__source_params params = {.own = path, .rows.skip_bad = true};
+        assert_int_equal(mn__source_open(&s, (mn__task_ref){.task = &own.task}, &params, &diag),
+                         MN_OK);
+        assert_int_equal(mn__source_get(s, 0, &row, &found, &diag), MN_EINPUT);
+        snprintf(words, sizeof words, "rows of it wanted in %s%s", path, said[i]);
+        if (!strstr(diag.text, words)) fail_msg("`%s` lacks `%s`", diag.text, words);
+        snprintf(words, sizeof words, "%s:1: a JSON object wanted", path);
+        assert_int_equal(strstr(diag.text, words) != NULL, i);
+        mn__source_close(s);
+    }
 }
 
 static void test_made(void **state)
@@ -288,14 +317,14 @@ static void test_own(void **state)
     const char *path = ef_write_text("own.jsonl", ROW("any", "mine", "") ROW("", "too", ""));
     const mn__source_params params = {.own = path};
     mn__own_task_init(&own, path, "contains", NULL, 0);
-    assert_int_equal(mn__source_open(&s, (mn__task_ref){&own.task, NULL}, &params, &diag), MN_OK);
+    assert_int_equal(mn__source_open(&s, (mn__task_ref){.task = &own.task}, &params, &diag), MN_OK);
     expect_row(s, 0, "mine");
     expect_row(s, 1, "too");
     expect_row(s, 2, NULL);
     expect_row(s, 0, "mine");
     mn__source_close(s);
     const mn__source_params absent = {.own = tiny_model_path("absent")};
-    refuse((mn__task_ref){&own.task, NULL}, absent, MN_EIO, "cannot open");
+    refuse((mn__task_ref){.task = &own.task}, absent, MN_EIO, "cannot open");
 }
 
 int main(void)
@@ -303,8 +332,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),    cmocka_unit_test(test_letters),
         cmocka_unit_test(test_kinds),   cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_made),
-        cmocka_unit_test(test_own),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_made),    cmocka_unit_test(test_own),
     };
     return cmocka_run_group_tests(tests, set_up, remove_all);
 }

@@ -46,7 +46,7 @@ static void add(mn__store *s, int64_t run, const struct rec *x)
                           .budget = x->budget,
                           .seed = x->seed,
                           .acts = x->acts,
-                          .metric = isnan(x->score) ? NULL : "f1",
+                          .metric = isnan(x->score) ? "nll" : "f1",
                           .status = x->status ? x->status : "ok",
                           .score = x->score,
                           .nll = n ? nll : NULL,
@@ -235,6 +235,36 @@ static void test_gaps(void **state)
 }
 
 /* ---- ratios ---- */
+
+/* Prompts that could not be asked are in no count, by task and length; those that were cut are
+ * counted. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    static const struct rec left[] = {
+        {"niah", "needles", "1", "full", "", "never", NAN, .status = "left out: too long",
+         .facts = "{\"length\":8192}"},
+        {"niah", "needles", "2", "full", "", "never", NAN, .status = "left out: as long",
+         .facts = "{\"length\":8192}"},
+        {"niah", "needles", "3", "full", "", "never", NAN, .status = "left out: longer",
+         .facts = "{\"length\":16384}"},
+        {"qa", "qa", "4", "full", "", "never", 1, "1", .facts = "{\"cut_tokens\":7}"},
+        {"qa", "qa", "5", "full", "", "never", 1, "1", .facts = "{\"cut_tokens\":0}"},
+        {"qa", "qa", "6", "full", "", "never", NAN, .status = "left out: no room"}};
+    int64_t run;
+    mn__store *store = new_store("left.sqlite", &run);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) add(store, run, &left[i]);
+    mn__summary *s = summary_of(store, 1);
+    assert_true(s->run[0].n_prompt == 2 && s->run[0].n_record == 2 && s->run[0].n_failed == 0);
+    assert_int_equal(s->run[0].n_cut, 1);
+    assert_int_equal(s->n_left, 3);
+    assert_true(s->left[0].n == 2 && s->left[0].length == 8192 && s->left[1].n == 1);
+    assert_string_equal(s->left[0].why, "too long");
+    assert_true(isnan(s->left[2].length) && !strcmp(s->left[2].task, "qa"));
+    assert_int_equal(s->n_task, 1);
+    mn__summary_free(s);
+    mn__store_close(store);
+}
 
 static void add_task(mn__store *s, int64_t run, const char *task, int n, const double score[3])
 {
@@ -543,12 +573,12 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_gaps),        cmocka_unit_test(test_ratios),
-        cmocka_unit_test(test_pairs),       cmocka_unit_test(test_order),
-        cmocka_unit_test(test_needles),     cmocka_unit_test(test_many_needles),
-        cmocka_unit_test(test_near_depths), cmocka_unit_test(test_same),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_gaps),         cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_ratios),       cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_order),        cmocka_unit_test(test_needles),
+        cmocka_unit_test(test_many_needles), cmocka_unit_test(test_near_depths),
+        cmocka_unit_test(test_same),         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, store_folder_make, store_folder_remove);
 }

@@ -18,7 +18,7 @@ static void for_each(void (*check)(const mn__task_ref *ref))
     const mn__task_set *const *sets = mn__task_list(&n);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < sets[i]->n_task; j++) {
-            const mn__task_ref ref = {&sets[i]->task[j], sets[i]};
+            const mn__task_ref ref = {.task = &sets[i]->task[j], .set = sets[i]};
             check(&ref);
         }
     }

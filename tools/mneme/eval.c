@@ -18,6 +18,7 @@ typedef struct job {
     ranks ranks;
     mn_model *m;
     mn_eval_params p;
+    mn_eval_result result;
     size_t length[MAX_LENGTH];
     progress bar;
 } job;
@@ -92,9 +93,9 @@ done:
 
 /* ---- the run ---- */
 
-static void wait_for_all(void *ctx)
+static mn_status meet(mn_status st, void *ctx)
 {
-    ranks_wait(&((job *)ctx)->ranks);
+    return ranks_meet(&((job *)ctx)->ranks, st, ui_interrupted);
 }
 
 static uint64_t claim(void *ctx)
@@ -119,39 +120,55 @@ static void note(const char *sentence, void *ctx)
     ui_note(((job *)ctx)->a, "%s", sentence);
 }
 
-/* Sums over all ranks, in words. */
-static void tell(job *j, const mn_eval_result *r)
+/* Sums over all ranks, in words. Nothing that could be asked is a failure, on all ranks. */
+static mn_status tell(const job *j, mn_diag *diag)
 {
+    const mn_eval_result *r = &j->result;
     unsigned long long n_prompt = ranks_sum(&j->ranks, r->n_prompt),
                        n_record = ranks_sum(&j->ranks, r->n_record),
                        n_there = ranks_sum(&j->ranks, r->n_there),
-                       n_skipped = ranks_sum(&j->ranks, r->n_skipped);
-    if (j->ranks.rank) return;
-    if (r->n_bad) ui_note(j->a, "%llu malformed lines left out", (unsigned long long)r->n_bad);
+                       n_skipped = ranks_sum(&j->ranks, r->n_skipped),
+                       n_seen = ranks_sum(&j->ranks, r->n_seen),
+                       n_cut = ranks_sum(&j->ranks, r->n_cut);
+    if (!n_seen && n_skipped)
+        return mn__fail(diag, MN_EINPUT, "all %llu prompts are left out%s%s", n_skipped,
+                        *r->left_out ? ": " : "", r->left_out);
+    if (j->ranks.rank) return MN_OK;
+    if (n_cut)
+        ui_note(j->a, "%llu of %llu prompts are longer than the context and lost their middle",
+                n_cut, n_seen);
     if (n_skipped) ui_note(j->a, "%llu prompts left out", n_skipped);
     ui_note(j->a, "%llu prompts, %llu records new, %llu there already: %s/results.sqlite", n_prompt,
             n_record, n_there, j->p.dir);
+    return MN_OK;
+}
+
+static mn_status prepare(job *j, mn_diag *diag)
+{
+    mn_status st;
+    MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
+    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+done:
+    return st;
 }
 
 static mn_status evaluate(job *j, mn_diag *diag)
 {
     mn_status st;
-    mn_eval_result r;
-    MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
-    MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    MN_TRY(meet(prepare(j, diag), j));
     j->p.rank = j->ranks.rank;
     j->p.n_rank = j->ranks.n;
-    j->p.wait = wait_for_all;
+    j->p.meet = meet;
     j->p.claim = claim;
     j->p.progress = tick;
     j->p.note = note;
     j->p.stop = stop;
     j->p.ctx = j;
     j->bar = progress_start(j->a, "evaluating");
-    st = mn_eval_run(j->m, &j->p, &r, diag);
+    st = mn_eval_run(j->m, &j->p, &j->result, diag);
     progress_end(&j->bar);
     if (st != MN_OK) return st;
-    tell(j, &r);
+    MN_TRY(meet(tell(j, diag), j));
     if (j->ranks.rank == 0 && (args_has(j->a, OPT_JSON) || !args_has(j->a, OPT_QUIET)))
         st = eval_show(j->a, j->p.dir, diag);
 done:
@@ -216,8 +233,11 @@ mn_status verb_eval(const args *a, mn_diag *diag)
     j->a = a;
     st = ranks_begin(&j->ranks, diag);
     if (st == MN_OK) st = evaluate(j, diag);
-    if (st != MN_OK && j->ranks.n > 1) ranks_tell_end(&j->ranks, st, diag);
-    ranks_end(&j->ranks, st != MN_OK);
+    if (st != MN_OK && j->ranks.n > 1) {
+        bool goes_on = st == MN_ECANCEL || (j->result.n_seen && st != MN_EUSAGE && st != MN_EINPUT);
+        ranks_tell_end(&j->ranks, st, goes_on, diag);
+    }
+    ranks_end(&j->ranks, mn_status_exit_code(st));
     mn_model_free(j->m);
     free(j);
     return st;

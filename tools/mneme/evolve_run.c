@@ -248,6 +248,7 @@ mn_status evolve_run_report(evolve_run *r, const mn_evolve_result *result, mn_di
 
 void evolve_run_end(evolve_run *r, mn_status st, const mn_diag *diag)
 {
-    if (st != MN_OK && r->ranks.n > 1) ranks_tell_end(&r->ranks, st, diag);
-    ranks_end(&r->ranks, st != MN_OK);
+    if (st != MN_OK && r->ranks.n > 1)
+        ranks_tell_end(&r->ranks, st, st != MN_EUSAGE && st != MN_EINPUT, diag);
+    ranks_end(&r->ranks, mn_status_exit_code(st));
 }

@@ -1,4 +1,4 @@
-/* ranks.c: MPI, as far as verbs need it: a shared counter, a barrier, sums. MPI is started under
+/* ranks.c: MPI, as far as verbs need it: a shared counter, a meeting, sums. MPI is started under
  * mpirun only, so that the command alone neither needs nor waits for it. */
 #include "ranks.h"
 
@@ -18,13 +18,14 @@ static bool under_mpirun(void)
 }
 
 /* mpirun stops the other processes by a signal when one is gone. */
-void ranks_tell_end(const ranks *r, mn_status st, const mn_diag *diag)
+void ranks_tell_end(const ranks *r, mn_status st, bool goes_on, const mn_diag *diag)
 {
-    fprintf(stderr,
-            "mneme: rank %d: %s%s\nmneme: the run ends; the same command goes on where it "
-            "stopped\n",
-            r->rank, diag->text,
+    if (r->met && (r->alike ? r->rank != 0 : r->well)) return;
+    fputs("mneme: ", stderr);
+    if (!r->met || !r->alike) fprintf(stderr, "rank %d: ", r->rank);
+    fprintf(stderr, "%s%s\n", *diag->text ? diag->text : mn_status_text(st),
             st == MN_ECANCEL ? ", or another rank has died: mpirun says which" : "");
+    if (goes_on) fputs("mneme: the run ends; the same command goes on where it stopped\n", stderr);
 }
 
 static uint64_t next_alone; /* the counter of a process without others */
@@ -32,6 +33,7 @@ static uint64_t next_alone; /* the counter of a process without others */
 #ifdef MN_HAVE_MPI
 #include <mpi.h>
 #include <pthread.h>
+#include <time.h>
 
 typedef struct state {
     MPI_Win counter; /* one uint64_t, rank 0's */
@@ -61,9 +63,30 @@ mn_status ranks_begin(ranks *r, mn_diag *diag)
     return MN_OK;
 }
 
-void ranks_wait(const ranks *r)
+/* Whoever still works finds no prompt left. */
+static void use_up(state *s)
 {
-    if (r->state) MPI_Barrier(MPI_COMM_WORLD);
+    const uint64_t many = UINT64_C(1) << 62;
+    MPI_Accumulate(&many, 1, MPI_UINT64_T, 0, 0, 1, MPI_UINT64_T, MPI_SUM, s->counter);
+    MPI_Win_flush(0, s->counter);
+}
+
+mn_status ranks_meet(ranks *r, mn_status st, bool (*stop)(void))
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    MPI_Request request;
+    int here = 0, mine[] = {(int)st, -(int)st}, most[2];
+    if (!r->state || st == MN_ECANCEL) return st;
+    if (st != MN_OK) use_up(r->state);
+    MPI_Iallreduce(mine, most, 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD, &request);
+    while (MPI_Test(&request, &here, MPI_STATUS_IGNORE), !here) {
+        if (stop()) return MN_ECANCEL; /* one that is gone never comes */
+        nanosleep(&nap, NULL);
+    }
+    r->met = most[0] != MN_OK;
+    r->alike = most[0] == -most[1];
+    r->well = st == MN_OK;
+    return (mn_status)most[0];
 }
 
 uint64_t ranks_claim(const ranks *r)
@@ -107,17 +130,18 @@ uint64_t ranks_sum(const ranks *r, uint64_t x)
     return sum;
 }
 
-void ranks_end(ranks *r, bool failed)
+void ranks_end(ranks *r, int code)
 {
     state *s = r->state;
     if (!s) return;
-    if (failed) MPI_Abort(MPI_COMM_WORLD, 1);
+    if (code && !r->met) MPI_Abort(MPI_COMM_WORLD, code);
     MPI_Win_unlock_all(s->counter);
     MPI_Win_free(&s->counter);
     MPI_Finalize();
     pthread_mutex_destroy(&s->lock);
     free(s);
     r->state = NULL;
+    if (code) exit(code);
 }
 
 #else
@@ -131,9 +155,11 @@ mn_status ranks_begin(ranks *r, mn_diag *diag)
                           : MN_OK;
 }
 
-void ranks_wait(const ranks *r)
+mn_status ranks_meet(ranks *r, mn_status st, bool (*stop)(void))
 {
     (void)r;
+    (void)stop;
+    return st;
 }
 
 uint64_t ranks_claim(const ranks *r)
@@ -159,9 +185,9 @@ uint64_t ranks_sum(const ranks *r, uint64_t x)
     return x;
 }
 
-void ranks_end(ranks *r, bool failed)
+void ranks_end(ranks *r, int code)
 {
     (void)r;
-    (void)failed;
+    (void)code;
 }
 #endif

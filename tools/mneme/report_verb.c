@@ -1,12 +1,12 @@
-/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page and a
- * document. */
+/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page, a table and a
+ * document; with --json the document alone, on standard output. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/diag.h"
-#include "mneme/eval.h"
+#include "eval_show.h"
 #include "mneme/evolve.h"
 #include "ui.h"
 #include "verbs.h"
@@ -45,6 +45,7 @@ mn_status verb_report(const args *a, mn_diag *diag)
 {
     mn_status st;
     mn_report_info info;
+    json_t *doc = NULL;
     if (a->n_rest != 1)
         MN_TRY(
             mn__fail(diag, MN_EUSAGE,
@@ -57,9 +58,12 @@ mn_status verb_report(const args *a, mn_diag *diag)
         printf("%s/report.html\n%s/report.json\n", a->rest[0], a->rest[0]);
         return MN_OK;
     }
-    MN_TRY(mn_report_write(a->rest[0], NULL, &info, diag));
+    if (args_has(a, OPT_JSON))
+        MN_TRY(eval_document(a->rest[0], &info, &doc, diag));
+    else
+        MN_TRY(mn_report_write(a->rest[0], NULL, &info, diag));
     tell(a, a->rest[0], &info);
-    if (args_has(a, OPT_JSON)) MN_TRY(print_document(a->rest[0], diag));
+    if (doc) ui_print_json(doc);
 done:
     return st;
 }
