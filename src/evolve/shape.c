@@ -10,10 +10,11 @@
 
 enum { STREAM_DRAW = 0x53484150, UPDATE = 512, WINDOW = 32, HOP = 16, AGE_DIM = 8, MLP_WIDTH = 32 };
 
-/* What is not in the paper's: recent attention of all heads, and of neighbours. */
-#define SHARED                                                                               \
-    "age", "recency", "dc.s", "dc.sp", "w16", "w16.p", "w16.s", "w16.sp", "w16.g", "w16.gp", \
-        "row", "row.p", "row.g", "row.gp", "knorm", "vnorm"
+/* What is not in the paper's: attention of all queries and of the last ones, of all heads, and of
+ * neighbours. */
+#define SHARED                                                                                  \
+    "age", "recency", "dc.s", "dc.sp", "observed", "observed.s", "observed.sp", "w16", "w16.p", \
+        "w16.s", "w16.sp", "w16.g", "w16.gp", "row", "row.p", "row.g", "row.gp", "knorm", "vnorm"
 
 typedef struct shape {
     const char *name;

@@ -5,7 +5,6 @@
  *   recency   log(1 + age)/4 - 1, 2 age/N - 1, log(N)/2 - 3.5, N tokens of the text so far: age
  *             counts in the text, and survivors are fewer
  *   spectrum  namm_spectrum.h
- *   observed  log(N x + 1e-3), x the attention received per query that could see the token
  *   knorm, vnorm  log of the norm, less its mean over the lane
  *
  * State of a slot: float, running mean of attention (dc); float, sum of attention (observed);
@@ -20,8 +19,8 @@
 enum { WINDOW = 16, AGE_RUN = 64, MEAN_RUN = 512, NOWHERE = -1 };
 #define LOG_EPS 1e-3f
 
-typedef enum kind { AGE, RECENCY, SPECTRUM, OBSERVED, KNORM, VNORM, COLUMN } kind;
-typedef enum source { W16, ROW, DC, N_SOURCE, NONE = 0 } source;
+typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, COLUMN } kind;
+typedef enum source { W16, ROW, DC, OBSERVED, N_SOURCE, NONE = 0 } source;
 typedef enum spread { OWN, LAYER, ALL, N_SPREAD } spread;
 
 typedef struct group {
@@ -116,10 +115,10 @@ static void plan_groups(mn__namm_input *in)
     memset(in->column, NOWHERE, sizeof in->column); /* all bits set */
     for (size_t i = 0; i < in->namm->n_group; i++) {
         const group *g = in->group[i];
-        in->has_observed |= g->kind == OBSERVED;
         in->has_norms |= g->kind == KNORM || g->kind == VNORM;
         if (g->kind != COLUMN) continue;
         in->has_dc |= g->source == DC;
+        in->has_observed |= g->source == OBSERVED;
         take_column(in, g->source, OWN); /* what the means are made of */
         take_column(in, g->source, g->spread);
     }
@@ -286,11 +285,19 @@ static void look_dc(const mn__namm_input *in, const mn__score_view *v, float *ou
     }
 }
 
+static void look_observed(const mn__namm_input *in, const mn__score_view *v, float *out)
+{
+    for (size_t i = 0; i < v->n; i++)
+        out[i] = slot_float(v, in, i, in->observed_at) /
+                 (float)(v->cache->n_seen - v->token[i]);
+}
+
 void mn__namm_input_look(const mn__namm_input *in, const mn__score_view *v, float *room,
                          float *scratch)
 {
     if (window_rows(in)) look_back(in, v, room, scratch);
     if (in->has_dc) look_dc(in, v, column_at(in, room, v->n, DC, OWN));
+    if (in->has_observed) look_observed(in, v, column_at(in, room, v->n, OBSERVED, OWN));
 }
 
 /* ---- means over lanes ---- */
@@ -407,15 +414,6 @@ static void fill_spectrum(const sheet *t)
                            t->v->cache->n_seen, t->x + i * t->ld);
 }
 
-static void fill_observed(const sheet *t)
-{
-    for (size_t i = 0; i < t->v->n; i++) {
-        float n_query = (float)(t->v->cache->n_seen - t->v->token[i]),
-              mean = slot_float(t->v, t->in, i, t->in->observed_at) / n_query;
-        t->x[i * t->ld] = logf((float)t->v->n * mean + LOG_EPS);
-    }
-}
-
 static float log_norm(const float *x, size_t d)
 {
     double sum = 0;
@@ -472,7 +470,6 @@ static void fill_group(const sheet *t, const group *g)
     case AGE: fill_age(t); break;
     case RECENCY: fill_recency(t); break;
     case SPECTRUM: fill_spectrum(t); break;
-    case OBSERVED: fill_observed(t); break;
     case KNORM: fill_norm(t, false); break;
     case VNORM: fill_norm(t, true); break;
     case COLUMN: fill_column(t, g); break;

@@ -218,11 +218,11 @@ static double length_at(const struct scene *s, size_t l, int64_t t)
     return (double)n;
 }
 
-static void hold_dc(bool by_length)
+static void hold_means(bool by_length)
 {
-    static double dc[LANES][ALL_TOKENS];
+    static double dc[LANES][ALL_TOKENS], observed[LANES][ALL_TOKENS];
     struct scene s;
-    start(&s, "dc dc.s dc.sp observed", by_length, 2);
+    start(&s, "dc dc.s dc.sp observed observed.s observed.sp", by_length, 2);
     double gamma = s.nf.namm.spectrum.gamma;
     fill(&s);
     for (size_t l = 0; l < LANES; l++) {
@@ -237,19 +237,19 @@ static void hold_dc(bool by_length)
                 sum += p;
             }
             dc[l][i] = ema / (1 - pow(gamma, ALL_TOKENS - token));
-            near_log(sum / (ALL_TOKENS - token), (float)lane->n, column(&s, l, i, 3), "observed",
-                     i);
+            observed[l][i] = sum / (ALL_TOKENS - token);
         }
     }
     hold_spreads(&s, dc, 1 + 4 + 8, 0, by_length, "dc");
+    hold_spreads(&s, observed, 1 + 4 + 8, 3, false, "observed");
     stop(&s);
 }
 
 static void test_running_means(void **state)
 {
     (void)state;
-    hold_dc(false);
-    hold_dc(true);
+    hold_means(false);
+    hold_means(true);
 }
 
 static double norm_of(const struct scene *s, pf_value row, size_t l, int32_t token)

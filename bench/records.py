@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""The tables of evaluations that we report, each by its name.
+
+    bench/records.py NAME... [--mneme build/release/mneme] [--work build/records] [--jobs 2]
+        [--limit N] [--namm FILE] [--publish bench/results]
+    bench/records.py --list
+
+Every name is one `mneme eval`, whose folder stands under --work: interrupted, the same command goes
+on. --limit takes fewer rows of each task than all; more may be asked for later. With --publish the
+report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put there, in a folder of
+the table's name. The data is read from MNEME_DATA (docs/data.md).
+
+Only the standard library is used."""
+import argparse
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+
+TABLE = ("full,streaming,random,knorm,h2o,tova,snapkv,pyramidkv,adakv:base=snapkv,expected,keydiff,"
+         "lagkv,observed,tova:pool=7,window:share=layer,pool=7")
+# What a learned policy is compared with: all act where the evaluation says.
+RULES = ("streaming:chunk=0,knorm,h2o,tova,snapkv,adakv:base=snapkv,expected,observed,tova:pool=7,"
+         "window:share=layer,pool=7")
+LOOP = "streaming,knorm:chunk=512,h2o:chunk=512,observed:chunk=512,tova:pool=7,chunk=512"
+# Every set of long contexts in English, Chinese and code; made ones at a length of their own.
+LONG = ("longbench,bamboo,leval,loogle,qmsum_test,simplewiki,lost_in_the_middle,babilong,longeval,"
+        "niah,ruler,infinitebench_kv_retrieval,infinitebench_passkey,lm_books")
+HELD_OUT = ["--tasks", LONG, "--split", "test", "--ctx", "4096", "--lengths", "2000",
+            "--budgets", "25%", "--seed", "7"]
+NEEDLES = ["--tasks", "infinitebench_passkey,infinitebench_kv_retrieval", "--budgets", "2048",
+           "--positions", "compact", "--seed", "7"]
+
+# name: (what it shows, options of `mneme eval`); NAMM stands for the policy under test.
+TABLES = {
+    "longbench-prompt": (
+        "LongBench, every policy, the question inside the prompt",
+        ["--tasks", "longbench", "--ctx", "8192", "--budgets", "50%,25%,12.5%",
+         "--policies", TABLE, "--evict", "prompt"]),
+    "longbench-context": (
+        "LongBench, every policy, the question behind the cut",
+        ["--tasks", "longbench", "--ctx", "8192", "--budgets", "50%,25%,12.5%",
+         "--policies", TABLE, "--evict", "context"]),
+    "namm-prompt": (
+        "a NAMM and every rule on rows that it was not trained on",
+        HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "prompt"]),
+    "namm-context": (
+        "the same, the question behind the cut",
+        HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "context"]),
+    "namm-loop": (
+        "the same, forgetting every 512 tokens while reading",
+        HELD_OUT + ["--policies", "NAMM:chunk=512," + LOOP, "--evict", "prompt"]),
+    "namm-gemma3": (
+        "the same file on a model that it never saw",
+        ["-m", "gemma3"] + HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "prompt"]),
+    "namm-japanese": (
+        "the same file on Japanese questions",
+        ["--tasks", "ja_wiki_qa", "--ctx", "4096", "--lengths", "2000", "--budgets", "25%",
+         "--seed", "7", "--policies", "NAMM," + RULES, "--evict", "prompt"]),
+    "namm-64k": (
+        "needles in 64,000 tokens through a cache of 2,048",
+        NEEDLES + ["--lengths", "64000", "--ctx", "70000", "--policies",
+                   "NAMM:chunk=512,streaming,keydiff,observed:chunk=512"]),
+    "namm-200k": (
+        "needles in 200,000 tokens through a cache of 2,048",
+        NEEDLES + ["--lengths", "200000", "--ctx", "210000", "--policies",
+                   "NAMM:chunk=512,streaming,keydiff"]),
+}
+
+
+def command_of(name, args):
+    options = list(TABLES[name][1])
+    at = options.index("--policies") + 1
+    options[at] = with_file(options[at], args.namm)
+    if "-m" not in options:
+        options = ["-m", args.model] + options
+    if args.limit:
+        options += ["--limit", str(args.limit)]
+    return [args.mneme, "eval", *options, "--jobs", str(args.jobs), "--out",
+            os.path.join(args.work, name)]
+
+
+def with_file(policies, namm):
+    """NAMM and NAMM:options, as a policy of that file or of the one that is shipped."""
+    if namm:
+        policies = policies.replace("NAMM:", f"namm:file={namm},")
+    return policies.replace("NAMM", f"namm:file={namm}" if namm else "namm")
+
+
+def publish(folder, target):
+    os.makedirs(target, exist_ok=True)
+    for name in ("report.html", "report.csv", "report.json"):
+        shutil.copy(os.path.join(folder, name), target)
+    with open(os.path.join(folder, "results.sqlite"), "rb") as store, \
+            lzma.open(os.path.join(target, "results.sqlite.xz"), "wb", preset=9) as packed:
+        shutil.copyfileobj(store, packed)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("name", nargs="*", metavar="NAME", help="of a table, see --list")
+    p.add_argument("--list", action="store_true", help="names and what they show")
+    p.add_argument("--mneme", default="build/release/mneme")
+    p.add_argument("--model", default="smollm2")
+    p.add_argument("--work", default="build/records")
+    p.add_argument("--jobs", type=int, default=2)
+    p.add_argument("--limit", type=int)
+    p.add_argument("--namm", metavar="FILE", help="instead of the NAMM shipped for the model")
+    p.add_argument("--publish", metavar="DIR")
+    args = p.parse_args()
+    if args.list:
+        for name, (meaning, _) in TABLES.items():
+            print(f"{name:18} {meaning}")
+        return
+    unknown = [n for n in args.name if n not in TABLES]
+    if unknown or not args.name:
+        p.error(f"no table '{unknown[0]}'; --list names them" if unknown else "a NAME is wanted")
+    if not os.environ.get("MNEME_DATA"):
+        p.error("MNEME_DATA must name the folder of the evaluation sets")
+    for name in args.name:
+        command = command_of(name, args)
+        print(" ".join(command), file=sys.stderr)
+        status = subprocess.run(command).returncode
+        if status:
+            sys.exit(status)
+        folder = os.path.join(args.work, name)
+        status = subprocess.run([args.mneme, "report", folder, "--quiet"]).returncode
+        if status:
+            sys.exit(status)
+        if args.publish:
+            publish(folder, os.path.join(args.publish, name))
+
+
+if __name__ == "__main__":
+    main()
