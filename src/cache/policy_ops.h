@@ -19,6 +19,14 @@ enum mn__need {
     MN__NEED_OUTPUT = 8   /* rows of the output projection (critical) */
 };
 
+enum { MN__SHOW_ROWS = 32 };
+
+/* Is a query among those that a scorer of this stride asks for? */
+static inline bool mn__is_shown(size_t stride, int64_t token)
+{
+    return stride < 2 || (uint64_t)token / MN__SHOW_ROWS % stride == 0;
+}
+
 /* Attention that one query head paid to a run of slots: rows in time order. */
 typedef struct mn__seen {
     const mn__cache *cache;
@@ -88,6 +96,9 @@ typedef struct mn__scorer {
     const struct mn__scorer_ops *ops;
     unsigned needs;    /* enum mn__need */
     bool wants_logits; /* mn__seen.s is filled (keyformer) */
+    /* MN__NEED_COLUMNS: of the text's stretches of MN__SHOW_ROWS tokens the queries of every
+     * show_stride-th are enough, the first included; it may still be shown others. 0, 1: all. */
+    size_t show_stride;
     size_t slot_bytes, lane_bytes, n_query_ring;
 } mn__scorer;
 

@@ -9,18 +9,23 @@
 #include "policy/namm_input.h"
 
 enum { STREAM_DRAW = 0x53484150, UPDATE = 512, WINDOW = 32, HOP = 16, AGE_DIM = 8, MLP_WIDTH = 32 };
+/* Of all queries' attention a quarter is looked at: what it costs to see it, a second product of
+ * queries and keys, falls to a quarter too. */
+enum { STRIDE = 4 };
 
 /* What is not in the paper's: attention of all queries and of the last ones, of all heads, and of
  * neighbours. */
-#define SHARED                                                                                  \
-    "age", "recency", "dc.s", "dc.sp", "observed", "observed.s", "observed.sp", "w16", "w16.p", \
-        "w16.s", "w16.sp", "w16.g", "w16.gp", "row", "row.p", "row.g", "row.gp", "knorm", "vnorm"
+#define SHARED                                                                                     \
+    "age", "recency", "observed", "observed.s", "observed.sp", "w64", "w64.s", "w64.sp", "w16",    \
+        "w16.p", "w16.s", "w16.sp", "w16.g", "w16.gp", "row", "row.p", "row.g", "row.gp", "knorm", \
+        "vnorm"
 
 typedef struct shape {
     const char *name;
     const char *group[MN__NAMM_INPUTS + 1];
     mn__namm_net net;
     bool by_length, corrected;
+    size_t stride; /* 0: 1 */
     double last_bias;
     const char *options;
 } shape;
@@ -36,18 +41,21 @@ static const shape shapes[] = {
      .net = {.head = MN__NAMM_LINEAR},
      .by_length = true,
      .corrected = true,
+     .stride = STRIDE,
      .options = "chunk=0,every=0,recent=16"},
     {.name = "mlp",
      .group = {SHARED},
      .net = {.head = MN__NAMM_MLP, .hidden = MLP_WIDTH, .depth = 2, .bias = true},
      .by_length = true,
      .corrected = true,
+     .stride = STRIDE,
      .options = "chunk=0,every=0,recent=16"},
     {.name = "bam",
      .group = {SHARED},
      .net = {.head = MN__NAMM_BAM, .hidden = 16, .n_head = 1, .bias = true, .mult = true},
      .by_length = true,
      .corrected = true,
+     .stride = STRIDE,
      .options = "chunk=0,every=0,recent=16"},
 };
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
@@ -79,6 +87,7 @@ mn_status mn__shape_new(mn__namm **out, const char *name, mn_diag *diag)
                                       .by_length = s->by_length,
                                       .corrected = s->corrected};
     n->update = UPDATE;
+    n->stride = s->stride ? s->stride : 1;
     n->age_dim = AGE_DIM;
     n->age_base = 50000;
     n->net = s->net;

@@ -40,6 +40,8 @@ static void tell_inputs(const mn__teller *t, const mn__namm *m)
     mn__tell(t, "namm", "hop", "%zu tokens", s->hop);
     mn__tell(t, "namm", "gamma", "%.12g per token", s->gamma);
     mn__tell(t, "namm", "update", "every %zu tokens", m->update);
+    mn__tell(t, "namm", "observed queries", m->stride > 1 ? "32 of every %zu" : "all",
+             m->stride * 32);
     mn__tell(t, "namm", "attention times length", "%s", yes_no(s->by_length));
     mn__tell(t, "namm", "log of magnitudes", "%s", yes_no(s->log));
     mn__tell(t, "namm", "average corrected", "%s", yes_no(s->corrected));

@@ -84,6 +84,16 @@ static size_t show_hops(const mn__attn_job *job, const strip *st, size_t r0,
     return first + second;
 }
 
+/* Rows from r0 on that nobody asks for. */
+static size_t rows_unasked(const mn__attn_seq *s, size_t r0)
+{
+    size_t stride = s->scorer->show_stride, left = s->n_row - r0;
+    uint64_t token = (uint64_t)s->cache->n_seen + r0, run = MN__SHOW_ROWS * stride;
+    if (mn__is_shown(stride, (int64_t)token)) return 0;
+    uint64_t n = run - token % run;
+    return n < left ? (size_t)n : left;
+}
+
 static void show_strip(const mn__attn_job *job, const strip *st, const mn__attn_thread *th)
 {
     const mn__attn_seq *s = st->s;
@@ -93,7 +103,10 @@ static void show_strip(const mn__attn_job *job, const strip *st, const mn__attn_
         mn__attn_pages(job->a, th, s->cache, st->lane, st->slot0, st->n_slot, wide);
     if (st->slot0 > st->lane->n)
         r0 = st->slot0 - st->lane->n; /* rows before see none of these slots */
-    while (r0 < s->n_row) r0 += show_hops(job, st, r0, th, page);
+    while (r0 < s->n_row) {
+        r0 += rows_unasked(s, r0);
+        if (r0 < s->n_row) r0 += show_hops(job, st, r0, th, page);
+    }
 }
 
 void mn__attn_show(const mn__crew *crew, const mn__attn_job *job)

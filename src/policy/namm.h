@@ -65,6 +65,7 @@ typedef struct mn__namm_note { /* provenance: printed, never interpreted */
 typedef struct mn__namm {
     mn__namm_spectrum spectrum;
     size_t update;  /* n_up: tokens between events */
+    size_t stride;  /* of the text's stretches of 32 queries every so-manieth counts as observed */
     size_t age_dim; /* even */
     double age_base;
     size_t n_group; /* input groups, in the order of the network's columns */

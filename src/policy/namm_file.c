@@ -14,6 +14,7 @@ enum {
     VERSION = 1,
     AGE_MAX = 256,
     UPDATE_MAX = 1 << 24,
+    STRIDE_MAX = 1024,
     OPTIONS_MAX = 4096,
     NOTE_KEY_MAX = 256,
     SIZE_MOST = 1 << 24, /* of any number of channels: the exact limits are the network's */
@@ -44,6 +45,9 @@ static mn_status check_spectrum(const mn__namm *m, mn_diag *diag)
         return mn__fail(diag, MN_EINPUT,
                         "namm.update: a multiple of namm.hop (%zu) up to %d wanted, %zu found",
                         s->hop, UPDATE_MAX, m->update);
+    if (m->stride < 1 || m->stride > STRIDE_MAX)
+        return mn__fail(diag, MN_EINPUT, "namm.stride: 1 to %d wanted, %zu found", STRIDE_MAX,
+                        m->stride);
     if (m->age_dim % 2 || m->age_dim > AGE_MAX)
         return mn__fail(diag, MN_EINPUT, "namm.age_dim: an even number up to %d wanted, %zu found",
                         AGE_MAX, m->age_dim);
@@ -142,11 +146,13 @@ done:
 static mn_status read_spectrum(mn__namm *m, const mn__gguf *g, mn_diag *diag)
 {
     mn_status st;
-    uint32_t age_dim = 0;
+    uint32_t age_dim = 0, stride = 1;
     MN_TRY(need_size(g, "namm.window", &m->spectrum.window, diag));
     MN_TRY(need_size(g, "namm.hop", &m->spectrum.hop, diag));
     MN_TRY(mn__gguf_need_f64(g, "namm.gamma", &m->spectrum.gamma, diag));
     MN_TRY(need_size(g, "namm.update", &m->update, diag));
+    MN_TRY(mn__gguf_get_u32(g, "namm.stride", 1, &stride, diag));
+    m->stride = stride;
     MN_TRY(mn__gguf_need_u32(g, "namm.age_dim", &age_dim, diag));
     m->age_dim = age_dim;
     MN_TRY(mn__gguf_need_f64(g, "namm.age_base", &m->age_base, diag));
@@ -343,6 +349,7 @@ static void put_spectrum(mn__gguf_writer *w, const mn__namm *m)
     mn__gguf_set_u32(w, "namm.hop", (uint32_t)m->spectrum.hop);
     mn__gguf_set_f64(w, "namm.gamma", m->spectrum.gamma);
     mn__gguf_set_u32(w, "namm.update", (uint32_t)m->update);
+    mn__gguf_set_u32(w, "namm.stride", (uint32_t)m->stride);
     mn__gguf_set_u32(w, "namm.age_dim", (uint32_t)m->age_dim);
     mn__gguf_set_f64(w, "namm.age_base", m->age_base);
     mn__gguf_set_bool(w, "namm.by_length", m->spectrum.by_length);

@@ -16,11 +16,11 @@
 #include "base/heap.h"
 #include "policy/policy_kind.h"
 
-enum { WINDOW = 16, AGE_RUN = 64, MEAN_RUN = 512, NOWHERE = -1 };
+enum { ROWS = 16, LOOK_BACK = 64, AGE_RUN = 64, MEAN_RUN = 512, NOWHERE = -1 };
 #define LOG_EPS 1e-3f
 
 typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, COLUMN } kind;
-typedef enum source { W16, ROW, DC, OBSERVED, N_SOURCE, NONE = 0 } source;
+typedef enum source { W16, W64, ROW, DC, OBSERVED, N_SOURCE, NONE = 0 } source;
 typedef enum spread { OWN, LAYER, ALL, N_SPREAD } spread;
 
 typedef struct group {
@@ -154,6 +154,10 @@ mn_status mn__namm_input_new(mn__namm_input **out, const mn__namm *namm, bool ha
     in->namm = namm;
     MN_TRY(read_groups(in, diag));
     plan_groups(in);
+    if (namm->stride < 1 || (namm->stride > 1 && (in->has_dc || has_kind(in, SPECTRUM))))
+        MN_TRY(mn__fail(diag, MN_EINPUT,
+                        "a stride of %zu: 1 wanted where running means or spectra are inputs",
+                        namm->stride));
     if (has_kind(in, AGE)) MN_TRY(fill_turns(in, diag));
     in->observed_at = in->has_dc ? sizeof(float) : 0;
     in->stft_at = in->observed_at + (in->has_observed ? sizeof(float) : 0);
@@ -178,16 +182,22 @@ void mn__namm_input_free(mn__namm_input *in)
     mn__free(in);
 }
 
+/* The sources that look back from where the text ends: how many queries each. */
+static const size_t looks_back[N_SOURCE] = {[W16] = 16, [W64] = 64, [ROW] = 1};
+
 static size_t window_rows(const mn__namm_input *in)
 {
-    if (in->column[W16][OWN] != NOWHERE) return WINDOW;
-    return in->column[ROW][OWN] != NOWHERE;
+    size_t most = 0;
+    for (int s = 0; s < N_SOURCE; s++)
+        if (in->column[s][OWN] != NOWHERE && looks_back[s] > most) most = looks_back[s];
+    return most;
 }
 
 void mn__namm_input_ask(const mn__namm_input *in, mn__scorer *s)
 {
     s->n_query_ring = window_rows(in);
     s->slot_bytes = in->slot_bytes;
+    s->show_stride = in->namm->stride;
     s->needs = (s->n_query_ring ? MN__NEED_WINDOW : 0u) | (s->slot_bytes ? MN__NEED_COLUMNS : 0u);
 }
 
@@ -205,7 +215,7 @@ bool mn__namm_input_compares(const mn__namm_input *in)
 static void observe_dc(const mn__namm_input *in, const mn__seen *seen, uint8_t *state)
 {
     const mn__namm_spectrum *of = &in->namm->spectrum;
-    float weight[WINDOW];
+    float weight[ROWS];
     double part = 1 - of->gamma;
     mn__namm_row_weights(seen, of->by_length, weight);
     for (size_t r = seen->n_row; r-- > 0; part *= of->gamma) weight[r] *= (float)part;
@@ -215,9 +225,9 @@ static void observe_dc(const mn__namm_input *in, const mn__seen *seen, uint8_t *
 
 void mn__namm_input_observe(const mn__namm_input *in, const mn__seen *seen, uint8_t *state)
 {
-    float weight[WINDOW];
+    float weight[ROWS];
     if (in->has_dc) observe_dc(in, seen, state);
-    if (in->has_observed) {
+    if (in->has_observed && mn__is_shown(in->namm->stride, seen->token0)) {
         mn__namm_row_weights(seen, false, weight);
         mn__namm_sum_observe(seen, weight, 1, state + in->observed_at, in->slot_bytes);
     }
@@ -248,23 +258,25 @@ size_t mn__namm_scratch_floats(const mn__namm_input *in, const mn__cache_shape *
     return look > fill ? look : fill;
 }
 
+/* Means over the last queries and the group's heads, p [n_row][ld] at a time. */
 static void look_back(const mn__namm_input *in, const mn__score_view *v, float *room, float *p)
 {
     const mn__cache *c = v->cache;
     size_t n_group = c->shape.n_head / c->shape.n_kv_head, ld = row_floats(v->n);
-    bool w16 = in->column[W16][OWN] != NOWHERE, row = in->column[ROW][OWN] != NOWHERE;
-    float *mean = w16 ? column_at(in, room, v->n, W16, OWN) : NULL,
-          *last = row ? column_at(in, room, v->n, ROW, OWN) : NULL, weight[WINDOW];
-    if (mean) memset(mean, 0, v->n * sizeof *mean);
-    if (last) memset(last, 0, v->n * sizeof *last);
+    float weight[LOOK_BACK];
+    for (int s = 0; s < N_SOURCE; s++)
+        if (looks_back[s] && in->column[s][OWN] != NOWHERE)
+            memset(column_at(in, room, v->n, (source)s, OWN), 0, v->n * sizeof *room);
     for (size_t g = 0; g < n_group; g++) {
         size_t n = mn__cache_window_probs(c, v->layer, v->head * n_group + g, window_rows(in),
                                           v->softmax_scale, p, ld);
-        if (!n) continue;
-        for (size_t r = 0; r < n; r++) weight[r] = 1 / (float)(n * n_group);
-        if (mean) c->kern->colsum(mean, p, ld, weight, n, v->n);
-        weight[0] = 1 / (float)n_group;
-        if (last) c->kern->colsum(last, p + (n - 1) * ld, ld, weight, 1, v->n);
+        for (int s = 0; s < N_SOURCE; s++) {
+            size_t m = looks_back[s] < n ? looks_back[s] : n;
+            if (!m || in->column[s][OWN] == NOWHERE) continue;
+            for (size_t r = 0; r < m; r++) weight[r] = 1 / (float)(m * n_group);
+            c->kern->colsum(column_at(in, room, v->n, (source)s, OWN), p + (n - m) * ld, ld, weight,
+                            m, v->n);
+        }
     }
 }
 
@@ -285,11 +297,20 @@ static void look_dc(const mn__namm_input *in, const mn__score_view *v, float *ou
     }
 }
 
+/* Queries before `end` that are summed up. */
+static int64_t n_summed(const mn__namm_input *in, int64_t end)
+{
+    int64_t run = MN__SHOW_ROWS * (int64_t)in->namm->stride, rest = end % run;
+    return end / run * MN__SHOW_ROWS + (rest < MN__SHOW_ROWS ? rest : MN__SHOW_ROWS);
+}
+
 static void look_observed(const mn__namm_input *in, const mn__score_view *v, float *out)
 {
-    for (size_t i = 0; i < v->n; i++)
-        out[i] = slot_float(v, in, i, in->observed_at) /
-                 (float)(v->cache->n_seen - v->token[i]);
+    int64_t all = n_summed(in, v->cache->n_seen);
+    for (size_t i = 0; i < v->n; i++) {
+        int64_t n = all - n_summed(in, v->token[i]); /* none: nothing was summed either */
+        out[i] = slot_float(v, in, i, in->observed_at) / (float)(n > 0 ? n : 1);
+    }
 }
 
 void mn__namm_input_look(const mn__namm_input *in, const mn__score_view *v, float *room,

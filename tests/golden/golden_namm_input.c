@@ -312,7 +312,7 @@ bool golden_norm_stats(golden *g)
 /* Rows of a lane whose tokens have these ages, newest last. */
 static bool fill_ages(golden *g, const double *age, size_t n, size_t dim, double base, float *x)
 {
-    mn__namm namm = {.age_dim = dim, .age_base = base, .n_group = 1, .group = {"age"}};
+    mn__namm namm = {.stride = 1, .age_dim = dim, .age_base = base, .n_group = 1, .group = {"age"}};
     mn__namm_input *in = NULL;
     mn_diag diag = {""};
     mn__cache cache = {.n_seen = (int64_t)age[n - 1] + 1};

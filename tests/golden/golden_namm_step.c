@@ -184,7 +184,7 @@ static bool read_shape(golden *g, step *s)
     mn__namm *n = &s->namm;
     size_t group, start, n_in, n_bin;
     const json_t *r = g->root;
-    *n = (mn__namm){.n_group = 2, .group = {"age", "spectrum"}};
+    *n = (mn__namm){.stride = 1, .n_group = 2, .group = {"age", "spectrum"}};
     if (!golden_fields(
             g, r, "",
             "kind case oracle seed note layers kv_heads q_heads group_size update_interval "

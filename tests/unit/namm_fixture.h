@@ -19,6 +19,7 @@ static inline void nf_init(struct nf *n, const char *group, double scale)
     *n = (struct nf){0};
     n->namm = (mn__namm){.spectrum = {.window = 32, .hop = 16, .gamma = 0.97},
                          .update = 64,
+                         .stride = 1,
                          .age_dim = 4,
                          .age_base = 1000,
                          .options = "",

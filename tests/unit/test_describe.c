@@ -97,6 +97,7 @@ static void test_namms(void **state)
     mn__namm_note notes[] = {{note, value}};
     mn__namm m = {.spectrum = {.window = 32, .hop = 16, .gamma = 0.99, .log = true},
                   .update = 512,
+                  .stride = 1,
                   .age_dim = 2,
                   .age_base = 50000,
                   .n_group = 2,

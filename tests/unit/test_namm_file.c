@@ -47,6 +47,7 @@ static mn__namm paper(void)
 {
     return (mn__namm){.spectrum = {.window = 32, .hop = 16, .gamma = 0.99},
                       .update = 512,
+                      .stride = 1,
                       .age_dim = 8,
                       .age_base = 50000,
                       .n_group = 2,
@@ -79,7 +80,8 @@ static void same(const mn__namm *a, const mn__namm *b)
     assert_true(a->spectrum.by_length == b->spectrum.by_length &&
                 a->spectrum.log == b->spectrum.log &&
                 a->spectrum.corrected == b->spectrum.corrected);
-    assert_true(a->update == b->update && a->age_dim == b->age_dim && a->age_base == b->age_base);
+    assert_true(a->update == b->update && a->stride == b->stride);
+    assert_true(a->age_dim == b->age_dim && a->age_base == b->age_base);
     assert_int_equal(a->n_group, b->n_group);
     for (size_t i = 0; i < a->n_group; i++) assert_string_equal(a->group[i], b->group[i]);
     const mn__namm_net *x = &a->net, *y = &b->net;
@@ -122,6 +124,7 @@ static void test_round_trip(void **state)
                                      .log = true,
                                      .corrected = true};
     m.update = 6;
+    m.stride = 8;
     m.age_dim = 0;
     m.n_note = 0;
     m.options = (char *)(uintptr_t) "";
@@ -372,6 +375,9 @@ static void test_write_refused(void **state)
     long_text[5000] = '\0';
     round_trip(&good);
     m.update = 100;
+    assert_int_equal(mn__namm_write(&m, path, &diag), MN_EINPUT);
+    m = good;
+    m.stride = 0;
     assert_int_equal(mn__namm_write(&m, path, &diag), MN_EINPUT);
     m = good;
     m.net.n_head = 3;

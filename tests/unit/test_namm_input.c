@@ -16,10 +16,12 @@ struct scene {
     float *x[LANES], *room[LANES];
 };
 
-static void start(struct scene *s, const char *groups, bool by_length, int n_thread)
+static void start_strided(struct scene *s, const char *groups, size_t stride, bool by_length,
+                          int n_thread)
 {
     memset(s, 0, sizeof *s);
     nf_init(&s->nf, groups, 1);
+    s->nf.namm.stride = stride;
     s->nf.namm.spectrum.by_length = by_length;
     s->nf.namm.spectrum.corrected = true;
     s->f = pf_random(3);
@@ -30,6 +32,11 @@ static void start(struct scene *s, const char *groups, bool by_length, int n_thr
     pf_feed(&s->f, SECOND);
     if (mn__namm_input_new(&s->input, &s->nf.namm, false, &s->f.diag) != MN_OK)
         fail_msg("%s", s->f.diag.text);
+}
+
+static void start(struct scene *s, const char *groups, bool by_length, int n_thread)
+{
+    start_strided(s, groups, 1, by_length, n_thread);
 }
 
 static void stop(struct scene *s)
@@ -173,18 +180,21 @@ static void is_ragged(const struct scene *s)
 static void test_recent_attention(void **state)
 {
     (void)state;
-    static double w16[LANES][ALL_TOKENS], row[LANES][ALL_TOKENS];
+    static double w16[LANES][ALL_TOKENS], row[LANES][ALL_TOKENS], w64[LANES][ALL_TOKENS];
     for (int threads = 1; threads <= 3; threads += 2) {
         struct scene s;
-        start(&s, "w16 w16.p w16.s w16.sp w16.g w16.gp row row.p row.g row.gp", false, threads);
+        start(&s, "w16 w16.p w16.s w16.sp w16.g w16.gp row row.p row.g row.gp w64 w64.s w64.sp",
+              false, threads);
         is_ragged(&s);
         fill(&s);
         for (size_t l = 0; l < LANES; l++) {
             recent(&s, l, 16, w16[l]);
             recent(&s, l, 1, row[l]);
+            recent(&s, l, 64, w64[l]);
         }
         hold_spreads(&s, w16, 63, 0, false, "w16");
         hold_spreads(&s, row, 60, 6, false, "row");
+        hold_spreads(&s, w64, 1 + 4 + 8, 10, false, "w64");
         stop(&s);
     }
 }
@@ -242,6 +252,28 @@ static void hold_means(bool by_length)
     }
     hold_spreads(&s, dc, 1 + 4 + 8, 0, by_length, "dc");
     hold_spreads(&s, observed, 1 + 4 + 8, 3, false, "observed");
+    stop(&s);
+}
+
+/* Queries of the stretches 0, 2 and 4 of 32 tokens alone; the newest tokens may have seen none. */
+static void test_observed_in_part(void **state)
+{
+    (void)state;
+    static double observed[LANES][ALL_TOKENS];
+    struct scene s;
+    start_strided(&s, "observed observed.s observed.sp", 2, true, 2);
+    fill(&s);
+    for (size_t l = 0; l < LANES; l++)
+        for (size_t i = 0; i < lane_of(&s, l)->n; i++) {
+            double sum = 0, n = 0;
+            for (int64_t t = mn__lane_token(lane_of(&s, l))[i]; t < ALL_TOKENS; t++) {
+                if (t / 32 % 2) continue;
+                sum += paid_by(&s, l, t, i);
+                n++;
+            }
+            observed[l][i] = n > 0 ? sum / n : 0;
+        }
+    hold_spreads(&s, observed, 1 + 4 + 8, 0, false, "observed in part");
     stop(&s);
 }
 
@@ -360,7 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recent_attention), cmocka_unit_test(test_running_means),
-        cmocka_unit_test(test_norms_and_ages), cmocka_unit_test(test_standardised),
-        cmocka_unit_test(test_refused)};
+        cmocka_unit_test(test_observed_in_part), cmocka_unit_test(test_norms_and_ages),
+        cmocka_unit_test(test_standardised),     cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,13 @@ static void some_namm(struct nf *n)
     nf_use_bam(n, 8);
 }
 
+/* One that looks at a part of the attention. */
+static void strided_namm(struct nf *n)
+{
+    nf_init(n, "recency observed observed.sp w64.s", 0.5);
+    n->namm.stride = 2;
+}
+
 static mn_session *open_session(const mn_model *m, const struct nf *n, const char *options,
                                 const char *budget, size_t chunk, int n_thread)
 {
@@ -41,12 +48,11 @@ static double kept_share(const mn_session *s)
 
 /* The text in other pieces, or by more threads, leaves the same tokens; threads alone, the same
  * bits. */
-static void test_pieces_and_threads(void **state)
+static void pieces_and_threads(void (*make)(struct nf *n))
 {
-    (void)state;
     struct nf n;
     mn_model *m = fix_model("llama");
-    some_namm(&n);
+    make(&n);
     mn_session *a = open_session(m, &n, "", "40%", 64, 1);
     float *want = fix_keep(m, fix_read(a, 0, 300, true));
     assert_true(kept_share(a) > 0.3 && kept_share(a) < 0.7);
@@ -67,6 +73,13 @@ static void test_pieces_and_threads(void **state)
     mn_session_free(a);
     mn_session_free(b);
     mn_model_free(m);
+}
+
+static void test_pieces_and_threads(void **state)
+{
+    (void)state;
+    pieces_and_threads(some_namm);
+    pieces_and_threads(strided_namm);
 }
 
 /* A saved session and a fork go on as the one that was never away. */
@@ -99,15 +112,14 @@ static void test_saved_and_forked(void **state)
 }
 
 /* One reading gathers for it beside others, where it acts at the prompt's end. */
-static void test_gathered(void **state)
+static void gathered(void (*make)(struct nf *n))
 {
-    (void)state;
     struct nf n;
     char spec[1024];
     mn_diag diag = {""};
     mn_session *fork = NULL;
     mn_model *m = fix_model("llama");
-    some_namm(&n);
+    make(&n);
     snprintf(spec, sizeof spec, "%s", nf_spec(&n, "chunk=0"));
     const char *const also[] = {"keyformer", spec, "h2o"};
     mn_session_params p = fix_params("full", "");
@@ -129,6 +141,13 @@ static void test_gathered(void **state)
     mn_session_free(fork);
     mn_session_free(base);
     mn_model_free(m);
+}
+
+static void test_gathered(void **state)
+{
+    (void)state;
+    gathered(some_namm);
+    gathered(strided_namm);
 }
 
 static void test_short_prompt(void **state)
