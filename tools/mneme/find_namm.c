@@ -2,7 +2,6 @@
 #include "find_namm.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,11 +124,9 @@ static bool find_trained(const finder *f, const char *folder, char *path)
     struct dirent **entry = NULL;
     bool is_found = false;
     const int n = scandir(folder, &entry, is_candidate, by_length);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !is_found; i++) {
         const int length = snprintf(path, PATH_MAX, "%s/%s", folder, entry[i]->d_name);
-        is_found = is_found || (length < PATH_MAX && read_about(f, path, &x) &&
-                                !strcmp(x.identity, f->identity));
-        if (is_found) break;
+        is_found = length < PATH_MAX && read_about(f, path, &x) && !strcmp(x.identity, f->identity);
     }
     for (int i = 0; i < n; i++) free(entry[i]);
     free(entry);
