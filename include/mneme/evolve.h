@@ -215,6 +215,9 @@ typedef struct mn_evolve_params {
     size_t n_prompt; /**< drawn for each generation, the same for all candidates (16); more where
                         the search asks for effort */
     mn_evolve_statistic statistic;
+    double target_share;     /**< what a candidate keeps beyond this share costs: its loss grows by
+                                max(0, kept / target_share - 1), kept being its mean kept_share over the
+                                prompts; the mean's too. Raters that know no share: no effect. 0: off */
     size_t n_held_out;       /**< prompts of each stage that candidates never see (0) */
     uint64_t validate_every; /**< the mean is rated on them before a stage, after so many of its
                                 generations and at its end; 0: never */

@@ -58,6 +58,8 @@ MN_API void mn_model_free(mn_model *m);
 /** What the model is. Strings and arrays are borrowed from the model. */
 typedef struct mn_model_info {
     const char *name, *arch, *quant; /* quant: the type most weights have, "Q4_1" */
+    const char *identity; /* name and shape in words, for people and for comparing: the same in all
+                             copies of a model, however they are quantised */
     size_t n_layer, n_head, n_kv_head, head_dim, n_embd, n_ff, n_vocab;
     size_t n_ctx_train;
     const int32_t *window; /* [n_layer] sliding window, 0: full attention */

@@ -40,7 +40,8 @@ typedef struct mn_evolve_namm_params {
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam */
     bool warm;                 /**< fit the shape to later attention before evolution */
     const char *policy;        /**< further options of the policy, "recent=16"; NULL: none */
-    const char *const *budget; /**< [n_budget] "25%": a candidate's loss is the mean over them */
+    const char *const *budget; /**< [n_budget] "25%", "": none; a candidate's loss is the mean over
+                                    them */
     size_t n_budget;
     mn_evolve_loss loss;
     bool evict_context;   /**< cut behind the context, the question follows */

@@ -42,6 +42,15 @@ MN_API const mn_policy_own_option *mn_policy_own_option_list(size_t *n);
  * name) if not. */
 MN_API mn_status mn_policy_check(const char *spec, mn_diag *diag);
 
+/** What records call a policy: as it is written, but a file stands there by its name and a hash of
+ * its bytes instead of its path, `namm:file=any.namm.gguf#5d1c0a9be3f47720`. Reads that file.
+ *  @return MN_OK; MN_ERANGE (more than cap bytes with the end); as mn_policy_check; MN_EIO,
+ * MN_EINPUT (the file). */
+MN_API mn_status mn_policy_name(const char *spec, char *out, size_t cap, mn_diag *diag);
+/** Bytes of the first policy of a list with commas: in `snapkv:window=32,pool=7,h2o` a piece like
+ * `pool=7` goes on with the policy before it. Behind it stands a comma or the end. */
+MN_API size_t mn_policy_first(const char *list);
+
 #ifdef __cplusplus
 }
 #endif

@@ -35,6 +35,7 @@ typedef struct job {
     mn__case *cases; /* [MAX_CASE] */
     size_t n_joined; /* of them, the first: those that nobody asked for */
     words policies, budgets;
+    char **pinned, **named; /* [policies.n]; NULL: as written */
     mn__task_ref *task;
     mn__own_task own;
     mn__draft options;
@@ -86,23 +87,17 @@ bool mn_eval_get_metric(size_t i, mn_eval_metric *out)
 
 /* ---- lists ---- */
 
-/* Split at commas. A piece such as `pool=7` goes on with the policy before it: no policy's name has
- * a `=` without a colon in front. */
+/* A list of budgets is split like one of policies: no piece has a `=`. */
 static mn_status split(words *out, const char *list, mn_diag *diag)
 {
-    size_t n = strlen(list) + 1;
     out->text = mn__strdup(list);
-    out->at = mn__alloc_array(MN_MEM_OTHER, n, sizeof *out->at);
+    out->at = mn__alloc_array(MN_MEM_OTHER, strlen(list) + 1, sizeof *out->at);
     if (!out->text || !out->at) return mn__fail(diag, MN_ENOMEM, "no memory for a list");
     for (char *p = out->text; *p;) {
-        size_t length = strcspn(p, ",");
-        char end = p[length];
+        const size_t length = mn_policy_first(p);
+        const char end = p[length];
         p[length] = '\0';
-        const char *colon = strchr(p, ':'), *equals = strchr(p, '=');
-        if (out->n && equals && (!colon || colon > equals))
-            p[-1] = ',';
-        else if (length)
-            out->at[out->n++] = p;
+        if (length) out->at[out->n++] = p;
         p += length + (end == ',');
     }
     return MN_OK;
@@ -114,32 +109,52 @@ static void words_free(words *w)
     mn__free(w->at);
 }
 
-static mn_status add_case(job *j, const char *policy, const char *budget, mn_diag *diag)
+/* name: in records; NULL: as it is asked for. */
+static mn_status add_case(job *j, const char *policy, const char *name, const char *budget,
+                          mn_diag *diag)
 {
     bool bare = !strcmp(policy, "empty");
     if (bare || !strcmp(policy, "full")) budget = "";
     if (bare) policy = "full";
+    if (!name) name = policy;
     for (size_t i = 0; i < j->p.n_case; i++)
-        if (!strcmp(j->cases[i].policy, policy) && !strcmp(j->cases[i].budget, budget) &&
+        if (!strcmp(j->cases[i].name, name) && !strcmp(j->cases[i].budget, budget) &&
             j->cases[i].no_context == bare)
             return MN_OK;
     if (j->p.n_case == MAX_CASE)
         return mn__fail(diag, MN_EUSAGE, "at most %d combinations of policy and budget", MAX_CASE);
-    j->cases[j->p.n_case++] = (mn__case){.policy = policy, .budget = budget, .no_context = bare};
+    j->cases[j->p.n_case++] =
+        (mn__case){.policy = policy, .name = name, .budget = budget, .no_context = bare};
     return MN_OK;
 }
 
-/* `snapkv@25%` has a budget of its own. */
-static mn_status add_policy(job *j, char *policy, mn_diag *diag)
+/* The budget behind `SPEC@`, which is cut off; NULL: there is none. A file's path may have an @. */
+static char *take_budget(char *policy)
+{
+    char *own = strrchr(policy, '@');
+    if (!own || strchr(own, '/')) return NULL;
+    *own = '\0';
+    return own + 1;
+}
+
+/* `snapkv@25%` has a budget of its own. A run may take days: a file that changes meanwhile must not
+ * go on under the name of what it was, so the policy is asked for with its hash. */
+static mn_status add_policy(job *j, size_t i, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__budget budget;
-    char *own = strchr(policy, '@');
-    if (own) *own = '\0';
-    if (strcmp(policy, "empty")) MN_TRY(mn_policy_check(policy, diag));
-    if (own) MN_TRY(mn__budget_parse(own + 1, &budget, diag)); /* also of full, which has none */
-    if (own) return add_case(j, policy, own + 1, diag);
-    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_case(j, policy, j->budgets.at[i], diag));
+    char *policy = j->policies.at[i];
+    const char *own = take_budget(policy), *name = NULL;
+    if (strcmp(policy, "empty")) {
+        MN_TRY(mn__policy_pin(&j->pinned[i], policy, false, diag));
+        MN_TRY(mn__policy_pin(&j->named[i], policy, true, diag));
+        policy = j->pinned[i];
+        name = j->named[i];
+    }
+    if (own) MN_TRY(mn__budget_parse(own, &budget, diag)); /* also of full, which has none */
+    if (own) return add_case(j, policy, name, own, diag);
+    for (size_t k = 0; k < j->budgets.n; k++)
+        MN_TRY(add_case(j, policy, name, j->budgets.at[k], diag));
 done:
     return st;
 }
@@ -152,14 +167,17 @@ static mn_status list_cases(job *j, mn_diag *diag)
     MN_TRY(split(&j->policies, j->u->policies, diag));
     MN_TRY(split(&j->budgets, j->u->budgets, diag));
     if (!j->budgets.n) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
-    MN_TRY(add_case(j, "full", "", diag));
-    MN_TRY(add_case(j, "empty", "", diag));
+    j->pinned = mn__alloc_zero(MN_MEM_OTHER, j->policies.n * sizeof *j->pinned);
+    j->named = mn__alloc_zero(MN_MEM_OTHER, j->policies.n * sizeof *j->named);
+    if (!j->pinned || !j->named) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for policies"));
+    MN_TRY(add_case(j, "full", NULL, "", diag));
+    MN_TRY(add_case(j, "empty", NULL, "", diag));
     for (size_t i = 0; i < j->budgets.n; i++) {
-        MN_TRY(add_case(j, RECENCY, j->budgets.at[i], diag));
-        MN_TRY(add_case(j, "random", j->budgets.at[i], diag));
+        MN_TRY(add_case(j, RECENCY, NULL, j->budgets.at[i], diag));
+        MN_TRY(add_case(j, "random", NULL, j->budgets.at[i], diag));
     }
     j->n_joined = j->p.n_case;
-    for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, j->policies.at[i], diag));
+    for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, i, diag));
     j->p.cases = j->cases;
 done:
     return st;
@@ -173,7 +191,7 @@ static mn_status check_cases(const job *j, mn_diag *diag)
         const mn__case *c = &j->cases[i];
         mn_status st = mn__case_check(j->m, &j->p.session, c, diag);
         if (st == MN_OK) continue;
-        mn__diag_prefix(diag, "%s@%s%s", c->policy, c->budget,
+        mn__diag_prefix(diag, "%s@%s%s", c->name, c->budget,
                         i < j->n_joined ? ", which is always among them" : "");
         return st;
     }
@@ -393,6 +411,12 @@ static void drop(job *j)
     mn__draft_free(&j->options);
     mn__free(j->task);
     mn__free(j->cases);
+    for (size_t i = 0; i < j->policies.n; i++) {
+        if (j->pinned) mn__free(j->pinned[i]);
+        if (j->named) mn__free(j->named[i]);
+    }
+    mn__free(j->pinned);
+    mn__free(j->named);
     words_free(&j->policies);
     words_free(&j->budgets);
 }

@@ -166,7 +166,7 @@ done:
 
 static void name_case(const mn__case *c, uint64_t seed, mn__store_record *r)
 {
-    r->policy = c->no_context ? "empty" : c->policy;
+    r->policy = c->no_context ? "empty" : c->name ? c->name : c->policy;
     r->budget = c->budget;
     r->seed = seed;
 }

@@ -45,7 +45,8 @@ typedef struct mn__store_prompt {
 } mn__store_prompt;
 
 typedef struct mn__store_record {
-    /* As on the command line. Two names stand for themselves in reports: `full`, the whole cache,
+    /* As on the command line, with the names of files and a hash of their bytes in place of paths
+     * (mn_policy_name). Two names stand for themselves in reports: `full`, the whole cache,
      * and `empty`, the same prompt without its context. */
     const char *policy, *budget;
     uint64_t seed;

@@ -11,6 +11,7 @@
 typedef struct mn__case {
     const char *policy, *budget; /* borrowed; budget "" where there is none */
     bool no_context;             /* full, with nothing to read but the question */
+    const char *name;            /* the policy in records; NULL: as policy says */
 } mn__case;
 
 typedef struct mn__based {
@@ -50,7 +51,7 @@ typedef struct mn__outcome {
                             cut */
     double share_answer; /* the same, mean over the steps of the answer */
     size_t kv_bytes, policy_bytes, peak_bytes; /* then; peak: while reading */
-    uint64_t n_nan;         /* scores that were none, until then */
+    uint64_t n_nan;                            /* scores that were none, until then */
     double read_s, write_s; /* read: the shared reading and the case's own part in it */
 } mn__outcome;
 

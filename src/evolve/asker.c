@@ -147,6 +147,7 @@ mn_status mn__asker_rate(mn__asker *a, const mn__question *q, double *loss, doub
     MN_TRY(share_head(a, &h, diag));
     MN_TRY(work(a, &h, &b, &r, diag));
     size_t n = mn__population_losses(&r, a->p->statistic, loss, kept, room);
+    for (size_t k = 0; k < q->n; k++) loss[k] += mn__population_excess(kept[k], a->p->target_share);
     *n_left = q->n_item - n;
     if (!n)
         st = mn__fail(diag, MN_EINPUT, "stage %zu: none of %zu prompts can be rated", a->stage + 1,

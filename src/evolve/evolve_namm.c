@@ -18,6 +18,7 @@
 #include "evolve/run_state.h"
 #include "evolve/shape.h"
 #include "evolve/warm.h"
+#include "infer/session_internal.h"
 #include "mneme/namm.h"
 #include "model/model.h"
 #include "policy/evict.h"
@@ -156,17 +157,21 @@ done:
     return st;
 }
 
+static bool is_file(const char *start)
+{
+    return strchr(start, '/') || strstr(start, ".gguf");
+}
+
 /* Rank 0 makes the file where the run begins, the others wait for it. */
 static mn_status begin(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
     uint64_t here = 0;
     const mn_evolve_ranks *ranks = &j->run.ranks;
-    const bool is_file = strchr(j->p->start, '/') || strstr(j->p->start, ".gguf");
     if (ranks->n <= 1 || ranks->rank == 0) {
         if (mkdir(j->run.dir, 0777) && errno != EEXIST)
             MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
-        if (access(j->start, F_OK) && is_file) {
+        if (access(j->start, F_OK) && is_file(j->p->start)) {
             MN_TRY(mn__namm_read(&j->namm, j->p->start, diag));
             MN_TRY(mn__namm_write(j->namm, j->start, diag));
         } else if (access(j->start, F_OK)) {
@@ -183,6 +188,51 @@ static mn_status begin(job *j, mn_diag *diag)
     for (size_t i = 0; i < j->run.search.n; i++) j->mean[i] = (double)j->namm->param[i];
     j->run.search.mean = j->mean;
 done:
+    return st;
+}
+
+/* ---- the share kept ---- */
+
+/* The NAMM that evolution begins with, or one of its shape. */
+static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
+{
+    const char *start = j->p->start;
+    if (access(j->start, F_OK) == 0) return mn__namm_read(out, j->start, diag);
+    return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
+}
+
+/* A share to aim at is for scores that decide for themselves how much stays: before anything is
+ * made, as a warm start takes long. */
+static mn_status check_target(const job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__namm *namm = NULL;
+    mn__policy *policy = NULL;
+    mn__budget budget;
+    mn_session_params resolved;
+    if (!(j->p->run.target_share > 0)) return MN_OK;
+    for (size_t i = 0; i < j->run.n_stage; i++)
+        if (!strcmp(j->run.stage[i].fidelity, "retained"))
+            MN_TRY(mn__fail(diag, MN_EUSAGE,
+                            "a share to aim at is for fidelity frozen or true: retained attention "
+                            "is counted at fixed shares"));
+    MN_TRY(read_start(j, &namm, diag));
+    mn__session_resolve(j->m, &j->p->session, &resolved);
+    const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
+    for (size_t i = 0; i < j->p->n_budget; i++) {
+        const char *text = j->p->budget[i];
+        MN_TRY(mn__budget_parse(text, &budget, diag));
+        mn__policy_free(policy);
+        MN_TRY(mn__policy_new_of(&policy, j->frozen, namm, &budget, &shape, diag));
+        if (!mn__policy_decides(policy))
+            MN_TRY(mn__fail(diag, MN_EUSAGE,
+                            "a share to aim at is for NAMMs that act by threshold "
+                            "(rule=threshold, or no budget): this one keeps what %s says",
+                            *text ? text : "its budget"));
+    }
+done:
+    mn__policy_free(policy);
+    mn__namm_free(namm);
     return st;
 }
 
@@ -299,12 +349,13 @@ static mn_status set_note(mn__namm *namm, size_t *n, const char *key, const char
 
 static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *best, mn_diag *diag)
 {
-    enum { N_NOTE = 10 };
+    enum { N_NOTE = 12 };
     mn_status st;
     job *j = ctx;
     const mn_evolve_namm_params *p = j->p;
     mn__namm *namm = NULL;
-    char number[4][32];
+    mn_model_info info;
+    char number[5][32];
     size_t n = 0;
     MN_TRY(mn__namm_read(&namm, j->start, diag));
     for (size_t i = 0; i < j->run.search.n; i++) namm->param[i] = (float)mean[i];
@@ -312,11 +363,14 @@ static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *
     snprintf(number[1], sizeof *number, "%llu", (unsigned long long)j->run.search.seed);
     snprintf(number[2], sizeof *number, "%.6g", best->loss);
     snprintf(number[3], sizeof *number, "%.4g", best->kept_share);
+    snprintf(number[4], sizeof *number, "%.4g", p->run.target_share);
+    mn_model_get_info(j->m, &info);
     mn__free(namm->note);
     namm->n_note = 0;
     namm->note = mn__alloc_zero(MN_MEM_OTHER, N_NOTE * sizeof *namm->note);
     char *tasks = mn__stage_tasks(j->run.stage, best->stage);
     const char *const note[][2] = {{"base_model", p->model},
+                                   {"base_identity", info.identity},
                                    {"tasks", tasks},
                                    {"fidelity", j->run.stage[best->stage].fidelity},
                                    {"loss", mn_evolve_loss_name(p->loss)},
@@ -325,8 +379,10 @@ static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *
                                    {"seed", number[1]},
                                    {"held_out_loss", number[2]},
                                    {"held_out_kept_share", number[3]},
-                                   {"command", p->command}};
-    for (size_t i = 0; i < N_NOTE; i++)
+                                   {"command", p->command},
+                                   {"target_share", number[4]}}; /* where there is one */
+    const size_t n_note = p->run.target_share > 0 ? N_NOTE : N_NOTE - 1;
+    for (size_t i = 0; i < n_note; i++)
         if (!namm->note || !tasks || set_note(namm, &n, note[i][0], note[i][1]) != MN_OK)
             MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's notes"));
     mn__free(tasks);
@@ -438,6 +494,7 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
     if (!j->run.search.population) j->run.search.population = 16;
     if (!params->n_budget) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(name_files(j, diag));
+    MN_TRY(check_target(j, diag));
     MN_TRY(begin(j, diag));
     MN_TRY(write_options(j, &options, diag));
     j->run.options = mn__draft_text(&options);

@@ -190,6 +190,11 @@ static double one_of(double *x, size_t n, mn_evolve_statistic s)
     return mean_of(x + cut, n - 2 * cut);
 }
 
+double mn__population_excess(double kept, double target)
+{
+    return target > 0 && kept > target ? kept / target - 1 : 0;
+}
+
 size_t mn__population_losses(const mn__round *r, mn_evolve_statistic s, double *loss, double *kept,
                              double *room)
 {

@@ -37,6 +37,12 @@ size_t mn__population_blocks(size_t n_item, size_t n, size_t n_worker);
  * MN_ENOMEM; what a rater or `share` returned. A failure leaves the other ranks waiting. */
 mn_status mn__population_rate(const mn__population *p, const mn__round *r, mn_diag *diag);
 
+/* What a share kept costs beyond its target, to be added to a loss:
+ *   max(0, kept / target - 1);   0 where there is no target (0) or the share is not known (NAN)
+ * A candidate that keeps twice the target pays 1. Below it nothing is gained: there the loss alone
+ * says how little is too little. */
+double mn__population_excess(double kept, double target);
+
 /* One number per candidate over the prompts that are not left out: loss [n], NAN where any of them
  * is; kept [n], mean of those that are known, NAN for none. room [n_item]. Returns how many prompts
  * counted; 0: loss and kept are NAN. */

@@ -69,6 +69,9 @@ static mn_status check(const mn_evolve_params *p, mn_diag *diag)
     if ((unsigned)p->statistic >= MN_EVOLVE_STATISTIC_COUNT || p->n_thread < 0)
         return mn__fail(diag, MN_EUSAGE, "no such statistic (%d) or number of threads (%d)",
                         (int)p->statistic, p->n_thread);
+    if (!(p->target_share >= 0 && p->target_share <= 1))
+        return mn__fail(diag, MN_EUSAGE, "target of the share kept: 0 to 1 wanted, %g found",
+                        p->target_share);
     if (p->ranks.n < 1 || p->ranks.rank < 0 || p->ranks.rank >= p->ranks.n)
         return mn__fail(diag, MN_EUSAGE, "rank %d of %d", p->ranks.rank, p->ranks.n);
     return check_options(p, diag);

@@ -148,9 +148,13 @@ static json_t *stages_json(const mn_evolve_params *p, size_t n)
 /* What ratings follow from beside the search's own options. */
 static json_t *settings_json(const mn_evolve_params *p)
 {
-    return json_pack("{s:I,s:s,s:I,s:I}", "prompts", (json_int_t)p->n_prompt, "statistic",
-                     mn_evolve_statistic_name(p->statistic), "held_out", (json_int_t)p->n_held_out,
-                     "validate_every", (json_int_t)p->validate_every);
+    json_t *doc =
+        json_pack("{s:I,s:s,s:I,s:I}", "prompts", (json_int_t)p->n_prompt, "statistic",
+                  mn_evolve_statistic_name(p->statistic), "held_out", (json_int_t)p->n_held_out,
+                  "validate_every", (json_int_t)p->validate_every);
+    if (doc && p->target_share > 0)
+        json_object_set_new(doc, "target_share", json_real(p->target_share));
+    return doc;
 }
 
 static json_t *options_json(const mn_evolve_params *p)

@@ -135,6 +135,11 @@ size_t mn__gguf_size(const mn__gguf *g)
     return g->size;
 }
 
+uint64_t mn__gguf_hash(const mn__gguf *g)
+{
+    return mn__hash64(g->data, g->size, 0);
+}
+
 const struct gguf_context *mn__gguf_get_context(const mn__gguf *g)
 {
     return g->ctx;

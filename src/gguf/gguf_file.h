@@ -32,6 +32,7 @@ void mn__gguf_close(mn__gguf *g); /* NULL is fine */
 
 const char *mn__gguf_name(const mn__gguf *g); /* path, or the name given */
 size_t mn__gguf_size(const mn__gguf *g);      /* bytes of the file */
+uint64_t mn__gguf_hash(const mn__gguf *g);    /* mn__hash64 of all of them: reads the whole file */
 /* ggml's own view, for what copies whole keys. Its getters abort on a wrong type: see gguf_key.h.
  */
 const struct gguf_context *mn__gguf_get_context(const mn__gguf *g);

@@ -71,6 +71,7 @@ mn_status mn__describe_namm(const mn__gguf *g, const mn__teller *t, mn_diag *dia
     if (st != MN_OK) return st;
     mn__tell(t, "file", "format", "NAMM (GGUF), version 1");
     mn__tell(t, "file", "bytes", "%zu", mn__gguf_size(g));
+    mn__tell(t, "file", "hash", "%016llx", (unsigned long long)m->hash);
     tell_net(t, &m->net);
     tell_numbers(t, "parameters", m->param, mn__namm_net_params(&m->net));
     tell_inputs(t, m);

@@ -68,6 +68,17 @@ static mn_status read_name(struct mn_model *m, mn_diag *diag)
     return st;
 }
 
+/* Nothing in it depends on how the weights are stored. */
+static void make_identity(struct mn_model *m)
+{
+    snprintf(m->identity, sizeof m->identity,
+             "%s (%s, %zu layers, %zu heads, %zu KV heads, head size %zu, width %zu, feed-forward "
+             "%zu, vocabulary %zu)",
+             m->name, m->arch->name, m->n_layer, m->n_head, m->n_kv_head, m->head_dim, m->n_embd,
+             m->n_ff, m->n_vocab);
+    mn__make_printable(m->identity, ' ');
+}
+
 static mn_status open_vocab(struct mn_model *m, mn_diag *diag)
 {
     mn_status st = mn__vocab_open(&m->vocab, mn__gguf_get_context(m->file), diag);
@@ -179,6 +190,7 @@ static mn_status open_parts(struct mn_model *m, const char *path, const mn_model
     MN_TRY(m->arch->read_keys(m, p, diag));
     MN_TRY(open_vocab(m, diag));
     count_params(m);
+    make_identity(m);
     if (!p->vocab_only) {
         MN_TRY(bind_all(m, diag));
         if (p->pack) mn__model_pack(m, limits_of_copies(p), p->product);
@@ -247,6 +259,7 @@ void mn_model_get_info(const mn_model *m, mn_model_info *out)
         .name = m->name,
         .arch = m->arch->name,
         .quant = m->quant,
+        .identity = m->identity,
         .n_layer = m->n_layer,
         .n_head = m->n_head,
         .n_kv_head = m->n_kv_head,

@@ -41,7 +41,7 @@ struct mn_model {
     const float *out_norm; /* [C] */
     size_t n_params;
     uint64_t hash; /* of the metadata and tensor table: names the model in saved sessions */
-    char name[96], quant[16];
+    char name[96], quant[16], identity[320];
     size_t packed_bytes;     /* of our own copies of weights */
     bool reads_by_dots;      /* prompts are multiplied in 8 bits: all weights have packed dots */
     struct mn__owned *owned; /* tables and widened vectors that the pointers above lead to */

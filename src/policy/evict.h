@@ -38,11 +38,17 @@ typedef struct mn__policy
  * n_query_ring from mn__policy_scorer before it makes the cache. */
 mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
                          const mn__cache_shape *shape, mn_diag *diag);
+/* Text of a policy in which a file that it reads is told by its content: as PATH#HASH, which is
+ * refused once the file has other bytes, or by name, NAME#HASH, as in records. All else stays as
+ * written. Owned by the caller (mn__free). Statuses as mn_policy_check, and what the file says. */
+mn_status mn__policy_pin(char **out, const char *spec, bool by_name, mn_diag *diag);
 /* The same for policy namm (or a wrapper of it), with a NAMM from memory in place of the file that
  * its option names; borrowed, outlives the policy. NULL: the file. */
 struct mn__namm;
 mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn__namm *namm,
                             const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag);
+/* Do scores alone say how many stay, by a threshold, the budget being no more than a cap? */
+bool mn__policy_decides(const mn__policy *p);
 /* For evolution, of a policy that scores with a NAMM of its own (policy_namm.c). Parameters and
  * inputs of the network, 0: it has none. */
 size_t mn__policy_n_params(const mn__policy *p);

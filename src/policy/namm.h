@@ -76,6 +76,7 @@ typedef struct mn__namm {
     char *options; /* defaults of the policy's options ("alloc=uniform,recent=16"), or "" */
     size_t n_note;
     mn__namm_note *note;
+    uint64_t hash; /* of the file's bytes, where it was read; 0: it was made in memory */
 } mn__namm;
 
 /* Read and check a file: sizes before use, finite statistics, the shapes of design. MN_EIO,
@@ -84,6 +85,11 @@ typedef struct mn__namm {
 mn_status mn__namm_read(mn__namm **out, const char *path, mn_diag *diag);
 /* The same of a file that is open already. */
 mn_status mn__namm_parse(mn__namm **out, const mn__gguf *g, mn_diag *diag);
+/* spec_name.c: the same by the value of an option: PATH, or PATH#HASH with the 16 hex digits that
+ * the file's bytes must have. MN_EINPUT also: they have others. */
+mn_status mn__namm_open(mn__namm **out, const char *value, mn_diag *diag);
+/* NAME#HASH of a NAMM that was opened by this value: what records call it. */
+void mn__namm_label(const mn__namm *m, const char *value, char *out, size_t cap);
 /* Atomic. */
 mn_status mn__namm_write(const mn__namm *namm, const char *path, mn_diag *diag);
 void mn__namm_free(mn__namm *namm);

@@ -306,6 +306,7 @@ mn_status mn__namm_parse(mn__namm **out, const mn__gguf *g, mn_diag *diag)
         mn__diag_prefix(diag, "%s", mn__gguf_name(g));
         goto done;
     }
+    m->hash = mn__gguf_hash(g);
     *out = m;
     m = NULL;
 done:

@@ -321,6 +321,11 @@ size_t mn__policy_protected(const mn__policy *p)
     return p->sinks + (p->recent_share > 0 ? (size_t)((double)mean * p->recent_share) : p->recent);
 }
 
+bool mn__policy_decides(const mn__policy *p)
+{
+    return p->judge != MN__JUDGE_NONE;
+}
+
 const uint32_t *mn__policy_full_layers(const mn__policy *p, size_t *n)
 {
     *n = p->n_full;

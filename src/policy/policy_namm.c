@@ -116,11 +116,14 @@ static void set_interval(mn__spec *s, const char *key)
 static mn_status open_file(mn__namm **file, mn__spec *s, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    const char *path = mn__spec_get(s, "file");
+    const char *value = mn__spec_get(s, "file");
+    char label[MN__SPEC_VALUE];
     if (!s->namm && file) {
-        if (!*path) return mn__fail(diag, MN_EUSAGE, "policy %s needs file=FILE: a NAMM", s->name);
-        MN_TRY(mn__namm_read(file, path, diag));
+        if (!*value) return mn__fail(diag, MN_EUSAGE, "policy %s needs file=FILE: a NAMM", s->name);
+        MN_TRY(mn__namm_open(file, value, diag));
         s->namm = *file;
+        mn__namm_label(*file, value, label, sizeof label);
+        mn__spec_set(s, "file", label); /* the policy's text holds no path */
     }
     if (s->namm && s->namm->options) MN_TRY(mn__spec_default(s, s->namm->options, diag));
     set_interval(s, "chunk");

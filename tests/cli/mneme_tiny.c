@@ -1,6 +1,6 @@
 /* mneme_tiny.c: mneme-tiny FILE ARCH [NAME=VALUE...]: a random model of a few hundred kilobytes for
- * the tests of the command. ctx=N trained context, dim=N head size, seed=N, skip=TENSOR leaves one
- * out, grow=TENSOR gives it a row too many. */
+ * the tests of the command. ctx=N trained context, dim=N head size, seed=N, q8=1 matrices as
+ * Q8_0, skip=TENSOR leaves one out, grow=TENSOR gives it a row too many. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,8 @@ static bool take(tiny_model_params *p, const char *arg)
         p->head_dim = (uint32_t)strtoul(value, NULL, 10);
     else if (!strncmp(arg, "seed", n))
         p->seed = strtoul(value, NULL, 10);
+    else if (!strncmp(arg, "q8", n))
+        p->q8_0 = *value == '1';
     else if (!strncmp(arg, "skip", n))
         p->skip_tensor = value;
     else if (!strncmp(arg, "grow", n))
@@ -38,7 +40,7 @@ int main(int argc, char **argv)
     tiny_model_default(&p, argv[2]);
     for (int i = 3; i < argc; i++)
         if (!take(&p, argv[i])) {
-            fprintf(stderr, "mneme-tiny: '%s' is not one of ctx=, dim=, seed=, skip=, grow=\n",
+            fprintf(stderr, "mneme-tiny: '%s' is not one of ctx=, dim=, seed=, q8=, skip=, grow=\n",
                     argv[i]);
             return 2;
         }

@@ -9,8 +9,10 @@
 #include "eval_store_fixture.h"
 #include "session_fixture.h"
 
-static const mn__case run_cases[] = {
-    {"full", "", false}, {"full", "", true}, {"h2o", "40%", false}, {"keydiff", "40", false}};
+static const mn__case run_cases[] = {{.policy = "full", .budget = ""},
+                                     {.policy = "full", .budget = "", .no_context = true},
+                                     {.policy = "h2o", .budget = "40%"},
+                                     {.policy = "keydiff", .budget = "40"}};
 enum { RUN_CASES = sizeof run_cases / sizeof *run_cases };
 
 typedef struct runner_fixture {

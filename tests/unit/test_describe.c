@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "mneme/inspect.h"
+#include "base/file.h"
 #include "policy/namm.h"
 #include "state_fixture.h"
 
@@ -126,6 +127,13 @@ static void test_namms(void **state)
                                         "note seed: 51 [31m"};
     assert_int_equal(mn__namm_write(&m, path, NULL), MN_OK);
     assert_int_equal(mn_file_describe(path, join, text, NULL), MN_OK);
+    mn__map map;
+    char hash[64];
+    assert_int_equal(mn__map_open(&map, path, NULL), MN_OK);
+    snprintf(hash, sizeof hash, "file hash: %016llx\n",
+             (unsigned long long)mn__hash64(map.data, map.size, 0));
+    mn__map_close(&map);
+    assert_non_null(strstr(text, hash));
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(text, lines[i])) fail_msg("'%s' wanted in: %s", lines[i], text);
     m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 1, .hidden = 2, .n_head = 2};

@@ -382,6 +382,68 @@ static void test_other_options(void **state)
     assert_int_equal(t.n_line, GENERATIONS - 3);
 }
 
+/* ---- a share to aim at ---- */
+
+/* What is kept follows from x[0]; the less of it, the more is lost, and prompts differ. */
+static mn_status rate_share(void *ctx, size_t worker, uint64_t item, const double *x, size_t n,
+                            mn__rating *out, mn_diag *diag)
+{
+    const test_run *t = ctx;
+    (void)worker, (void)diag;
+    for (size_t i = 0; i < n; i++) {
+        const double share = 1 / (1 + exp(-x[i * t->p.search.n]));
+        out[i].kept_share = item % 2 ? share : share / 2;
+        out[i].loss = 1 - share;
+    }
+    return MN_OK;
+}
+
+static mn_status make_share(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                            mn_diag *diag)
+{
+    (void)stage, (void)fidelity, (void)diag;
+    *out = (mn__rater){.ctx = ctx, .n_item = N_ITEM, .rate = rate_share};
+    return MN_OK;
+}
+
+static void share_run(test_run *t, const char *name, double target)
+{
+    init(t, name);
+    validated(t);
+    t->maker.make = make_share;
+    t->stage[0].generations = 40;
+    t->p.n_held_out = 10;
+    t->p.n_prompt = 20; /* with those held out, all there are: half of them even */
+    t->p.target_share = target;
+    go_to_end(t);
+}
+
+/* Without a target everything is kept. With one the mean over prompts comes to stand at it, and
+ * its loss is the loss there. */
+static void test_target_share(void **state)
+{
+    (void)state;
+    static test_run t;
+    share_run(&t, "share-free", 0);
+    assert_true(t.best.kept_share > 0.7);
+    share_run(&t, "share-aimed", 0.25);
+    assert_float_equal(t.line.kept_share, 0.25, 0.01);
+    assert_true(t.best.kept_share > 0.2 && t.best.kept_share < 0.26);
+    const double share = 1 / (1 + exp(-t.saved[0]));
+    double excess = t.best.kept_share / 0.25 - 1;
+    assert_float_equal(t.best.loss, 1 - share + (excess > 0 ? excess : 0), 1e-9);
+    t.p.target_share = 0.3;
+    assert_int_equal(go(&t), MN_EUSAGE);
+    expect_names(&t, "target_share 0.3 wanted, 0.25 found");
+    t.p.target_share = 0;
+    assert_int_equal(go(&t), MN_EUSAGE);
+    expect_names(&t, "target_share nothing wanted, 0.25 found");
+    init(&t, "share-none");
+    t.p.target_share = 1.5;
+    assert_int_equal(go(&t), MN_EUSAGE);
+    expect_names(&t, "0 to 1 wanted, 1.5 found");
+}
+
 static void cut_file(const test_run *t, const char *name, off_t n)
 {
     char path[2048];
@@ -584,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_stages_hand_on),
         cmocka_unit_test(test_other_options),
+        cmocka_unit_test(test_target_share),
         cmocka_unit_test(test_cut_state),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_limits),

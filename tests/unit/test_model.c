@@ -431,10 +431,36 @@ static void test_packing(void **state)
     mn_model_free(m);
 }
 
+/* What a model is called does not depend on how its weights are stored or what they are. */
+static void test_identity(void **state)
+{
+    (void)state;
+    char text[4][400];
+    for (size_t i = 0; i < 4; i++) {
+        tiny_model_params tp;
+        mn_model_info info;
+        tiny_model_default(&tp, "llama");
+        tp.q8_0 = i == 1;
+        tp.seed += i == 2;
+        tp.n_ff += i == 3 ? 32 : 0;
+        mn_model *m = must_open(&tp, NULL);
+        mn_model_get_info(m, &info);
+        assert_true(i != 1 || strcmp(info.quant, "Q8_0") == 0);
+        snprintf(text[i], sizeof text[i], "%s", info.identity);
+        mn_model_free(m);
+    }
+    assert_string_equal(text[0], "tiny (llama, 2 layers, 4 heads, 2 KV heads, head size 24, width "
+                                 "64, feed-forward 96, vocabulary 273)");
+    assert_string_equal(text[1], text[0]);
+    assert_string_equal(text[2], text[0]);
+    assert_string_not_equal(text[3], text[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_arch_opens),
+        cmocka_unit_test(test_identity),
         cmocka_unit_test(test_options_of_archs),
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_half_norms_are_widened),

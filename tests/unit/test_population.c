@@ -176,6 +176,15 @@ static void test_losses(void **state)
     assert_true(isnan(loss[0]) && isnan(kept[0]));
 }
 
+static void test_excess(void **state)
+{
+    (void)state;
+    assert_true(mn__population_excess(0.5, 0.25) == 1 && mn__population_excess(1, 0.25) == 3);
+    assert_true(mn__population_excess(0.25, 0.25) == 0 && mn__population_excess(0.1, 0.25) == 0);
+    assert_true(mn__population_excess(1, 0) == 0 && mn__population_excess(NAN, 0.25) == 0);
+    assert_float_equal(mn__population_excess(0.26, 0.25), 0.04, 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_excess),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static void test_what_is_missing(void **state)
     /* A case more. */
     mn__case more[RUN_CASES + 1];
     memcpy(more, run_cases, sizeof run_cases);
-    more[RUN_CASES] = (mn__case){"random", "40%", false};
+    more[RUN_CASES] = (mn__case){.policy = "random", .budget = "40%"};
     f.p.cases = more;
     f.p.n_case = RUN_CASES + 1;
     r = run(&f);

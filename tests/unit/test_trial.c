@@ -206,7 +206,8 @@ static void test_some(void **state)
     mn__outcome_free(&out[1]);
     mn__trial_free(t);
     static const mn__case wrong[] = {{.policy = "h20", .budget = "60"}};
-    const mn__case small = {.policy = "random", .budget = "1"}, none = {"random", "150%", false};
+    const mn__case small = {.policy = "random", .budget = "1"},
+                   none = {.policy = "random", .budget = "150%"};
     assert_int_equal(mn__case_check(f->m, &p.session, &tight[0], &diag), MN_OK);
     assert_int_equal(mn__case_check(f->m, &p.session, &wrong[0], &diag), MN_EUSAGE);
     assert_int_equal(mn__case_check(f->m, &p.session, &none, &diag), MN_EUSAGE);

@@ -13,13 +13,14 @@
 #include "base/diag.h"
 #include "base/rng.h"
 #include "build_info.h"
+#include "find_namm.h"
 #include "pull.h"
 #include "ui.h"
 #include "verbs.h"
 
 /* One program under measurement. */
 typedef struct runner {
-    const char *policy; /* ours */
+    char *policy, *name; /* ours; as rows name it */
     mn_session *s;
     peer *peer; /* or the peer; drifts when its cache cannot rewind */
     size_t n;   /* tokens it has run */
@@ -98,12 +99,17 @@ static size_t most_tokens(const bench *b, bool peers)
 static mn_status open_runners(bench *b, bool peers, mn_diag *diag)
 {
     mn_status st = MN_OK;
+    bool tells = true;
     const char *full = "full", *const *policy = b->a->n_policy ? b->a->policy : &full;
     b->n_ours = b->a->n_policy ? b->a->n_policy : 1;
     b->run = calloc(b->n_ours + 2, sizeof *b->run);
     if (!b->run) return mn__fail(diag, MN_ENOMEM, "bench: no memory");
     for (size_t i = 0; i < b->n_ours; i++) {
-        b->run[i].policy = b->sp.policy = policy[i];
+        MN_TRY(find_namm(b->a, b->m, policy[i], &tells, &b->run[i].policy, diag));
+        b->run[i].name = malloc(UI_POLICY_BYTES);
+        if (!b->run[i].name) MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
+        MN_TRY(mn_policy_name(b->run[i].policy, b->run[i].name, UI_POLICY_BYTES, diag));
+        b->sp.policy = b->run[i].policy;
         if (!strcmp(policy[i], "full"))
             b->sp.budget = "";
         else
@@ -232,7 +238,7 @@ static void add_row(bench *b, const runner *r, const char *phase, size_t depth, 
 {
     json_t *row =
         json_pack("{s:o,s:o,s:s,s:s,s:I,s:f,s:f,s:I,s:I}", "model", ui_json_text(b->name), "policy",
-                  ui_json_text(r->policy), "cpu", b->info.cpu, "phase", phase, "depth",
+                  ui_json_text(r->name), "cpu", b->info.cpu, "phase", phase, "depth",
                   (json_int_t)depth, "tokens_per_s", v->ours, "limit_share", v->limit_share,
                   "kv_bytes", (json_int_t)kv_bytes, "bytes_per_token",
                   (json_int_t)(*phase == 'd' ? b->info.step_weight_bytes + kv_bytes : kv_bytes));
@@ -243,7 +249,7 @@ static void add_row(bench *b, const runner *r, const char *phase, size_t depth, 
     }
     json_array_append_new(b->rows, row);
     if (args_has(b->a, OPT_JSON)) return;
-    printf("%-22s %-8s %6zu %10.1f", r->policy, phase, depth, v->ours);
+    printf("%-22s %-8s %6zu %10.1f", r->name, phase, depth, v->ours);
     if (v->peer > 0)
         printf(" %10.1f %7.2f", v->peer, v->ours / v->peer);
     else
@@ -327,15 +333,17 @@ static mn_status bench_stream(const args *a, mn_diag *diag)
     mn_session_params sp;
     stream_result r;
     size_t n;
-    char b1[32], b2[32];
+    char b1[32], b2[32], name[UI_POLICY_BYTES], *policy = NULL;
     MN_TRY(args_size(a, OPT_THROUGH, 0, 30000, 1 << 27, &n, diag));
     MN_TRY(ui_session_params(a, &sp, diag));
     MN_TRY(ui_open_model(a, false, &m, diag));
+    MN_TRY(ui_find_namm(a, m, &sp, &policy, diag));
+    MN_TRY(mn_policy_name(sp.policy, name, sizeof name, diag));
     MN_TRY(stream_through(m, &sp, n, &r, diag));
     if (args_has(a, OPT_JSON))
         ui_print_json(json_pack(
             "{s:I,s:o,s:f,s:f,s:f,s:I,s:I,s:I,s:I}", "tokens", (json_int_t)n, "policy",
-            ui_json_text(sp.policy), "early_tokens_per_s", r.early_rate, "late_tokens_per_s",
+            ui_json_text(name), "early_tokens_per_s", r.early_rate, "late_tokens_per_s",
             r.late_rate, "ratio", r.late_rate / r.early_rate, "early_rss_bytes",
             (json_int_t)r.early_resident, "late_rss_bytes", (json_int_t)r.late_resident,
             "early_kv_bytes", (json_int_t)r.early_kv, "late_kv_bytes", (json_int_t)r.late_kv));
@@ -343,10 +351,11 @@ static mn_status bench_stream(const args *a, mn_diag *diag)
         printf(
             "%zu tokens, policy %s: tokens 10k-20k %.0f/s, last 10k %.0f/s, ratio %.3f; resident "
             "%s then, %s at the end\n",
-            n, sp.policy, r.early_rate, r.late_rate, r.late_rate / r.early_rate,
+            n, name, r.early_rate, r.late_rate, r.late_rate / r.early_rate,
             ui_human((double)r.early_resident, b1), ui_human((double)r.late_resident, b2));
 done:
     mn_model_free(m);
+    free(policy);
     return st;
 }
 
@@ -378,6 +387,8 @@ done:
     for (size_t i = 0; b.run && i < b.n_ours + 2; i++) {
         mn_session_free(b.run[i].s);
         peer_close(b.run[i].peer);
+        free(b.run[i].policy);
+        free(b.run[i].name);
     }
     free(b.run);
     free(b.token);

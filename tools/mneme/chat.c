@@ -15,7 +15,7 @@ typedef struct talk {
     mn_model *m;
     mn_session *s;
     mn_sampler *sampler;
-    char *grammar, *document;
+    char *grammar, *policy, *document;
     size_t n_max;
     json_t *turns; /* NULL unless --json */
     answer ans;
@@ -120,6 +120,7 @@ static mn_status open_talk(talk *t, mn_diag *diag)
     MN_TRY(args_size(a, OPT_TOKENS, 256, 1, 1 << 24, &t->n_max, diag));
     MN_TRY(ui_sampler_params(a, &sampler, &t->grammar, diag));
     MN_TRY(ui_open_model(a, false, &t->m, diag));
+    MN_TRY(ui_find_namm(a, t->m, &sp, &t->policy, diag));
     if (a->n_file) MN_TRY(ui_read_files(a, &t->document, &n, diag));
     MN_TRY(mn_sampler_new(&t->sampler, t->m, &sampler, diag));
     if (args_has(a, OPT_LOAD))
@@ -154,6 +155,7 @@ done:
     json_decref(t.turns);
     answer_free(&t.ans);
     free(t.grammar);
+    free(t.policy);
     free(t.document);
     mn_sampler_free(t.sampler);
     mn_session_free(t.s);

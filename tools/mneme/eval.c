@@ -6,6 +6,7 @@
 #include "base/diag.h"
 #include "build_info.h"
 #include "eval_show.h"
+#include "find_namm.h"
 #include "mneme/eval.h"
 #include "ranks.h"
 #include "ui.h"
@@ -20,6 +21,7 @@ typedef struct job {
     mn_eval_params p;
     mn_eval_result result;
     size_t length[MAX_LENGTH];
+    char *policies;
     progress bar;
 } job;
 
@@ -146,8 +148,11 @@ static mn_status tell(const job *j, mn_diag *diag)
 static mn_status prepare(job *j, mn_diag *diag)
 {
     mn_status st;
+    bool tells = j->ranks.rank == 0;
     MN_TRY(read_options(j, diag)); /* mistakes should cost no time */
     MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    MN_TRY(find_namm(j->a, j->m, j->p.policies, &tells, &j->policies, diag));
+    j->p.policies = j->policies;
 done:
     return st;
 }
@@ -239,6 +244,7 @@ mn_status verb_eval(const args *a, mn_diag *diag)
     }
     ranks_end(&j->ranks, mn_status_exit_code(st));
     mn_model_free(j->m);
+    free(j->policies);
     free(j);
     return st;
 }

@@ -90,6 +90,8 @@ mn_status verb_evolve(const args *a, mn_diag *diag)
 {
     if (a->n_rest) return mn__fail(diag, MN_EUSAGE, "'%s': only options are wanted", a->rest[0]);
     if (!args_has(a, OPT_FUNCTION)) return evolve_namm(a, diag);
+    if (args_has(a, OPT_TARGET_SHARE))
+        return mn__fail(diag, MN_EUSAGE, "--target-share is for NAMMs: a function keeps nothing");
     mn_status st = want_folder(a, diag);
     return st == MN_OK ? evolve_function(a, diag) : st;
 }

@@ -31,18 +31,45 @@ static mn_status read_budgets(job *j, mn_diag *diag)
     for (char *b = strtok_r(j->budgets, ",", &save); b; b = strtok_r(NULL, ",", &save)) {
         if (j->p.n_budget == MAX_BUDGET)
             return mn__fail(diag, MN_EUSAGE, "--budgets: at most %d", MAX_BUDGET);
-        j->budget[j->p.n_budget++] = b;
+        j->budget[j->p.n_budget++] = strcmp(b, "none") ? b : "";
     }
     return MN_OK;
+}
+
+/* A share to aim at takes the place of a budget. */
+static mn_status read_target(job *j, double *target, mn_diag *diag)
+{
+    const char *text = j->a->value[OPT_TARGET_SHARE];
+    char *end = NULL;
+    if (!text) return MN_OK;
+    *target = strtod(text, &end) / 100;
+    if (end == text || strcmp(end, "%") || !(*target > 0 && *target <= 1))
+        return mn__fail(diag, MN_EUSAGE,
+                        "--target-share: a share above 0%%, at most 100%%, wanted, '%s' found",
+                        text);
+    if (args_has(j->a, OPT_BUDGETS)) return MN_OK;
+    j->budget[0] = "";
+    j->p.budget = j->budget;
+    j->p.n_budget = 1;
+    return MN_OK;
+}
+
+/* Of the NAMM's notes: no path of this machine. */
+static const char *model_name(const args *a)
+{
+    const char *model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    const char *slash = strrchr(model, '/');
+    return slash ? slash + 1 : model;
 }
 
 /* How it was called, for the NAMM's notes: options without the paths of this machine. */
 static void write_command(job *j)
 {
     static const option_id id[] = {
-        OPT_FROM,    OPT_WARM,     OPT_FIDELITY,    OPT_LOSS,       OPT_BUDGETS,     OPT_EVICT,
-        OPT_LENGTHS, OPT_LIMIT,    OPT_CTX,         OPT_POPULATION, OPT_SIGMA,       OPT_COVARIANCE,
-        OPT_PROMPTS, OPT_HELD_OUT, OPT_GENERATIONS, OPT_SEED,       OPT_NAMM_OPTIONS};
+        OPT_FROM,  OPT_WARM,         OPT_FIDELITY,    OPT_LOSS,     OPT_BUDGETS,
+        OPT_EVICT, OPT_LENGTHS,      OPT_LIMIT,       OPT_CTX,      OPT_POPULATION,
+        OPT_SIGMA, OPT_COVARIANCE,   OPT_PROMPTS,     OPT_HELD_OUT, OPT_GENERATIONS,
+        OPT_SEED,  OPT_NAMM_OPTIONS, OPT_TARGET_SHARE};
     size_t n = (size_t)snprintf(j->command, sizeof j->command, "mneme evolve");
     for (size_t i = 0; i < j->a->n_stage && n < sizeof j->command; i++)
         n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --stage %s", j->a->stage[i]);
@@ -102,11 +129,12 @@ static mn_status read_options(job *j, mn_diag *diag)
     MN_TRY(read_ratings(j, diag));
     write_command(j);
     j->p.run = j->folder.p;
+    MN_TRY(read_target(j, &j->p.run.target_share, diag));
     j->p.data = data && *data ? data : NULL;
     j->p.warm = args_has(a, OPT_WARM);
     j->p.policy = a->value[OPT_NAMM_OPTIONS];
     if (args_has(a, OPT_FROM)) j->p.start = a->value[OPT_FROM];
-    j->p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
+    j->p.model = model_name(a);
     j->p.command = j->command;
 done:
     return st;

@@ -129,6 +129,8 @@ static void man_page(FILE *to)
         to,
         ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below "
         "it (default \\fI~/.cache\\fR).\n"
+        ".TP\n.B MNEME_DATA\nfolder of evaluation sets, unless \\-\\-data names one.\n"
+        ".TP\n.B MNEME_NAMM\nfolder in which policy namm looks first for the NAMM of a model.\n"
         ".TP\n.B NO_COLOR\nno colours unless \\-\\-color always.\n");
 }
 

@@ -31,6 +31,7 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     mn_session_params sp;
     prompt p = {0};
     mn_plan plan;
+    char *policy = NULL, name[UI_POLICY_BYTES];
     size_t n;
     if (a->n_rest)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p",
@@ -38,21 +39,24 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     MN_TRY(ui_session_params(a, &sp, diag));
     MN_TRY(args_size(a, OPT_TOKENS, 256, 0, 1 << 24, &n, diag));
     MN_TRY(ui_open_model(a, false, &m, diag));
+    MN_TRY(ui_find_namm(a, m, &sp, &policy, diag));
+    MN_TRY(mn_policy_name(sp.policy, name, sizeof name, diag));
     MN_TRY(ui_prompt(a, m, NULL, &p, diag));
     MN_TRY(mn_plan_make(m, &sp, p.n, n, &plan, diag));
     if (args_has(a, OPT_JSON))
         ui_print_json(json_pack(
             "{s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "prompt_tokens", (json_int_t)p.n,
-            "generate_tokens", (json_int_t)n, "policy", ui_json_text(sp.policy), "weights_bytes",
+            "generate_tokens", (json_int_t)n, "policy", ui_json_text(name), "weights_bytes",
             (json_int_t)plan.weights_bytes, "packed_bytes", (json_int_t)plan.packed_bytes,
             "kv_peak_bytes", (json_int_t)plan.kv_peak_bytes, "kv_final_bytes",
             (json_int_t)plan.kv_final_bytes, "policy_bytes", (json_int_t)plan.policy_bytes,
             "scratch_bytes", (json_int_t)plan.scratch_bytes, "total_peak_bytes",
             (json_int_t)plan.total_peak_bytes));
     else
-        print_text(&plan, p.n, n, sp.policy);
+        print_text(&plan, p.n, n, name);
 done:
     free(p.token);
+    free(policy);
     mn_model_free(m);
     return st;
 }

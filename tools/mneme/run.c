@@ -14,7 +14,7 @@ typedef struct job {
     mn_session_params params;
     mn_session *s;
     mn_sampler *sampler;
-    char *grammar;
+    char *grammar, *policy;
     prompt p;
     answer out;
 } job;
@@ -130,6 +130,7 @@ mn_status verb_run(const args *a, mn_diag *diag)
     MN_TRY(ui_session_params(a, &j.params,
                              diag)); /* before the model is opened: mistakes should cost no time */
     MN_TRY(ui_open_model(a, false, &j.m, diag));
+    MN_TRY(ui_find_namm(a, j.m, &j.params, &j.policy, diag));
     MN_TRY(open_session(&j, diag));
     MN_TRY(ui_prompt(a, j.m, j.s, &j.p, diag));
     st = close_session(&j, answer_prompt(&j, diag), diag);
@@ -137,6 +138,7 @@ done:
     answer_free(&j.out);
     free(j.p.token);
     free(j.grammar);
+    free(j.policy);
     mn_sampler_free(j.sampler);
     mn_session_free(j.s);
     mn_model_free(j.m);

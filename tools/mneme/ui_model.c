@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "find_namm.h"
 #include "pull.h"
 #include "ui.h"
 
@@ -90,6 +91,15 @@ mn_status ui_session_params(const args *a, mn_session_params *out, mn_diag *diag
     if (!strcmp(out->policy, "full") && out->budget && strchr(out->budget, '%'))
         ui_note(a, "policy full keeps everything: --budget %s has no effect", out->budget);
 done:
+    return st;
+}
+
+mn_status ui_find_namm(const args *a, const mn_model *m, mn_session_params *p, char **room,
+                       mn_diag *diag)
+{
+    bool tells = true;
+    mn_status st = find_namm(a, m, p->policy, &tells, room, diag);
+    if (st == MN_OK) p->policy = *room;
     return st;
 }
 

@@ -13,7 +13,7 @@ typedef struct job {
     const args *a;
     mn_model *m;
     mn_sampler *sampler;
-    char *grammar;
+    char *grammar, *policy;
     prompt p;
     mn_watch_params params;
     size_t series[MN_WATCH_SERIES_MAX];
@@ -94,6 +94,7 @@ static mn_status prepare(job *j, mn_diag *diag)
     MN_TRY(args_size(a, OPT_TOKENS, 0, 0, 1 << 24, &j->n_generate, diag));
     MN_TRY(ui_sampler_params(a, &sp, &j->grammar, diag));
     MN_TRY(ui_open_model(a, false, &j->m, diag));
+    MN_TRY(ui_find_namm(a, j->m, &j->params.session, &j->policy, diag));
     MN_TRY(mn_sampler_new(&j->sampler, j->m, &sp, diag));
     MN_TRY(ui_prompt(a, j->m, NULL, &j->p, diag));
     MN_TRY(find_tokens(j, diag));
@@ -170,6 +171,7 @@ static mn_status watch_tasks(job *j, mn_diag *diag)
     p.stop = stop;
     p.ctx = j;
     MN_TRY(ui_open_model(a, false, &j->m, diag));
+    MN_TRY(ui_find_namm(a, j->m, &p.session, &j->policy, diag));
     j->bar = progress_start(a, "reading");
     st = watch_show_tasks(a, j->m, &p, diag);
 done:
@@ -194,6 +196,7 @@ done:
     mn_sampler_free(j.sampler);
     mn_model_free(j.m);
     free(j.grammar);
+    free(j.policy);
     free(j.p.token);
     return st;
 }

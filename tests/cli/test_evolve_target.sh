@@ -1,0 +1,55 @@
+# mneme evolve --target-share: what NAMMs that act by threshold keep beyond a share costs them. The
+# option is part of what a run is; NAMMs that keep what a budget says have no use for it.
+. "$(dirname "$0")/lib.sh"
+unset MNEME_DATA
+tiny m.gguf llama ctx=1024
+mkdir -p data/longctx/longbench
+python3 - <<'PY'
+import json
+words = "the world is old and the sea is wide while hello goes to all who read this".split()
+with open("data/longctx/longbench/qasper.jsonl", "w") as f:
+    for i in range(60):
+        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
+        f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
+                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
+PY
+bare=(evolve --stage qasper --data data -m "$PWD/m.gguf" -c 900 --population 4 --prompts 2 --limit 6
+    --gold-tokens 2 --namm-options recent=2 -q)
+common=("${bare[@]}" --generations 1 --from linear)
+
+# Nothing but the term differs: the losses of candidates that keep more than the share are higher by
+# it, the candidates and what they keep are the same.
+run "${common[@]}" --budgets none --out free --json
+want_code 0
+cp out free.json
+run "${common[@]}" --target-share 40% --out aimed --json
+want_code 0
+want_json "d['kept_share'] == json.load(open('free.json'))['kept_share'] and d['kept_share'] > 0.4"
+want_json "d['mean'] - json.load(open('free.json'))['mean'] >= d['kept_share'] / 0.4 - 1 - 1e-9"
+run inspect aimed/best.namm.gguf --json
+want_json "d['note']['target_share'] == '0.4' and d['note']['base_model'] == 'm.gguf'"
+want_json "d['note']['base_identity'].startswith('tiny (llama, 2 layers, ')"
+want_json "d['note']['command'].endswith(' --target-share 40%')"
+want_json "'target_share' not in d['note']" <(run inspect free/best.namm.gguf --json; cat out)
+check "no path of this machine in it" [ -z "$(grep -F "$PWD" aimed/best.namm.gguf)" ]
+
+# A run goes on with the same share alone.
+refused 2 "${common[@]}" --target-share 30% --out aimed -- "target_share 0.3 wanted, 0.4 found"
+refused 2 "${common[@]}" --budgets none --out aimed -- "target_share nothing wanted, 0.4 found"
+refused 2 "${common[@]}" --target-share 40% --out free -- "target_share 0.4 wanted, nothing found"
+run "${common[@]}" --target-share 40% --out aimed
+want_code 0
+
+# A budget may stay as a cap where the rule is a threshold; else it says what is kept.
+refused 2 "${common[@]}" --target-share 25% --budgets 50% --out x -- "by threshold" \
+    "this one keeps what 50% says"
+refused 2 "${common[@]}" --target-share 25% --fidelity retained --out x -- "frozen or true"
+check "nothing was made of what was refused" [ ! -e x ]
+run "${bare[@]}" --generations 1 --from paper --target-share 25% --budgets 50% --out paper --json
+want_code 0
+want_json "d['kept_share'] <= 0.51"
+for share in 0% 101% 25 x% ''; do
+    refused 2 "${common[@]}" --target-share "$share" --out x -- "--target-share: a share above 0%"
+done
+refused 2 evolve --function sphere --target-share 25% -- "--target-share is for NAMMs"
+finish 30
