@@ -163,6 +163,7 @@ mn_status mn__make_row(mn__row *out, const mn__recipe *recipe, const mn__tokens 
     name_row(recipe, id);
     row.id = id;
     row.length = (int64_t)f.n_token;
+    if (!isnan(recipe->depth)) row.depth = recipe->depth; /* the cell of a map that it is for */
     MN_TRY(mn__row_copy(out, &row, diag));
 done:
     mn__free(answers);
