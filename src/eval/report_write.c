@@ -305,6 +305,15 @@ static int put_piece(const char *text, size_t n, void *sink)
     return 0;
 }
 
+mn_status mn__report_put(const json_t *doc, void (*put)(const char *text, size_t n, void *ctx),
+                         void *ctx, mn_diag *diag)
+{
+    struct sink sink = {put, ctx};
+    const size_t flags = JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS);
+    if (doc && !json_dump_callback(doc, put_piece, &sink, flags)) return MN_OK;
+    return mn__fail(diag, MN_ENOMEM, "no memory to write a document");
+}
+
 mn_status mn_report_json(const char *dir, const mn_report_params *params, mn_report_info *out,
                          void (*put)(const char *text, size_t n, void *ctx), void *ctx,
                          mn_diag *diag)
@@ -312,15 +321,12 @@ mn_status mn_report_json(const char *dir, const mn_report_params *params, mn_rep
     mn_status st;
     mn_report_params p;
     struct report r = {.shards = {.dir = dir}};
-    struct sink sink = {put, ctx};
     mn_report_params_default(&p);
     if (params) p = *params;
     MN_TRY(open_records(&r.shards, &r.store, &r.info, diag));
     MN_TRY(sum_up(&r, &p, diag));
-    if (json_dump_callback(r.doc, put_piece, &sink,
-                           JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS)))
-        st = no_memory(dir, diag);
-    if (st == MN_OK && out) *out = r.info;
+    MN_TRY(mn__report_put(r.doc, put, ctx, diag));
+    if (out) *out = r.info;
 done:
     drop_report(&r);
     return st;
