@@ -51,6 +51,7 @@ run eval "${common[@]}" --side 3 --out side
 check "three caches side by side give the same" [ "$(table side)" = "$whole" ]
 run eval "${common[@]}" --evict context --out context
 want_code 0
+want_out "policies act behind the context" "act at the context's end, peak "
 check "another protocol, another table" [ "$(table context)" != "$whole" ]
 
 # Killed at any moment and resumed, 20 times: complete, nothing twice.
