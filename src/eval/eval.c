@@ -20,7 +20,8 @@
 
 enum { MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
 
-/* Beside what the user asks for: both ends of the scale, and the two rules that know nothing. */
+/* Beside what the user asks for: both ends of the scale, and at each budget the two rules that know
+ * nothing. */
 static const char RECENCY[] = "streaming:sinks=0,chunk=0";
 
 typedef struct words { /* pieces of a list, in one copy of it */
@@ -144,6 +145,12 @@ done:
     return st;
 }
 
+static mn_status add_baselines(job *j, const char *budget, mn_diag *diag)
+{
+    mn_status st = add_case(j, RECENCY, budget, diag);
+    return st == MN_OK ? add_case(j, "random", budget, diag) : st;
+}
+
 static mn_status list_cases(job *j, mn_diag *diag)
 {
     mn_status st;
@@ -154,9 +161,10 @@ static mn_status list_cases(job *j, mn_diag *diag)
     if (!j->budgets.n) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(add_case(j, "full", "", diag));
     MN_TRY(add_case(j, "empty", "", diag));
-    for (size_t i = 0; i < j->budgets.n; i++) {
-        MN_TRY(add_case(j, RECENCY, j->budgets.at[i], diag));
-        MN_TRY(add_case(j, "random", j->budgets.at[i], diag));
+    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_baselines(j, j->budgets.at[i], diag));
+    for (size_t i = 0; i < j->policies.n; i++) {
+        const char *own = strchr(j->policies.at[i], '@');
+        if (own) MN_TRY(add_baselines(j, own + 1, diag));
     }
     j->n_joined = j->p.n_case;
     for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, j->policies.at[i], diag));
