@@ -61,15 +61,7 @@ static bool is_store(const char *name)
 
 static mn_status add_shard(struct shards *s, const char *name, mn_diag *diag)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap > 0 ? 2 * s->cap : 8;
-        char **more = mn__alloc_array(MN_MEM_OTHER, cap, sizeof *more);
-        if (!more) return no_memory(s->dir, diag);
-        if (s->n > 0) memcpy(more, s->path, s->n * sizeof *more);
-        mn__free(s->path);
-        s->path = more;
-        s->cap = cap;
-    }
+    if (MN__GROW(s->path, s->n, s->cap) != MN_OK) return no_memory(s->dir, diag);
     s->path[s->n] = path_in(s->dir, name);
     if (!s->path[s->n]) return no_memory(s->dir, diag);
     s->n++;
