@@ -18,7 +18,7 @@
 #include "model/model.h"
 #include "policy/evict.h"
 
-enum { MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
+enum { MAX_CASE = 1024, MADE_ROWS = 20 };
 
 /* Beside what the user asks for: both ends of the scale, and at each budget the two rules that know
  * nothing. */
@@ -359,7 +359,7 @@ static mn_status set_up(job *j, mn_diag *diag)
 {
     mn_status st;
     const mn_eval_params *u = j->u;
-    if (u->n_rank > MAX_RANK || u->rank < 0 || u->rank >= u->n_rank)
+    if (u->n_rank > MN__SHARD_MAX_RANK || u->rank < 0 || u->rank >= u->n_rank)
         return mn__fail(diag, MN_EUSAGE, "rank %d of %d", u->rank, u->n_rank);
     MN_TRY(mn__shards_init(&j->shards, u->dir, u->rank, diag));
     MN_TRY(copy_settings(j, diag));

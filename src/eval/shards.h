@@ -5,7 +5,7 @@
 
 #include "mneme/status.h"
 
-enum { MN__SHARD_PATH = 1024 };
+enum { MN__SHARD_PATH = 1024, MN__SHARD_MAX_RANK = 4096 };
 
 typedef struct mn__shards {
     const char *dir; /* borrowed */
