@@ -78,8 +78,11 @@ class Work:
         return read + (doc["generated_tokens"] / rates[1] if rates[1] else 0), doc["prompt_tokens"]
 
     def length(self, text):
-        """Characters of so many tokens: of a stretch that is a quarter as long."""
-        sample = text[:self.args.tokens]
+        """Characters of so many tokens: of a stretch about as long, from the middle (books begin
+        with titles and lists)."""
+        n = 4 * self.args.tokens
+        begin = max(0, (len(text) - n) // 2)
+        sample = text[begin:begin + n]
         return int(len(sample) * self.args.tokens / self.bare_one(sample, 1)[1])
 
     def bare(self):

@@ -13,20 +13,22 @@
 extern "C" {
 #endif
 
-/** A task that can be asked for by name. Static. */
+/** A task that can be asked for by name. Texts are static. */
 typedef struct mn_eval_task {
     const char *name, *set; /* the set's name stands for all its tasks */
     const char *family, *metric;
     const char *about, *source; /* of the set */
     bool is_made;               /* can be made at any length */
 } mn_eval_task;
-/** Task i in the order of the registry; false beyond the last. Cost: a walk over the list. */
+/** Task i, from 0, in the order of the registry. Any thread; cost: a walk over the list.
+ *  @return false beyond the last, *out untouched */
 MN_API bool mn_eval_get_task(size_t i, mn_eval_task *out);
 
-/** A way to score answers. Static. */
+/** A way to score answers, 0 to 1, 1 the best. Texts are static. */
 typedef struct mn_eval_metric {
     const char *name, *meaning, *source;
 } mn_eval_metric;
+/** Metric i, as mn_eval_get_task. */
 MN_API bool mn_eval_get_metric(size_t i, mn_eval_metric *out);
 
 /** Which rows of a set: rows are on one side for good, by a hash of the text that is read in them.
@@ -44,9 +46,9 @@ typedef struct mn_eval_params {
     const char *tasks;           /**< names of tasks and sets; NULL with task_file */
     const char *task_file;       /**< rows of the user's own, JSON lines, also .xz and .zst */
     const char *metric, *prompt; /**< of task_file; prompt NULL: context, blank line, input */
-    const char *policies;        /**< full, empty, the newest tokens and random always join;
-                                    SPEC@SIZE has a budget of its own */
-    const char *budgets;         /**< "50%,25%,12.5%" */
+    const char *policies;        /**< SPEC, or SPEC@SIZE with a budget of its own; full, empty and,
+                                    at each budget, the newest tokens and random always join */
+    const char *budgets;         /**< default: "50%,25%,12.5%" */
     const char *data;            /**< where the sets lie; NULL: none */
     const char *haystack;        /**< text for made rows; NULL: the data's own */
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
@@ -73,14 +75,19 @@ typedef struct mn_eval_params {
     /** Number of the next prompt, each once over all ranks, rising; from any thread. NULL for one.
      */
     uint64_t (*claim)(void *ctx);
-    void (*progress)(uint64_t done, uint64_t total, void *ctx); /**< may be NULL, as the others */
-    void (*note)(const char *sentence, void *ctx);              /**< what was left out */
-    bool (*stop)(void *ctx);                                    /**< from any thread */
-    void *ctx;
+    /** These three may be NULL. progress (prompts) and note (what was left out) are called by one
+     * thread at a time, whichever; stop by several, often: true ends the run soon. */
+    void (*progress)(uint64_t done, uint64_t total, void *ctx);
+    void (*note)(const char *sentence, void *ctx);
+    bool (*stop)(void *ctx);
+    void *ctx; /**< of all callbacks */
 } mn_eval_params;
+/** dir, and tasks or task_file, are the caller's to name; session as mn_session_params_default; the
+ * rest as told above. */
 MN_API void mn_eval_params_default(mn_eval_params *p);
 
-typedef struct mn_eval_result {  /**< of this process */
+/** What mn_eval_run did in this process. */
+typedef struct mn_eval_result {
     uint64_t n_prompt, n_record; /**< new */
     uint64_t n_there;            /**< records that stood there already */
     uint64_t n_seen, n_cut; /**< prompts, new or not; those too long, which lost their middle */
@@ -89,10 +96,14 @@ typedef struct mn_eval_result {  /**< of this process */
     char left_out[512]; /**< the first of those and why, in words; "" if there is none */
 } mn_eval_result;
 /** Every policy at every budget over every prompt; records go to DIR/results.sqlite one by one.
- * What stands there is not made again, so that a run that was cut short goes on.
+ * What stands there is not made again, so that a run that was cut short goes on. Blocks; starts
+ * threads of its own; the model is only read and may serve others meanwhile. One run at a time
+ * writes to a folder, its ranks together.
+ *  @param out     counts, also of what was done before a failure
  *  @return MN_OK; MN_EUSAGE (a name, list or setting that cannot be, with the nearest name);
- * MN_EINPUT (a set that is not there, a malformed line: file and line); MN_EIO; MN_ENOMEM;
- * MN_ECANCEL (stopped: what was finished is kept). Where one rank fails, all do. */
+ * MN_EINPUT (a set that is not there, a malformed line: file and line; a store of another version);
+ * MN_EIO; MN_EFAIL (another process holds the store); MN_ENOMEM; MN_ECANCEL (stopped: what was
+ * finished is kept). Where one rank fails, all do. */
 MN_API mn_status mn_eval_run(const mn_model *model, const mn_eval_params *params,
                              mn_eval_result *out, mn_diag *diag);
 
@@ -103,6 +114,7 @@ typedef struct mn_report_params {
     uint32_t n_resample;          /**< of intervals and tests (9999) */
     int n_thread;                 /**< 0: one per processor; no figure depends on it */
 } mn_report_params;
+/** As told above. */
 MN_API void mn_report_params_default(mn_report_params *p);
 
 /** What a report was made of. */
@@ -116,18 +128,20 @@ typedef struct mn_report_info {
 /** Read the records in DIR (results.sqlite, or all *.sqlite there, as the processes of one run
  * leave them; results.sqlite counts as first, then by name) and write DIR/report.json, report.csv
  * and report.html, each whole or not at all. The JSON is an object of lists: runs, summary (a
- * policy over all prompts), families, rows (over a task's), pairs, tasks, needles, kept; the CSV
- * holds the same lines of the first five; the page opens without a network.
+ * policy over all prompts), families, rows (over a task's), pairs, tasks, needles, kept, notes; the
+ * CSV holds the lines of summary, families, rows and pairs; the page opens without a network.
  *  @param params  NULL: the defaults
  *  @param out     NULL: not wanted
  *  @return MN_OK; MN_EINPUT (no records there, or files that hold none; a chart library that is
- * not there, with the package that brings it); MN_EIO; MN_ENOMEM. Cost: seconds for thousands of
- * records, growing with policies squared. */
+ * not there, with the package that brings it); MN_EIO; MN_EFAIL (another process holds the store);
+ * MN_ENOMEM. Any thread, one at a time for a folder; a run may be writing there. Cost: seconds for
+ * thousands of records, growing with policies squared. */
 MN_API mn_status mn_report_write(const char *dir, const mn_report_params *params,
                                  mn_report_info *out, mn_diag *diag);
 /** The document of report.json alone, handed to `put` piece by piece; nothing is written to DIR,
  * which need not allow it, and no chart library is needed. Several files are joined in a temporary
- * one, in /tmp where DIR is no place for it. @return as mn_report_write. */
+ * one, in /tmp where DIR is no place for it. `put` gets n bytes of UTF-8 in the caller's thread,
+ * borrowed until it returns, no NUL behind them. @return as mn_report_write. */
 MN_API mn_status mn_report_json(const char *dir, const mn_report_params *params,
                                 mn_report_info *out,
                                 void (*put)(const char *text, size_t n, void *ctx), void *ctx,

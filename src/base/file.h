@@ -1,4 +1,4 @@
-/* file.h: files mapped for reading, and files that are either wholly written or not at all. */
+/* file.h: files mapped for reading, files that are either wholly written or not at all, folders. */
 #ifndef MN_BASE_FILE_H
 #define MN_BASE_FILE_H
 
@@ -27,6 +27,10 @@ mn_status mn__atomic_commit(
     mn__atomic *a,
     mn_diag *diag); /* flush, fsync, rename, fsync folder; on failure the temporary is removed */
 void mn__atomic_abort(mn__atomic *a); /* also fine after commit */
+
+/* Make a folder, and those above it, where they are not there. MN_EIO names the one that cannot be;
+ * a file of the name is found by whoever opens what lies in it. */
+mn_status mn__folder_make(const char *path, mn_diag *diag);
 
 uint64_t mn__hash64(const void *data, size_t n,
                     uint64_t seed); /* XXH64 (libxxhash): checksums of sessions */

@@ -109,3 +109,18 @@ char *mn__strdup(const char *s)
     if (copy) memcpy(copy, s, bytes);
     return copy;
 }
+
+mn_status mn__grow(void *array, size_t n, size_t *cap, size_t size)
+{
+    void *old; /* by its bytes: a pointer of any type lies there */
+    if (n < *cap) return MN_OK;
+    size_t more = *cap > 0 ? 2 * *cap : 16;
+    void *larger = mn__alloc_array(MN_MEM_OTHER, more, size);
+    if (!larger) return MN_ENOMEM;
+    memcpy(&old, array, sizeof old);
+    if (n > 0) memcpy(larger, old, n * size);
+    mn__free(old);
+    memcpy(array, &larger, sizeof larger);
+    *cap = more;
+    return MN_OK;
+}

@@ -16,6 +16,10 @@ void *mn__alloc_zero(mn_mem_tag tag, size_t bytes);
 void *mn__alloc_array(mn_mem_tag tag, size_t n, size_t size);
 void mn__free(void *p); /* NULL is fine; the tag is remembered in front of the block */
 char *mn__strdup(const char *s);
+/* Room for one more than n in *array (NULL at first), which is made anew, twice as large, when the
+ * n of *cap elements of `size` bytes are full. Tag OTHER. MN_ENOMEM: all stays as it was. */
+mn_status mn__grow(void *array, size_t n, size_t *cap, size_t size);
+#define MN__GROW(array, n, cap) mn__grow(&(array), (n), &(cap), sizeof *(array))
 
 /* Count bytes that come from mmap. take: MN_ENOMEM when over the limit (nothing counted then). */
 mn_status mn__ledger_take(mn_mem_tag tag, size_t bytes);

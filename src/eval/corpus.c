@@ -100,19 +100,12 @@ mn_status mn__corpus_read(mn__corpus *out, const char *path, mn_diag *diag)
     mn_status st;
     *out = c;
     MN_TRY(read_all(&text, path, diag));
-    if (text.n && memchr(text.text, '\0', text.n)) {
-        st = mn__fail(diag, MN_EINPUT, "%s: a text wanted, a NUL byte found", path);
-        goto done;
-    }
-    if (mn__utf8_count_broken(mn__draft_text(&text), text.n)) {
-        st = mn__fail(diag, MN_EINPUT, "%s: a text in UTF-8 wanted, other bytes found", path);
-        goto done;
-    }
+    if (text.n && memchr(text.text, '\0', text.n))
+        MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a text wanted, a NUL byte found", path));
+    if (mn__utf8_count_broken(mn__draft_text(&text), text.n))
+        MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a text in UTF-8 wanted, other bytes found", path));
     size_t blank = strspn(mn__draft_text(&text), " \n\t\r");
-    if (blank == text.n) {
-        st = mn__fail(diag, MN_EINPUT, "%s: a text wanted, none found", path);
-        goto done;
-    }
+    if (blank == text.n) MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a text wanted, none found", path));
     memmove(text.text, text.text + blank, text.n - blank + 1);
     c.n_byte = part_documents(text.text, text.n - blank);
     c.text = text.text;

@@ -105,24 +105,18 @@ done:
     return st;
 }
 
-static mn_status add_row(mn__deck_unit *u, uint64_t row, uint64_t n, uint64_t *cap, mn_diag *diag)
+static mn_status add_row(mn__deck_unit *u, uint64_t row, uint64_t n, size_t *cap, mn_diag *diag)
 {
-    if (n == *cap) {
-        uint64_t more = *cap ? 2 * *cap : 64;
-        uint64_t *list = mn__alloc_array(MN_MEM_OTHER, more, sizeof *list);
-        if (!list) return mn__fail(diag, MN_ENOMEM, "no memory for a list of rows");
-        if (n) memcpy(list, u->row, n * sizeof *list);
-        mn__free(u->row);
-        u->row = list;
-        *cap = more;
-    }
+    if (MN__GROW(u->row, n, *cap) != MN_OK)
+        return mn__fail(diag, MN_ENOMEM, "no memory for a list of rows");
     u->row[n] = row;
     return MN_OK;
 }
 
 static mn_status list_rows(const mn__deck *d, mn__deck_unit *u, mn_diag *diag)
 {
-    uint64_t n = 0, cap = 0;
+    uint64_t n = 0;
+    size_t cap = 0;
     bool found = true;
     if (u->length) return MN_OK;
     for (uint64_t i = 0; n < u->n_row; i++) {

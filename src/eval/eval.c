@@ -18,9 +18,10 @@
 #include "model/model.h"
 #include "policy/evict.h"
 
-enum { MAX_CASE = 1024, MADE_ROWS = 20, MAX_RANK = 4096 };
+enum { MAX_CASE = 1024, MADE_ROWS = 20 };
 
-/* Beside what the user asks for: both ends of the scale, and the two rules that know nothing. */
+/* Beside what the user asks for: both ends of the scale, and at each budget the two rules that know
+ * nothing. */
 static const char RECENCY[] = "streaming:sinks=0,chunk=0";
 
 typedef struct words { /* pieces of a list, in one copy of it */
@@ -128,13 +129,11 @@ static mn_status add_case(job *j, const char *policy, const char *name, const ch
     return MN_OK;
 }
 
-/* The budget behind `SPEC@`, which is cut off; NULL: there is none. A file's path may have an @. */
-static char *take_budget(char *policy)
+/* The @ of `SPEC@SIZE`; NULL: there is none. A file's path may have one too. */
+static char *find_budget(char *policy)
 {
-    char *own = strrchr(policy, '@');
-    if (!own || strchr(own, '/')) return NULL;
-    *own = '\0';
-    return own + 1;
+    char *at = strrchr(policy, '@');
+    return at && !strchr(at, '/') ? at : NULL;
 }
 
 /* `snapkv@25%` has a budget of its own. A run may take days: a file that changes meanwhile must not
@@ -143,8 +142,9 @@ static mn_status add_policy(job *j, size_t i, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__budget budget;
-    char *policy = j->policies.at[i];
-    const char *own = take_budget(policy), *name = NULL;
+    char *policy = j->policies.at[i], *at = find_budget(policy);
+    const char *own = at ? at + 1 : NULL, *name = NULL;
+    if (at) *at = '\0';
     if (strcmp(policy, "empty")) {
         MN_TRY(mn__policy_pin(&j->pinned[i], policy, false, diag));
         MN_TRY(mn__policy_pin(&j->named[i], policy, true, diag));
@@ -157,6 +157,12 @@ static mn_status add_policy(job *j, size_t i, mn_diag *diag)
         MN_TRY(add_case(j, policy, name, j->budgets.at[k], diag));
 done:
     return st;
+}
+
+static mn_status add_baselines(job *j, const char *budget, mn_diag *diag)
+{
+    mn_status st = add_case(j, RECENCY, NULL, budget, diag);
+    return st == MN_OK ? add_case(j, "random", NULL, budget, diag) : st;
 }
 
 static mn_status list_cases(job *j, mn_diag *diag)
@@ -172,9 +178,10 @@ static mn_status list_cases(job *j, mn_diag *diag)
     if (!j->pinned || !j->named) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for policies"));
     MN_TRY(add_case(j, "full", NULL, "", diag));
     MN_TRY(add_case(j, "empty", NULL, "", diag));
-    for (size_t i = 0; i < j->budgets.n; i++) {
-        MN_TRY(add_case(j, RECENCY, NULL, j->budgets.at[i], diag));
-        MN_TRY(add_case(j, "random", NULL, j->budgets.at[i], diag));
+    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_baselines(j, j->budgets.at[i], diag));
+    for (size_t i = 0; i < j->policies.n; i++) {
+        const char *own = find_budget(j->policies.at[i]);
+        if (own) MN_TRY(add_baselines(j, own + 1, diag));
     }
     j->n_joined = j->p.n_case;
     for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, i, diag));
@@ -369,7 +376,7 @@ static mn_status set_up(job *j, mn_diag *diag)
 {
     mn_status st;
     const mn_eval_params *u = j->u;
-    if (u->n_rank > MAX_RANK || u->rank < 0 || u->rank >= u->n_rank)
+    if (u->n_rank > MN__SHARD_MAX_RANK || u->rank < 0 || u->rank >= u->n_rank)
         return mn__fail(diag, MN_EUSAGE, "rank %d of %d", u->rank, u->n_rank);
     MN_TRY(mn__shards_init(&j->shards, u->dir, u->rank, diag));
     MN_TRY(copy_settings(j, diag));

@@ -155,14 +155,13 @@ mn_status mn__make_row(mn__row *out, const mn__recipe *recipe, const mn__tokens 
     mn_status st;
     MN_TRY(fill(&f, diag));
     answers = mn__alloc_array(MN_MEM_OTHER, f.made.n_answer, sizeof *answers);
-    if (!answers) {
-        st = mn__fail(diag, MN_ENOMEM, "task %s: no memory for a row", recipe->task->name);
-        goto done;
-    }
+    if (!answers)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "task %s: no memory for a row", recipe->task->name));
     mn__row row = view_of(&f, answers);
     name_row(recipe, id);
     row.id = id;
     row.length = (int64_t)f.n_token;
+    if (!isnan(recipe->depth)) row.depth = recipe->depth; /* the cell of a map that it is for */
     MN_TRY(mn__row_copy(out, &row, diag));
 done:
     mn__free(answers);

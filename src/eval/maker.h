@@ -13,7 +13,8 @@ typedef struct mn__recipe {
     const mn__task *task;
     uint64_t seed, index;
     size_t length;          /* most tokens of the filled prompt */
-    double depth;           /* where in the context the first needle lies, 0 to 1; NAN: drawn */
+    double depth;           /* where in the context the first needle is to lie, 0 to 1, which its
+                               row repeats; NAN: drawn, and the row says where it came to lie */
     const mn__corpus *text; /* if the maker draws on one */
     const mn__row *stock;   /* [n_stock] rows of the task's files, if it draws on them */
     size_t n_stock;

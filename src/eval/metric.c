@@ -55,12 +55,6 @@ static const metric_kind *find_kind(const char *name)
     return NULL;
 }
 
-const mn__metric_info *mn__metric_find(const char *name)
-{
-    const metric_kind *kind = find_kind(name);
-    return kind ? &kind->info : NULL;
-}
-
 static mn_status unknown(const char *name, mn_diag *diag)
 {
     const char *names[N_KIND + 1];

@@ -30,8 +30,6 @@ typedef struct mn__metric mn__metric;
 
 size_t mn__metric_count(void);
 const mn__metric_info *mn__metric_at(size_t i); /* i < count */
-/* NULL when there is no such metric. */
-const mn__metric_info *mn__metric_find(const char *name);
 
 /* dictionary: folder for the metrics over Chinese words (jieba's data) or Japanese morphemes (a
  * MeCab dictionary); NULL: where the Debian package puts it. MN_EUSAGE: no such metric, with the

@@ -104,10 +104,8 @@ static mn_status decode(const mn__tokens *t, const int32_t *token, size_t n, mn_
     bytes.cap = bytes.n;
     bytes.data = mn__alloc(MN_MEM_OTHER, bytes.cap);
     whole = mn__alloc(MN_MEM_OTHER, MN__UTF8_BOUND(bytes.cap));
-    if (!bytes.data || !whole) {
-        st = mn__fail(diag, MN_ENOMEM, "no memory for the text of %zu tokens", n);
-        goto done;
-    }
+    if (!bytes.data || !whole)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for the text of %zu tokens", n));
     MN_TRY(t->decode(t->ctx, token, n, &bytes, diag));
     mn__draft_put(out, whole, mn__utf8_gate_push(&gate, bytes.data, bytes.cap, whole));
     mn__draft_put(out, whole, mn__utf8_gate_flush(&gate, whole));
@@ -162,10 +160,8 @@ mn_status mn__prompt_cut(mn__prompt *p, const mn__tokens *t, size_t n_max, mn_di
     size_t seam = text.n;
     MN_TRY(decode(t, token.data + token.n - half, half, &text, diag));
     if (blank) drop_blank(&text, seam);
-    if (text.failed || !text.text) {
-        st = mn__fail(diag, MN_ENOMEM, "no memory for a prompt of %zu tokens", n_max);
-        goto done;
-    }
+    if (text.failed || !text.text)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a prompt of %zu tokens", n_max));
     p->split = find_split(p, &text, seam);
     p->n_cut = token.n - 2 * half;
     mn__free(p->text);

@@ -14,8 +14,14 @@ enum { MN__REPORT_DIGITS = 9 };
  * left out said in words. NULL: no memory. */
 json_t *mn__report_text(const char *text, size_t most);
 
+json_t *mn__report_real(double x); /* null where it is not finite */
+
 /* report_json.c: all figures of a summary; the caller's (json_decref). NULL: no memory. */
 json_t *mn__report_json(const mn__summary *s);
+
+/* report_write.c: the text of a document (NULL: MN_ENOMEM) in pieces. */
+mn_status mn__report_put(const json_t *doc, void (*put)(const char *text, size_t n, void *ctx),
+                         void *ctx, mn_diag *diag);
 
 /* report_csv.c: the lines of summary, families, rows (level "task") and pairs. */
 mn_status mn__report_csv(FILE *to, const json_t *doc);

@@ -42,14 +42,14 @@ static void put_text(struct writer *w, const char *name, const char *text)
     put(w, name, mn__report_text(text, 0));
 }
 
-static json_t *real(double x)
+json_t *mn__report_real(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
 static void put_real(struct writer *w, const char *name, double x)
 {
-    put(w, name, real(x));
+    put(w, name, mn__report_real(x));
 }
 
 static void put_count(struct writer *w, const char *name, uint64_t n)
@@ -224,7 +224,7 @@ static json_t *table_json(const mn__kept_line *k, const double *value)
         json_t *layer = json_array();
         for (size_t h = 0; h < k->n_head; h++) {
             known = known || !isnan(value[i * k->n_head + h]);
-            json_array_append_new(layer, real(value[i * k->n_head + h]));
+            json_array_append_new(layer, mn__report_real(value[i * k->n_head + h]));
         }
         if (!known) {
             json_decref(layer);

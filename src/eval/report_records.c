@@ -54,11 +54,6 @@ static json_t *text(const char *value, size_t most)
     return value ? mn__report_text(value, most) : json_null();
 }
 
-static json_t *real(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 /* A list of answers whose texts are kept short. */
 static json_t *gold_of(const char *gold)
 {
@@ -139,12 +134,14 @@ static mn_status show_record(void *ctx, int64_t key, const mn__store_prompt *pro
     if (st != MN_OK) return st;
     if (ferror(p->to)) return mn__fail(p->diag, MN_EIO, "the page cannot be written");
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);
-    bool ok = !strcmp(r->status, "ok");
+    const bool ok = !strcmp(r->status, "ok");
+    const double nll = mean_of(r->nll, r->n_gold), kl = mean_of(r->kl, r->n_gold);
     return put(p, json_pack("[I,s,o,o,o,o,I,I,o,o,o]", (json_int_t)find_arm(p, r), seed,
-                            ok ? json_integer(0) : text(r->status, MAX_GOLD), real(r->score),
-                            real(mean_of(r->nll, r->n_gold)), real(mean_of(r->kl, r->n_gold)),
-                            (json_int_t)r->n_gold, (json_int_t)r->n_generated, real(r->prefill_s),
-                            real(r->decode_s), text(r->output, MAX_OUTPUT)));
+                            ok ? json_integer(0) : text(r->status, MAX_GOLD),
+                            mn__report_real(r->score), mn__report_real(nll), mn__report_real(kl),
+                            (json_int_t)r->n_gold, (json_int_t)r->n_generated,
+                            mn__report_real(r->prefill_s), mn__report_real(r->decode_s),
+                            text(r->output, MAX_OUTPUT)));
 }
 
 struct search {

@@ -61,15 +61,7 @@ static bool is_store(const char *name)
 
 static mn_status add_shard(struct shards *s, const char *name, mn_diag *diag)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap > 0 ? 2 * s->cap : 8;
-        char **more = mn__alloc_array(MN_MEM_OTHER, cap, sizeof *more);
-        if (!more) return no_memory(s->dir, diag);
-        if (s->n > 0) memcpy(more, s->path, s->n * sizeof *more);
-        mn__free(s->path);
-        s->path = more;
-        s->cap = cap;
-    }
+    if (MN__GROW(s->path, s->n, s->cap) != MN_OK) return no_memory(s->dir, diag);
     s->path[s->n] = path_in(s->dir, name);
     if (!s->path[s->n]) return no_memory(s->dir, diag);
     s->n++;
@@ -305,6 +297,15 @@ static int put_piece(const char *text, size_t n, void *sink)
     return 0;
 }
 
+mn_status mn__report_put(const json_t *doc, void (*put)(const char *text, size_t n, void *ctx),
+                         void *ctx, mn_diag *diag)
+{
+    struct sink sink = {put, ctx};
+    const size_t flags = JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS);
+    if (doc && !json_dump_callback(doc, put_piece, &sink, flags)) return MN_OK;
+    return mn__fail(diag, MN_ENOMEM, "no memory to write a document");
+}
+
 mn_status mn_report_json(const char *dir, const mn_report_params *params, mn_report_info *out,
                          void (*put)(const char *text, size_t n, void *ctx), void *ctx,
                          mn_diag *diag)
@@ -312,15 +313,12 @@ mn_status mn_report_json(const char *dir, const mn_report_params *params, mn_rep
     mn_status st;
     mn_report_params p;
     struct report r = {.shards = {.dir = dir}};
-    struct sink sink = {put, ctx};
     mn_report_params_default(&p);
     if (params) p = *params;
     MN_TRY(open_records(&r.shards, &r.store, &r.info, diag));
     MN_TRY(sum_up(&r, &p, diag));
-    if (json_dump_callback(r.doc, put_piece, &sink,
-                           JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS)))
-        st = no_memory(dir, diag);
-    if (st == MN_OK && out) *out = r.info;
+    MN_TRY(mn__report_put(r.doc, put, ctx, diag));
+    if (out) *out = r.info;
 done:
     drop_report(&r);
     return st;

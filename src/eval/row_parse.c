@@ -303,11 +303,9 @@ mn_status mn__row_parse(mn__row *out, const char *line, size_t n, const char *wh
                         error.text, error.column);
     }
     p.object = object;
-    if (!json_is_object(object)) {
-        st = mn__fail(diag, MN_EINPUT, "%s: a JSON object wanted, %s found", where,
-                      type_name(object));
-        goto done;
-    }
+    if (!json_is_object(object))
+        MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a JSON object wanted, %s found", where,
+                        type_name(object)));
     MN_TRY(read_labels(&p));
     MN_TRY(read_choice(&p));
     if (p.row.n_choice == 0) MN_TRY(read_question(&p));

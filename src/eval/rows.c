@@ -31,10 +31,8 @@ mn_status mn__rows_open(mn__rows **out, const char *path, const mn__rows_params 
     mn_status st;
     *out = NULL;
     mn__rows *r = mn__alloc_zero(MN_MEM_OTHER, sizeof *r);
-    if (!r || !(r->path = mn__strdup(path))) {
-        st = mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path);
-        goto done;
-    }
+    if (!r || !(r->path = mn__strdup(path)))
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path));
     if (params) r->params = *params;
     if (r->params.max_line == 0) r->params.max_line = MAX_LINE;
     if (r->params.max_bytes == 0) r->params.max_bytes = MAX_BYTES;

@@ -38,6 +38,15 @@ struct mn__runner {
 };
 typedef struct mn__runner job;
 
+/* One prompt on its way into the store. */
+typedef struct item {
+    const unit *u;
+    uint64_t i_row;
+    mn__row row;
+    mn__ask ask, bare; /* bare: without context; no reading where nothing is left of it */
+    int64_t key;       /* in the store */
+} item;
+
 /* What a worker has of its own. */
 typedef struct worker {
     job *j;
@@ -135,29 +144,28 @@ static json_t *facts_json(const unit *u, const mn__row *row, const mn__reading *
     return doc;
 }
 
-static mn_status add_prompt(job *j, const unit *u, const mn__row *row, const mn__ask *ask,
-                            uint64_t i_row, int64_t *key, mn_diag *diag)
+static mn_status add_prompt(job *j, item *p, mn_diag *diag)
 {
     mn_status st;
     char id[24];
     mn__draft gold = {0}, facts = {0};
-    const mn__reading *r = gold_reading(ask);
-    snprintf(id, sizeof id, "%llu", (unsigned long long)i_row);
-    MN_TRY(write_json(&gold, gold_json(row), diag));
-    MN_TRY(write_json(&facts, facts_json(u, row, r), diag));
-    const mn__task *task = u->ref.task;
+    const mn__reading *r = gold_reading(&p->ask);
+    snprintf(id, sizeof id, "%llu", (unsigned long long)p->i_row);
+    MN_TRY(write_json(&gold, gold_json(&p->row), diag));
+    MN_TRY(write_json(&facts, facts_json(p->u, &p->row, r), diag));
+    const mn__task *task = p->u->ref.task;
     const mn__store_prompt prompt = {.task = task->name,
-                                     .source_id = *row->id ? row->id : id,
-                                     .source_file = u->length   ? "made"
-                                                    : task->dir ? task->dir
-                                                                : "own",
+                                     .source_id = *p->row.id ? p->row.id : id,
+                                     .source_file = p->u->length ? "made"
+                                                    : task->dir  ? task->dir
+                                                                 : "own",
                                      .family = mn__family_name(task->family),
-                                     .language = row->language,
+                                     .language = p->row.language,
                                      .gold = mn__draft_text(&gold),
                                      .facts = mn__draft_text(&facts),
-                                     .hash = ask->hash,
+                                     .hash = p->ask.hash,
                                      .n_token = r ? (uint32_t)r->n : 0};
-    st = mn__store_add_prompt(j->out, &prompt, key, diag);
+    st = mn__store_add_prompt(j->out, &prompt, &p->key, diag);
 done:
     mn__draft_free(&gold);
     mn__draft_free(&facts);
@@ -173,17 +181,17 @@ static void name_case(const mn__case *c, uint64_t seed, mn__store_record *r)
 
 /* Which cases of a prompt are not recorded yet. A prompt that is all context has no other without.
  */
-static mn_status find_missing(worker *w, int64_t prompt, bool has_bare, size_t *n, mn_diag *diag)
+static mn_status find_missing(worker *w, const item *p, size_t *n, mn_diag *diag)
 {
     job *j = w->j;
+    const mn__store_place at = {.run = j->run, .prompt = p->key};
     *n = 0;
     for (size_t i = 0; i < j->p->n_case; i++) {
         mn__store_record r = {0};
         bool has = false;
         w->want[i] = false;
-        if (j->p->cases[i].no_context && !has_bare) continue;
+        if (j->p->cases[i].no_context && !p->bare.n_reading) continue;
         name_case(&j->p->cases[i], j->p->run.seed, &r);
-        const mn__store_place at = {.run = j->run, .prompt = prompt};
         mn_status st = mn__store_has_record(j->out, at, &r, &has, diag);
         if (st != MN_OK) return st;
         w->want[i] = !has;
@@ -193,21 +201,20 @@ static mn_status find_missing(worker *w, int64_t prompt, bool has_bare, size_t *
     return MN_OK;
 }
 
-static mn_status add_record(worker *w, const unit *u, const mn__row *row, const mn__ask *ask,
-                            size_t i, int64_t prompt, mn_diag *diag)
+static mn_status add_record(worker *w, const item *p, size_t i, mn_diag *diag)
 {
     job *j = w->j;
     const mn__outcome *o = &w->outcome[i];
     const mn__case *c = &j->p->cases[i];
     mn_diag why = {""};
     double score = NAN;
-    mn_status st = mn__grade(&u->grader, row, ask, o, &score, &why);
+    mn_status st = mn__grade(&p->u->grader, &p->row, &p->ask, o, &score, &why);
     if (st == MN_ENOMEM) return mn__fail(diag, st, "%s", why.text);
     bool never = c->no_context || !strcmp(c->policy, "full");
     mn__store_record r = {.acts = never                              ? "never"
                                   : mn__trial_is_reader(w->trial, i) ? "reading"
                                                                      : "end",
-                          .metric = u->ref.task->metric,
+                          .metric = p->u->ref.task->metric,
                           .status = *o->why       ? o->why
                                     : st != MN_OK ? why.text
                                                   : "ok",
@@ -227,7 +234,7 @@ static mn_status add_record(worker *w, const unit *u, const mn__row *row, const 
                           .decode_s = o->write_s,
                           .n_generated = (uint32_t)o->n_generated};
     name_case(c, j->p->run.seed, &r);
-    const mn__store_place at = {.run = j->run, .prompt = prompt};
+    const mn__store_place at = {.run = j->run, .prompt = p->key};
     st = mn__store_add_record(j->out, at, &r, NULL, diag);
     if (st == MN_OK) j->result->n_record++;
     return st;
@@ -235,26 +242,23 @@ static mn_status add_record(worker *w, const unit *u, const mn__row *row, const 
 
 /* A prompt that cannot be asked stands in the store all the same: reports tell of it. Takes the
  * sentence and fails with it. */
-static mn_status add_left_out(job *j, const unit *u, const mn__row *row, uint64_t i_row,
-                              mn_diag *diag)
+static mn_status add_left_out(job *j, item *p, mn_diag *diag)
 {
     mn_status st;
-    int64_t prompt;
     char why[sizeof diag->text + 16];
-    const mn__ask none = {.hash =
-                              mn__hash64(row->context, strlen(row->context), mn__row_hash(row))};
+    p->ask.hash = mn__hash64(p->row.context, strlen(p->row.context), mn__row_hash(&p->row));
     snprintf(why, sizeof why, MN__STORE_LEFT_OUT "%s", diag->text);
     const mn__store_record r = {.policy = "full",
                                 .budget = "",
                                 .seed = j->p->run.seed,
                                 .acts = "never",
-                                .metric = u->ref.task->metric,
+                                .metric = p->u->ref.task->metric,
                                 .status = why,
                                 .score = NAN,
                                 .share_answer = NAN,
                                 .share_prompt = NAN};
-    MN_TRY(add_prompt(j, u, row, &none, i_row, &prompt, diag));
-    const mn__store_place at = {.run = j->run, .prompt = prompt};
+    MN_TRY(add_prompt(j, p, diag));
+    const mn__store_place at = {.run = j->run, .prompt = p->key};
     MN_TRY(mn__store_add_record(j->out, at, &r, NULL, diag));
     st = mn__fail(diag, MN_ERANGE, "%s", why + strlen(MN__STORE_LEFT_OUT));
 done:
@@ -263,39 +267,36 @@ done:
 
 /* ---- one prompt ---- */
 
-/* The same without context; no reading where nothing is left of it. */
-static mn_status make_bare(mn__ask *bare, const mn__task *task, const mn__row *row,
-                           mn__ask_params ap, mn_diag *diag)
+static mn_status ask_row(const job *j, item *p, mn_diag *diag)
 {
     mn_diag why = {""};
+    const mn__task *task = p->u->ref.task;
+    mn__ask_params ap = ask_params(j->p, p->u->length);
+    mn_status st = mn__ask_make(&p->ask, task, &p->row, &ap, diag);
+    if (st != MN_OK) return st;
     ap.no_context = true;
-    mn_status st = mn__ask_make(bare, task, row, &ap, &why);
+    st = mn__ask_make(&p->bare, task, &p->row, &ap, &why);
     return st == MN_OK || st == MN_EINPUT ? MN_OK : mn__fail(diag, st, "%s", why.text);
 }
 
 /* Row, prompt and what is missing of it; *n 0: nothing. */
-static mn_status prepare(worker *w, uint64_t i, mn__row *row, mn__ask *ask, mn__ask *bare,
-                         int64_t *prompt, size_t *n, mn_diag *diag)
+static mn_status prepare(worker *w, uint64_t i_item, item *p, size_t *n, mn_diag *diag)
 {
     mn_status st;
     job *j = w->j;
-    const mn__deck_item it = mn__deck_get_item(j->deck, i);
-    const unit *u = &j->unit[it.unit];
     bool found = false;
-    const mn__ask_params ap = ask_params(j->p, u->length);
     *n = 0;
     pthread_mutex_lock(&j->lock);
-    st = mn__deck_get_row(j->deck, i, row, &found, diag);
+    st = mn__deck_get_row(j->deck, i_item, &p->row, &found, diag);
     pthread_mutex_unlock(&j->lock);
     if (st != MN_OK || !found) return st;
-    st = mn__ask_make(ask, u->ref.task, row, &ap, diag);
-    if (st == MN_OK) st = make_bare(bare, u->ref.task, row, ap, diag);
+    st = ask_row(j, p, diag);
     pthread_mutex_lock(&j->lock);
-    if (st == MN_ERANGE) st = add_left_out(j, u, row, it.row, diag);
-    if (st == MN_OK) st = add_prompt(j, u, row, ask, it.row, prompt, diag);
-    if (st == MN_OK) st = find_missing(w, *prompt, bare->n_reading > 0, n, diag);
+    if (st == MN_ERANGE) st = add_left_out(j, p, diag);
+    if (st == MN_OK) st = add_prompt(j, p, diag);
+    if (st == MN_OK) st = find_missing(w, p, n, diag);
     j->result->n_seen += st == MN_OK;
-    j->result->n_cut += st == MN_OK && gold_reading(ask)->n_cut;
+    j->result->n_cut += st == MN_OK && gold_reading(&p->ask)->n_cut;
     pthread_mutex_unlock(&j->lock);
     return st;
 }
@@ -304,24 +305,22 @@ static mn_status take(worker *w, uint64_t i_item, mn_diag *diag)
 {
     mn_status st;
     job *j = w->j;
-    const unit *u = &j->unit[mn__deck_get_item(j->deck, i_item).unit];
-    mn__row row = {0};
-    mn__ask ask = {0}, bare = {0};
-    int64_t prompt = -1;
     size_t n = 0;
-    MN_TRY(prepare(w, i_item, &row, &ask, &bare, &prompt, &n, diag));
+    const mn__deck_item it = mn__deck_get_item(j->deck, i_item);
+    item p = {.u = &j->unit[it.unit], .i_row = it.row};
+    MN_TRY(prepare(w, i_item, &p, &n, diag));
     if (!n) goto done;
-    MN_TRY(mn__trial_run(w->trial, u->ref.task, &ask, &bare, w->want, w->outcome, diag));
+    MN_TRY(mn__trial_run(w->trial, p.u->ref.task, &p.ask, &p.bare, w->want, w->outcome, diag));
     pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < j->p->n_case && st == MN_OK; i++)
-        if (w->want[i]) st = add_record(w, u, &row, &ask, i, prompt, diag);
+        if (w->want[i]) st = add_record(w, &p, i, diag);
     j->result->n_prompt += st == MN_OK;
     pthread_mutex_unlock(&j->lock);
 done:
     for (size_t i = 0; i < j->p->n_case; i++) mn__outcome_free(&w->outcome[i]);
-    mn__ask_free(&ask);
-    mn__ask_free(&bare);
-    mn__row_free(&row);
+    mn__ask_free(&p.ask);
+    mn__ask_free(&p.bare);
+    mn__row_free(&p.row);
     return st;
 }
 

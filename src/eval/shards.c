@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/file.h"
 #include "eval/store.h"
 
-enum { MAX_RANK = 4096, NAME_BYTES = 32 };
+enum { NAME_BYTES = 32 };
 
 static void shard_path(const mn__shards *s, int rank, char path[MN__SHARD_PATH])
 {
@@ -53,10 +53,9 @@ mn_status mn__shards_gather(const mn__shards *s, char conflict[512], mn_diag *di
     mn__store *store = NULL;
     char path[MN__SHARD_PATH];
     *conflict = '\0';
-    if (mkdir(s->dir, 0777) && errno != EEXIST)
-        return mn__fail(diag, MN_EIO, "%s: %s", s->dir, strerror(errno));
+    MN_TRY(mn__folder_make(s->dir, diag));
     MN_TRY(mn__store_open(&store, s->store, MN_STORE_WRITE, diag));
-    for (int rank = 1; rank < MAX_RANK; rank++) {
+    for (int rank = 1; rank < MN__SHARD_MAX_RANK; rank++) {
         shard_path(s, rank, path);
         if (access(path, F_OK) == 0) MN_TRY(gather_one(store, path, conflict, diag));
     }

@@ -239,18 +239,9 @@ done:
 
 static mn_status keep_stock(mn__source *s, const mn__row *row, mn_diag *diag)
 {
-    if (s->n_stock == s->cap_stock) {
-        size_t cap = s->cap_stock ? 2 * s->cap_stock : 64;
-        mn__row *stock =
-            cap <= MAX_STOCK ? mn__alloc_array(MN_MEM_OTHER, cap, sizeof *stock) : NULL;
-        if (!stock)
-            return mn__fail(diag, MN_ENOMEM, "task %s: no memory for more than %zu rows",
-                            s->task->name, s->n_stock);
-        if (s->n_stock) memcpy(stock, s->stock, s->n_stock * sizeof *stock);
-        mn__free(s->stock);
-        s->stock = stock;
-        s->cap_stock = cap;
-    }
+    if (s->n_stock == MAX_STOCK || MN__GROW(s->stock, s->n_stock, s->cap_stock) != MN_OK)
+        return mn__fail(diag, MN_ENOMEM, "task %s: no memory for more than %zu rows", s->task->name,
+                        s->n_stock);
     s->stock[s->n_stock++] = *row;
     return MN_OK;
 }
@@ -334,19 +325,17 @@ mn_status mn__source_open(mn__source **out, mn__task_ref ref, const mn__source_p
     mn_status st;
     *out = NULL;
     mn__source *s = mn__alloc_zero(MN_MEM_OTHER, sizeof *s);
-    if (!s || !copy_text(&s->data, params->data) || !copy_text(&s->own, params->own)) {
-        st = mn__fail(diag, MN_ENOMEM, "task %s: no memory for its rows", ref.task->name);
-        goto done;
-    }
+    if (!s || !copy_text(&s->data, params->data) || !copy_text(&s->own, params->own))
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "task %s: no memory for its rows", ref.task->name));
     s->task = ref.task;
     s->ref = ref;
     s->params = *params;
     if (params->length) {
         MN_TRY(open_maker(s, params, diag));
     } else if (!ref.task->dir && !params->own) {
-        st = mn__fail(diag, MN_EUSAGE, "task %s: its rows are made, the length of a prompt wanted",
-                      ref.task->name);
-        goto done;
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "task %s: its rows are made, the length of a prompt wanted",
+                        ref.task->name));
     } else {
         MN_TRY(rewind_rows(s, diag));
     }

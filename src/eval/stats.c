@@ -250,12 +250,6 @@ done:
     return st;
 }
 
-mn_status mn__bootstrap_interval(mn__interval *out, const mn__sample *s, const mn__resampling *how,
-                                 mn_diag *diag)
-{
-    return mn__bootstrap_intervals(out, s, 1, how, diag);
-}
-
 /* ---- sign flips ---- */
 
 /* sum[mask] = the n values, those whose bit is set taken positive, the others negative. */

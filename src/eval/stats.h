@@ -46,11 +46,8 @@ typedef struct mn__paired {
  * MN_ENOMEM. Memory: 32 bytes a row and 8 a resample, while it runs. Any thread. Cost: n_resample *
  * clusters additions. */
 
-/* The BCa interval of the mean. */
-mn_status mn__bootstrap_interval(mn__interval *out, const mn__sample *s, const mn__resampling *how,
-                                 mn_diag *diag);
-/* The same of n samples; out[n] is untouched on failure. Those with as many clusters share their
- * draws: less than half the time of n calls. */
+/* The BCa interval of the mean of each of n samples; out[n] is untouched on failure. Those with as
+ * many clusters share their draws: less than half the time of n calls. */
 mn_status mn__bootstrap_intervals(mn__interval *out, const mn__sample *s, size_t n_sample,
                                   const mn__resampling *how, mn_diag *diag);
 /* Were the labels a and b given to each prompt by the toss of a coin, how often would the means lie

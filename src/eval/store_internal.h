@@ -5,6 +5,8 @@
 #include <sqlite3.h>
 #include "eval/store.h"
 
+enum { MN__STORE_MAX_GOLD = 1 << 24 };
+
 #define MN__STORE_RUN_COLUMNS                                                                  \
     "id, created, version, git_commit, machine, model, model_hash, template, evict, options, " \
     "seed, n_ctx"

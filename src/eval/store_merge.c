@@ -22,8 +22,8 @@
 #define TWICE                                                                              \
     OTHERS " CROSS JOIN main.record AS m ON m.run = m_run.key AND m.prompt = m_prompt.key" \
            " AND m.policy = o.policy AND m.budget = o.budget AND m.seed = o.seed"
-/* Results that may not differ: what the same work gives again each time, unlike the clock
-and what else the process held. */
+/* Results that may not differ: what the same work gives again each time, unlike the clock and what
+ * else the process held. */
 #define DIFFER                                                                                   \
     "(m.status IS NOT o.status OR m.output IS NOT o.output OR m.metric IS NOT o.metric"          \
     " OR m.score IS NOT o.score OR m.n_gold IS NOT o.n_gold OR m.gold_bytes IS NOT o.gold_bytes" \
@@ -55,7 +55,8 @@ static const char *const first_conflict =
     " || ifnull(o.score, 'none')"
     " WHEN m.output IS NOT o.output THEN 'another output'"
     " WHEN m.metric IS NOT o.metric THEN 'another metric'"
-    " WHEN (m.n_gold, m.nll_token) IS NOT (o.n_gold, o.nll_token) THEN 'another likelihood of the answer'"
+    " WHEN (m.n_gold, m.nll_token) IS NOT (o.n_gold, o.nll_token)"
+    " THEN 'another likelihood of the answer'"
     " WHEN m.kl_token IS NOT o.kl_token THEN 'another divergence'"
     " ELSE 'another cache' END" TWICE " WHERE " DIFFER
     " ORDER BY m_prompt.task, m_prompt.source_id, m.policy, m.budget, m.seed LIMIT 1";
@@ -129,8 +130,7 @@ static mn_status attach(const mn__store *s, const mn__store *other, mn_diag *dia
 mn_status mn__store_merge(mn__store *s, const char *path, mn__store_merged *out, mn_diag *diag)
 {
     mn_status st;
-    mn__store *other =
-        NULL; /* stays open: it has shown that the file is a store, and remains one */
+    mn__store *other = NULL; /* stays open: the file is a store, and remains one */
     bool attached = false;
     mn__store_merged found = {0};
     MN_TRY(mn__store_open(&other, path, MN_STORE_READ, diag));

@@ -9,8 +9,6 @@
 #include "base/diag.h"
 #include "base/heap.h"
 
-enum { MAX_GOLD = 1 << 24 };
-
 /* ---- a row, column by column ---- */
 
 struct reader {
@@ -168,7 +166,7 @@ static mn_status read_record(struct reader *r, mn__store_record *out, struct tok
     out->output = read_text(r);
     out->score = read_real(r);
     out->n_gold = read_count(r);
-    if (out->n_gold >= MAX_GOLD) r->wrong = true;
+    if (out->n_gold >= MN__STORE_MAX_GOLD) r->wrong = true;
     out->gold_bytes = (uint64_t)read_integer(r);
     MN_TRY(read_tokens(r, &room[0], out->n_gold, &out->nll));
     MN_TRY(read_tokens(r, &room[1], out->n_gold, &out->kl));

@@ -11,8 +11,6 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays enter the file as they lie");
 
-enum { MAX_GOLD = 1 << 24 };
-
 /* ---- binding: a failure of one is kept until the end of the row ---- */
 
 struct binder {
@@ -177,7 +175,7 @@ static void bind_record(struct binder *b, mn__store_place at, const mn__store_re
 mn_status mn__store_add_record(mn__store *s, mn__store_place at, const mn__store_record *r,
                                bool *added, mn_diag *diag)
 {
-    assert(r->n_gold < MAX_GOLD);
+    assert(r->n_gold < MN__STORE_MAX_GOLD);
     struct binder b = binder_of(s, MN_STORE_ADD_RECORD);
     bind_record(&b, at, r);
     mn_status st = carry_out(s, MN_STORE_ADD_RECORD, &b, NULL, diag);

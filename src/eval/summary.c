@@ -46,20 +46,6 @@ const char *mn__summary_text(mn__summary_memory *m, const char *text)
     return out ? memcpy(out, text, n) : NULL;
 }
 
-mn_status mn__summary_grow(void *array, size_t n, size_t *cap, size_t size)
-{
-    void **at = array;
-    if (n < *cap) return MN_OK;
-    size_t more = *cap > 0 ? 2 * *cap : 16;
-    void *larger = mn__alloc_array(MN_MEM_OTHER, more, size);
-    if (!larger) return MN_ENOMEM;
-    if (n > 0) memcpy(larger, *at, n * size);
-    mn__free(*at);
-    *at = larger;
-    *cap = more;
-    return MN_OK;
-}
-
 static mn_status no_memory(mn_diag *diag)
 {
     return mn__fail(diag, MN_ENOMEM, "no memory for the summary of a store");

@@ -81,9 +81,6 @@ typedef struct mn__sheet {
 typedef struct mn__summary_memory mn__summary_memory;
 void *mn__summary_take(mn__summary_memory *m, size_t bytes); /* NULL: no memory */
 const char *mn__summary_text(mn__summary_memory *m, const char *text);
-/* Room for one more than n in *array, whose elements have `size` bytes. */
-mn_status mn__summary_grow(void *array, size_t n, size_t *cap, size_t size);
-#define MN__GROW(array, n, cap) mn__summary_grow(&(array), (n), &(cap), sizeof *(array))
 
 /* ---- summary_load.c ---- */
 

@@ -10,7 +10,7 @@
 #include "base/heap.h"
 
 /* Values that stand on an axis as they are; with more of them neighbours share a cell. */
-enum { MAX_STEPS = 15, MAX_DEPTHS = 11, TENTHS = 10, MAX_LENGTHS = 64 };
+enum { MAX_STEPS = 15, TENTHS = 10 };
 
 static mn_status no_memory(mn_diag *diag)
 {
@@ -35,22 +35,10 @@ static void note_value(struct axis *a, double v)
     a->value[at] = v;
 }
 
-/* How depths become rows. A needle lies between two sentences, so that one meant for a depth lies
- * near it, and elsewhere in each text: where lengths have the same number of depths, rows are as
- * many even steps. */
-struct grid {
-    struct axis depth, length;
-    size_t n_depth; /* most that one length has */
-};
-
-static double depth_cell(const struct grid *g, double v)
+/* The cell of a depth: itself, or the middle of the tenth that holds it. */
+static double depth_cell(const struct axis *a, double v)
 {
-    if (g->depth.n <= MAX_STEPS && g->depth.n <= g->n_depth) return v; /* the same everywhere */
-    if (g->n_depth > 1 && g->n_depth <= MAX_DEPTHS) {
-        double steps = (double)(g->n_depth - 1);
-        return floor(v * steps + 0.5) / steps;
-    }
-    return (fmin(floor(v * TENTHS), TENTHS - 1) + 0.5) / TENTHS;
+    return a->n <= MAX_STEPS ? v : (fmin(floor(v * TENTHS), TENTHS - 1) + 0.5) / TENTHS;
 }
 
 /* The cell of a length: itself, or the power of two that holds it. */
@@ -91,41 +79,8 @@ static int by_cell(const void *x, const void *y)
     return (a->depth > b->depth) - (a->depth < b->depth);
 }
 
-/* The depths of each length apart. */
-static void count_depths(struct grid *g, const mn__sheet *sheet, size_t task)
-{
-    double length[MAX_LENGTHS];
-    struct axis depth[MAX_LENGTHS];
-    size_t n = 0;
-    for (size_t i = 0; i < sheet->n_prompt; i++) {
-        const mn__sheet_prompt *p = &sheet->prompt[i];
-        if (!is_needle(p, task)) continue;
-        double cell = length_cell(&g->length, length_of(p));
-        size_t k = 0;
-        while (k < n && length[k] != cell) k++;
-        if (k == n) {
-            if (n == MAX_LENGTHS) continue;
-            length[n] = cell;
-            depth[n++].n = 0;
-        }
-        note_value(&depth[k], p->depth);
-        if (depth[k].n > g->n_depth) g->n_depth = depth[k].n;
-    }
-}
-
-static void lay_grid(struct grid *g, const mn__sheet *sheet, size_t task)
-{
-    *g = (struct grid){.n_depth = 0};
-    for (size_t i = 0; i < sheet->n_prompt; i++) {
-        if (!is_needle(&sheet->prompt[i], task)) continue;
-        note_value(&g->depth, sheet->prompt[i].depth);
-        note_value(&g->length, length_of(&sheet->prompt[i]));
-    }
-    count_depths(g, sheet, task);
-}
-
 static mn_status map_needles(mn__summary *s, size_t *cap, const mn__sheet *sheet, size_t first_arm,
-                             const size_t at[2], const struct grid *grid)
+                             const size_t at[2], const struct axis axis[2])
 {
     size_t arm = at[0], task = at[1], first = s->n_needle;
     for (size_t i = 0; i < sheet->n_prompt; i++) {
@@ -134,8 +89,8 @@ static mn_status map_needles(mn__summary *s, size_t *cap, const mn__sheet *sheet
         if (!c || isnan(c->value[MN__CELL_SCORE]) || !is_needle(p, task)) continue;
         mn__needle_line line = {.arm = first_arm + arm,
                                 .task = sheet->task[task].name,
-                                .depth = depth_cell(grid, p->depth),
-                                .length = length_cell(&grid->length, length_of(p)),
+                                .depth = depth_cell(&axis[0], p->depth),
+                                .length = length_cell(&axis[1], length_of(p)),
                                 .n = 1,
                                 .score = c->value[MN__CELL_SCORE]};
         if (add_score(s, cap, first, &line) != MN_OK) return MN_ENOMEM;
@@ -149,11 +104,14 @@ mn_status mn__summary_add_needles(mn__summary *s, size_t *cap, const mn__sheet *
                                   size_t first_arm, mn_diag *diag)
 {
     for (size_t task = 0; task < sheet->n_task; task++) {
-        struct grid grid;
-        lay_grid(&grid, sheet, task);
-        if (grid.depth.n == 0) continue;
+        struct axis axis[2] = {{.n = 0}, {.n = 0}}; /* of depths, of lengths */
+        for (size_t i = 0; i < sheet->n_prompt; i++) {
+            if (!is_needle(&sheet->prompt[i], task)) continue;
+            note_value(&axis[0], sheet->prompt[i].depth);
+            note_value(&axis[1], length_of(&sheet->prompt[i]));
+        }
         for (size_t arm = 0; arm < sheet->n_arm; arm++)
-            if (map_needles(s, cap, sheet, first_arm, (size_t[]){arm, task}, &grid) != MN_OK)
+            if (map_needles(s, cap, sheet, first_arm, (size_t[]){arm, task}, axis) != MN_OK)
                 return no_memory(diag);
     }
     return MN_OK;

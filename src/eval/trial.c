@@ -129,13 +129,14 @@ static size_t cut_at(const mn__trial *t, const mn__reading *r)
     return t->p.evict_context && r->n_context ? r->n_context : r->n;
 }
 
-static mn_status read_part(mn__trial *t, mn_session *s, const mn__reading *r, size_t from,
-                           size_t to, bool end, const float **logits, mn_diag *diag)
+/* Up to the cut, where the policy acts, or what is behind it. */
+static mn_status read_part(mn__trial *t, mn_session *s, const mn__reading *r, bool behind,
+                           const float **logits, mn_diag *diag)
 {
-    if (from == to) return MN_OK;
+    size_t cut = cut_at(t, r), from = behind ? cut : 0, n = behind ? r->n - cut : cut;
+    if (n == 0) return MN_OK;
     if (mn__trial_stopped(t)) return mn__trial_canceled(diag);
-    mn_status st =
-        mn_session_read(s, r->token + from, to - from, end, logits, stop_reading, t, diag);
+    mn_status st = mn_session_read(s, r->token + from, n, !behind, logits, stop_reading, t, diag);
     return st == MN_ECANCEL ? mn__trial_canceled(diag) : st;
 }
 
@@ -157,7 +158,7 @@ static mn_status read_base(mn__trial *t, const mn__reading *r, const float **log
         p.n_also = t->n_also;
         if (!t->own) MN_TRY(mn_session_new(&t->own, t->p.model, &p, diag));
         mn_session_clear(t->own);
-        MN_TRY(read_part(t, t->own, r, 0, cut_at(t, r), true, logits, diag));
+        MN_TRY(read_part(t, t->own, r, false, logits, diag));
         t->base = t->own;
     }
     t->base_s = mn__clock_s() - t0;
@@ -173,7 +174,6 @@ static const mn__case full_cache = {.policy = "full", .budget = ""};
 static mn_status begin_case(mn__trial *t, int i, const mn__reading *r, side *x, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    size_t cut = cut_at(t, r);
     double t0 = mn__clock_s();
     const mn__case *c = i == THE_FULL_CACHE ? &full_cache : &t->p.cases[i];
     const bool reader = i != THE_FULL_CACHE && t->reader[i],
@@ -187,11 +187,11 @@ static mn_status begin_case(mn__trial *t, int i, const mn__reading *r, side *x, 
         MN_TRY(mn_session_fork_under(&x->s, t->base, c->policy, c->budget, diag));
     if (prepare) MN_TRY(t->p.prepare(t->p.ctx, (size_t)i, x->s, diag));
     if (reader)
-        MN_TRY(read_part(t, x->s, r, 0, cut, true, &x->logits, diag));
+        MN_TRY(read_part(t, x->s, r, false, &x->logits, diag));
     else
         MN_TRY(mn_session_evict(x->s, diag));
     x->share_prompt = mn__share_held(x->s);
-    MN_TRY(read_part(t, x->s, r, cut, r->n, false, &x->logits, diag));
+    MN_TRY(read_part(t, x->s, r, true, &x->logits, diag));
     x->read_s = mn__clock_s() - t0 + (reader ? 0 : t->base_s);
 done:
     return st;

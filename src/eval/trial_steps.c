@@ -89,15 +89,8 @@ static void end_walk(group *g)
 /* One more continuation's likelihood per byte. */
 static mn_status add_choice(mn__outcome *o, double nll, size_t n_byte, mn_diag *diag)
 {
-    if (o->n_choice == o->n_choice_cap) {
-        size_t cap = o->n_choice_cap ? 2 * o->n_choice_cap : 4;
-        double *more = mn__alloc_array(MN_MEM_OTHER, cap, sizeof *more);
-        if (!more) return mn__fail(diag, MN_ENOMEM, "no memory for likelihoods");
-        if (o->choice) memcpy(more, o->choice, o->n_choice * sizeof *more);
-        mn__free(o->choice);
-        o->choice = more;
-        o->n_choice_cap = cap;
-    }
+    if (MN__GROW(o->choice, o->n_choice, o->n_choice_cap) != MN_OK)
+        return mn__fail(diag, MN_ENOMEM, "no memory for likelihoods");
     o->choice[o->n_choice++] = n_byte ? nll / (double)n_byte : NAN;
     return MN_OK;
 }

@@ -92,10 +92,7 @@ mn_status mn__unpack_open(mn__unpack **out, const char *path, uint64_t max_bytes
     u->max_bytes = max_bytes ? max_bytes : UINT64_MAX;
     MN_TRY(open_regular(u, path, diag));
     u->path = mn__strdup(path);
-    if (!u->path) {
-        st = mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path);
-        goto done;
-    }
+    if (!u->path) MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path));
     MN_TRY(refill(u, diag));
     if (u->n_in >= sizeof xz && memcmp(u->at, xz, sizeof xz) == 0) MN_TRY(begin_xz(u, diag));
     if (u->n_in >= sizeof zstd && memcmp(u->at, zstd, sizeof zstd) == 0)

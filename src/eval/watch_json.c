@@ -7,11 +7,6 @@
 #include "eval/report.h"
 #include "eval/watch_internal.h"
 
-static json_t *real(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *count(uint64_t n)
 {
     return json_integer((json_int_t)n);
@@ -23,16 +18,18 @@ static json_t *lifts(const mn__watch_layer *x)
 {
     json_t *out = json_object();
     for (size_t k = 0; k < MN__KIND_COUNT; k++)
-        if (!isnan(x->lift[k])) json_object_set_new(out, mn__token_kind_name[k], real(x->lift[k]));
+        if (!isnan(x->lift[k]))
+            json_object_set_new(out, mn__token_kind_name[k], mn__report_real(x->lift[k]));
     return out;
 }
 
 json_t *mn__watch_figures_json(const mn__watch_layer *x)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "kept", real(x->kept), "share",
-                     real(x->share), "age", real(x->age), "last_tenth", real(x->last_tenth),
-                     "heads_overlap", real(x->heads), "heads_overlap_chance", real(x->chance),
-                     "next_overlap", real(x->next), "lift", lifts(x));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "kept", mn__report_real(x->kept), "share",
+                     mn__report_real(x->share), "age", mn__report_real(x->age), "last_tenth",
+                     mn__report_real(x->last_tenth), "heads_overlap", mn__report_real(x->heads),
+                     "heads_overlap_chance", mn__report_real(x->chance), "next_overlap",
+                     mn__report_real(x->next), "lift", lifts(x));
 }
 
 static json_t *layer(const mn_watch *w, size_t i, const mn__watch_layer *x)
@@ -58,11 +55,12 @@ static json_t *kinds(const mn_watch *w, const mn__watch_text *text, const mn__wa
     for (size_t t = 0; t < w->n_token; t++) n[text->kind[t]]++;
     for (size_t k = 0; k < MN__KIND_COUNT; k++)
         if (n[k])
-            json_array_append_new(out, json_pack("{s:s,s:o,s:o,s:o,s:o}", "kind",
-                                                 mn__token_kind_name[k], "tokens", count(n[k]),
-                                                 "share", real((double)n[k] / (double)w->n_token),
-                                                 "kept_share", real(all->lift[k] * all->share),
-                                                 "lift", real(all->lift[k])));
+            json_array_append_new(
+                out,
+                json_pack("{s:s,s:o,s:o,s:o,s:o}", "kind", mn__token_kind_name[k], "tokens",
+                          count(n[k]), "share", mn__report_real((double)n[k] / (double)w->n_token),
+                          "kept_share", mn__report_real(all->lift[k] * all->share), "lift",
+                          mn__report_real(all->lift[k])));
     return out;
 }
 
@@ -116,12 +114,13 @@ static mn_status put_scores(json_t *doc, const mn_watch *w, mn_diag *diag)
         st = mn__watch_scores(w, i, &b, diag);
         if (st != MN_OK || !b.any) continue;
         json_array_append_new(
-            out, json_pack("{s:I,s:o,s:b,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "layer",
-                           (json_int_t)w->full[i], "tokens_seen", count(seen_at(w, b.event)), "log",
-                           b.log, "lo", b.lo, "hi", b.hi, "kept", bins(b.count[MN__FATE_KEPT]),
-                           "dropped", bins(b.count[MN__FATE_DROPPED]), "protected",
-                           bins(b.count[MN__FATE_PROTECTED]), "infinite", count(b.n_infinite),
-                           "threshold", b.has_threshold ? real(b.threshold) : json_null()));
+            out,
+            json_pack("{s:I,s:o,s:b,s:f,s:f,s:o,s:o,s:o,s:o,s:o}", "layer", (json_int_t)w->full[i],
+                      "tokens_seen", count(seen_at(w, b.event)), "log", b.log, "lo", b.lo, "hi",
+                      b.hi, "kept", bins(b.count[MN__FATE_KEPT]), "dropped",
+                      bins(b.count[MN__FATE_DROPPED]), "protected",
+                      bins(b.count[MN__FATE_PROTECTED]), "infinite", count(b.n_infinite),
+                      "threshold", b.has_threshold ? mn__report_real(b.threshold) : json_null()));
     }
     json_object_set_new(doc, "scores", out);
     return st;
@@ -140,7 +139,7 @@ static json_t *watched(const mn_watch *w, const mn__watch_text *text)
             out, json_pack("{s:o,s:o,s:s,s:o,s:o}", "token", count(x->token), "text",
                            mn__report_text(buf, 0), "reason", x->reason, "heads_holding",
                            count(mn__watch_holders(w, x->token)), "attention",
-                           real(mn__watch_drawn(w, x->token) / (double)w->n_token)));
+                           mn__report_real(mn__watch_drawn(w, x->token) / (double)w->n_token)));
     }
     return out;
 }
@@ -155,7 +154,7 @@ static json_t *head(const mn_watch *w)
                             mn__report_text(w->model, 0), "policy", mn__report_text(si.policy, 0),
                             "tokens", count(w->n_token), "prompt_tokens", count(w->n_prompt),
                             "generated_tokens", count(w->n_token - w->n_prompt), "kept_share",
-                            real(si.kept_share), "nan_scores", count(si.n_nan_scores));
+                            mn__report_real(si.kept_share), "nan_scores", count(si.n_nan_scores));
     json_t *kv = json_pack("{s:o,s:o,s:o,s:o}", "bytes", count(si.kv_bytes), "bytes_full",
                            count(si.kv_full_bytes), "bytes_peak", count(si.kv_peak_bytes),
                            "policy_bytes", count(si.policy_bytes));
@@ -186,31 +185,14 @@ done:
     return NULL;
 }
 
-struct sink {
-    void (*put)(const char *text, size_t n, void *ctx);
-    void *ctx;
-};
-
-static int put_piece(const char *text, size_t n, void *sink)
-{
-    const struct sink *s = sink;
-    s->put(text, n, s->ctx);
-    return 0;
-}
-
 mn_status mn_watch_json(const mn_watch *w, void (*put)(const char *text, size_t n, void *ctx),
                         void *ctx, mn_diag *diag)
 {
     mn__watch_text text;
-    struct sink sink = {put, ctx};
     mn_status st = mn__watch_text_make(&text, w->m, w->token, w->n_token, diag);
     if (st != MN_OK) return st;
     json_t *doc = mn__watch_document(w, &text, diag);
-    if (!doc)
-        st = MN_ENOMEM;
-    else if (json_dump_callback(doc, put_piece, &sink,
-                                JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS)))
-        st = mn__fail(diag, MN_ENOMEM, "no memory to write a document");
+    st = doc ? mn__report_put(doc, put, ctx, diag) : MN_ENOMEM;
     json_decref(doc);
     mn__watch_text_free(&text);
     return st;

@@ -65,19 +65,10 @@ static void on_event(const mn_watch_event *event, void *ctx)
         w->event[w->n_event - 1] = *event;
         return;
     }
-    if (w->n_event == w->cap_event) {
-        size_t cap = w->cap_event ? 2 * w->cap_event : 64;
-        mn_watch_event *more = mn__alloc_array(MN_MEM_OTHER, cap, sizeof *more);
-        if (!more) {
-            w->no_memory = true;
-            return;
-        }
-        if (w->n_event) memcpy(more, w->event, w->n_event * sizeof *more);
-        mn__free(w->event);
-        w->event = more;
-        w->cap_event = cap;
-    }
-    w->event[w->n_event++] = *event;
+    if (MN__GROW(w->event, w->n_event, w->cap_event) != MN_OK)
+        w->no_memory = true;
+    else
+        w->event[w->n_event++] = *event;
 }
 
 /* ---- attention ---- */

@@ -165,32 +165,14 @@ static json_t *task_json(const job *j, size_t i)
     return NULL;
 }
 
-struct sink {
-    void (*put)(const char *text, size_t n, void *ctx);
-    void *ctx;
-};
-
-static int put_piece(const char *text, size_t n, void *sink)
-{
-    const struct sink *s = sink;
-    s->put(text, n, s->ctx);
-    return 0;
-}
-
-static mn_status put_document(const job *j, struct sink *sink, mn_diag *diag)
+static json_t *document(const job *j)
 {
     json_t *tasks = json_array();
     for (size_t i = 0; i < j->n_unit; i++) json_array_append_new(tasks, task_json(j, i));
-    json_t *doc =
-        json_pack("{s:i,s:o,s:o,s:s,s:I,s:o}", "version", 1, "model",
-                  mn__report_text(j->p->model, 0), "policy", mn__report_text(j->policy, 0),
-                  "budget", j->p->session.budget ? j->p->session.budget : "", "texts_left_out",
-                  (json_int_t)j->n_skipped, "tasks", tasks);
-    int failed =
-        !doc || json_dump_callback(doc, put_piece, sink,
-                                   JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(MN__REPORT_DIGITS));
-    json_decref(doc);
-    return failed ? mn__fail(diag, MN_ENOMEM, "no memory to write a document") : MN_OK;
+    return json_pack("{s:i,s:o,s:o,s:s,s:I,s:o}", "version", 1, "model",
+                     mn__report_text(j->p->model, 0), "policy", mn__report_text(j->policy, 0),
+                     "budget", j->p->session.budget ? j->p->session.budget : "", "texts_left_out",
+                     (json_int_t)j->n_skipped, "tasks", tasks);
 }
 
 mn_status mn_watch_tasks_json(const mn_model *m, const mn_eval_params *params,
@@ -201,15 +183,17 @@ mn_status mn_watch_tasks_json(const mn_model *m, const mn_eval_params *params,
     mn_model_info info;
     mn__task_ref *task = NULL;
     mn__tokens tokens = mn__model_tokens(m);
+    json_t *doc = NULL;
     job j = {.m = m, .p = params};
-    struct sink sink = {put, ctx};
     if (!params->tasks) return mn__fail(diag, MN_EUSAGE, "tasks wanted");
     mn_model_get_info(m, &info);
     for (size_t l = 0; l < info.n_layer; l++) j.n_full += !info.window[l];
     MN_TRY(open_deck(&j, &task, &tokens, diag));
     MN_TRY(take_all(&j, diag));
-    MN_TRY(put_document(&j, &sink, diag));
+    doc = document(&j);
+    MN_TRY(mn__report_put(doc, put, ctx, diag));
 done:
+    json_decref(doc);
     for (size_t i = 0; j.sum && i < j.n_unit; i++) mn__free(j.sum[i].layer);
     mn__free(j.sum);
     mn__deck_close(j.deck);

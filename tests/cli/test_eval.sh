@@ -31,12 +31,12 @@ PY
 
 run eval "${common[@]}" --out whole
 want_code 0
-want_err "8 prompts, 72 records new, 0 there already"
+want_err "8 prompts, 88 records new, 0 there already"
 whole=$(table whole)
-check "72 records, none twice, wanted: $whole" [ "${whole% *}" = "72 72" ]
+check "88 records, none twice, wanted: $whole" [ "${whole% *}" = "88 88" ]
 run eval "${common[@]}" --out whole
 want_code 0
-want_err "0 prompts, 0 records new, 72 there already"
+want_err "0 prompts, 0 records new, 88 there already"
 check "a second run changes nothing" [ "$(table whole)" = "$whole" ]
 
 # More policies later: only what is missing is made.
@@ -51,6 +51,7 @@ run eval "${common[@]}" --side 3 --out side
 check "three caches side by side give the same" [ "$(table side)" = "$whole" ]
 run eval "${common[@]}" --evict context --out context
 want_code 0
+want_out "policies act behind the context" "act at the context's end, peak "
 check "another protocol, another table" [ "$(table context)" != "$whole" ]
 
 # Killed at any moment and resumed, 20 times: complete, nothing twice.

@@ -25,7 +25,10 @@ check "the store is left as it is" [ "$(cksum <dir/results.sqlite)" = "$before" 
 
 # A place that is none.
 refused 1 eval "${common[@]}" --out own.jsonl -- "own.jsonl"
-refused 1 eval "${common[@]}" --out nowhere/below -- "nowhere/below: No such file or directory"
+refused 1 eval "${common[@]}" --out own.jsonl/x -- "cannot make the folder own.jsonl/x: Not a directory"
+run eval "${common[@]}" --out below/below/dir -q
+want_code 0
+check "a folder is made with those above it" [ -f below/below/dir/results.sqlite ]
 
 # What follows wants a file system of its own, which not every machine gives.
 if ! unshare -rm bash -c 'mount -t tmpfs none dir' 2>/dev/null; then

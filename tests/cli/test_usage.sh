@@ -81,6 +81,8 @@ for kind in man markdown completion; do
         grep -qF -- "$option" out || wrong "--document $kind does not name $option"
     done
 done
+run --document markdown
+check "rows of three cells, of two for verbs" [ "$(sed 's/\\|//g' out | grep -c '^|.*|.*|.*|.*|')" = 0 ]
 refused 2 --document poem -- "'--document'"
 run --document completion
 bash -n out || wrong "the completion is not bash"

@@ -24,7 +24,7 @@ static mn__interval interval(const double *a, const double *b, const uint32_t *c
 {
     mn__interval out = {0};
     mn__sample s = {.a = a, .b = b, .cluster = cluster, .n = n};
-    assert_int_equal(mn__bootstrap_interval(&out, &s, &r, NULL), MN_OK);
+    assert_int_equal(mn__bootstrap_intervals(&out, &s, 1, &r, NULL), MN_OK);
     return out;
 }
 
@@ -109,7 +109,7 @@ static void test_many_at_once(void **state)
     mn__interval many[N_SAMPLE], alone;
     assert_int_equal(mn__bootstrap_intervals(many, s, N_SAMPLE, &r, NULL), MN_OK);
     for (size_t i = 0; i < N_SAMPLE; i++) {
-        assert_int_equal(mn__bootstrap_interval(&alone, &s[i], &r, NULL), MN_OK);
+        assert_int_equal(mn__bootstrap_intervals(&alone, &s[i], 1, &r, NULL), MN_OK);
         assert_memory_equal(&many[i].mean, &alone.mean, sizeof alone.mean);
         assert_memory_equal(&many[i].lo, &alone.lo, sizeof alone.lo);
         assert_memory_equal(&many[i].hi, &alone.hi, sizeof alone.hi);
@@ -326,7 +326,7 @@ static void expect_refused(mn__sample s, mn__resampling r, const char *says)
     mn_diag diag = {""};
     mn__interval x = {.mean = 77};
     mn__paired p = {.p = 77};
-    assert_int_equal(mn__bootstrap_interval(&x, &s, &r, &diag), MN_ERANGE);
+    assert_int_equal(mn__bootstrap_intervals(&x, &s, 1, &r, &diag), MN_ERANGE);
     assert_non_null(strstr(diag.text, says));
     assert_int_equal(mn__sign_flip_test(&p, &s, &r, &diag), MN_ERANGE);
     assert_true(x.mean == 77 && p.p == 77);

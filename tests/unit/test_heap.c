@@ -124,6 +124,22 @@ static void test_replaced_allocator(void **state)
     assert_int_equal(c.n_alloc, 2);
 }
 
+static void test_grow(void **state)
+{
+    (void)state;
+    struct counter c = {.fail_at = 3};
+    double *list = NULL;
+    size_t n = 0, cap = 0;
+    mn_mem_stats before = stats();
+    mn_mem_set_allocator(counting_alloc, counting_release, &c);
+    while (MN__GROW(list, n, cap) == MN_OK) list[n] = (double)n * 0.5, n++;
+    mn_mem_set_allocator(NULL, NULL, NULL);
+    assert_true(c.n_alloc == 3 && n == cap && n > 1); /* twice, and refused: what was there stays */
+    assert_int_equal(stats().now[MN_MEM_OTHER], before.now[MN_MEM_OTHER] + cap * sizeof *list);
+    for (size_t i = 0; i < n; i++) assert_true(list[i] == (double)i * 0.5);
+    mn__free(list);
+}
+
 /* Only the address sanitizer knows red zones; elsewhere there is nothing to see. */
 static void test_red_zones(void **state)
 {
@@ -149,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_checked_arithmetic),
         cmocka_unit_test(test_strdup),
         cmocka_unit_test(test_replaced_allocator),
+        cmocka_unit_test(test_grow),
         cmocka_unit_test(test_red_zones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

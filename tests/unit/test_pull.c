@@ -136,7 +136,7 @@ static void test_leftovers_are_replaced(void **state)
     (void)state;
     in_root(path, "cache/mneme/models/hello.gguf");
     in_root(part, "cache/mneme/models/hello.part");
-    assert_int_equal(make_folders(part, &diag), MN_OK);
+    assert_int_equal(mn__folder_make(part, &diag), MN_OK);
     assert_int_equal(join(junk, sizeof junk, part, "junk.whl", &diag), MN_OK);
     write_file(junk, "not a wheel", 0);
     write_file(path, "hello w0rld\n", 0);
@@ -213,7 +213,7 @@ static void test_resolve(void **state)
     find_links("empty");
     in_root(folder, "cache/mneme/models");
     in_root(cached, "cache/mneme/models/smollm2.gguf");
-    assert_int_equal(make_folders(folder, &diag), MN_OK);
+    assert_int_equal(mn__folder_make(folder, &diag), MN_OK);
     expect_says(MN_EIO, pull_resolve("smollm2", true, true, path, sizeof path, &diag), "--offline");
     write_file(cached, "", pull_known(&n)[0].bytes); /* sparse; its size is trusted */
     assert_int_equal(pull_resolve("smollm2", true, true, path, sizeof path, &diag), MN_OK);
@@ -241,7 +241,7 @@ static void test_list(void **state)
     (void)state;
     in_root(folder, "cache/mneme/models");
     in_root(cached, "cache/mneme/models/gemma3.gguf");
-    assert_int_equal(make_folders(folder, &diag), MN_OK);
+    assert_int_equal(mn__folder_make(folder, &diag), MN_OK);
     write_file(cached, "", pull_known(&n)[1].bytes);
     pull_list(f);
     rewind(f);

@@ -435,35 +435,6 @@ static void test_needles(void **state)
     mn__store_close(store);
 }
 
-/* Needles lie between sentences: 0.24 at one length and 0.27 at another were meant for the same
- * depth. */
-static void test_near_depths(void **state)
-{
-    (void)state;
-    int64_t run;
-    mn__store *store = new_store("near", &run);
-    static const double depth[3][5] = {
-        {0, 0.34, 0.52, 0.78, 1}, {0, 0.24, 0.49, 0.76, 1}, {0, 0.27, 0.5, 0.74, 1}};
-    for (int i = 0; i < 15; i++) {
-        char id[16], facts[64];
-        snprintf(id, sizeof id, "%d", i);
-        snprintf(facts, sizeof facts, "{\"depth\":%g,\"length\":%d}", depth[i / 5][i % 5],
-                 512 << i / 5);
-        const struct rec r = {"niah",  "needles",     id,         "full",        "",
-                              "never", 0.1 * (i % 5), .nll = "1", .facts = facts};
-        add(store, run, &r);
-    }
-    mn__summary *s = summary_of(store, 1);
-    assert_int_equal(s->n_needle, 15);
-    for (size_t i = 0; i < 15; i++) {
-        CLOSE(s->needle[i].depth, (double)(i % 5) / 4);
-        CLOSE(s->needle[i].length, 512 << i / 5);
-        CLOSE(s->needle[i].score, 0.1 * (double)(i % 5));
-    }
-    mn__summary_free(s);
-    mn__store_close(store);
-}
-
 /* With many depths and lengths neighbours share a cell: a tenth, a power of two. */
 static void test_many_needles(void **state)
 {
@@ -577,8 +548,8 @@ int main(void)
         cmocka_unit_test(test_gaps),         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_ratios),       cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_order),        cmocka_unit_test(test_needles),
-        cmocka_unit_test(test_many_needles), cmocka_unit_test(test_near_depths),
-        cmocka_unit_test(test_same),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_many_needles), cmocka_unit_test(test_same),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, store_folder_make, store_folder_remove);
 }

@@ -273,7 +273,7 @@ static void check_depth(const mn__task *task, const mn__row *row, double depth)
     assert_non_null(at);
     double found = (double)count(row->context, (size_t)(at - row->context)) /
                    (double)count(row->context, strlen(row->context));
-    assert_true(fabs(row->depth - depth) < 0.02);
+    assert_true(row->depth == depth);
     if (fabs(found - depth) > 0.03) fail_msg("%s: %g asked, %g", task->name, depth, found);
 }
 

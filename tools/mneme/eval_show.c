@@ -20,11 +20,13 @@ static double number(const json_t *row, const char *key)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static const char *when(const char *acts)
+static const char *when(const json_t *row)
 {
-    return !strcmp(acts, "reading") ? "forget while reading"
-           : !strcmp(acts, "end")   ? "act at the prompt's end"
-                                    : "";
+    const char *acts = field(row, "acts");
+    return !strcmp(acts, "reading")                  ? "forget while reading"
+           : strcmp(acts, "end")                     ? ""
+           : !strcmp(field(row, "evict"), "context") ? "act at the context's end"
+                                                     : "act at the prompt's end";
 }
 
 /* "+0.123 [+0.100, +0.151]" */
@@ -74,7 +76,7 @@ static void put_block(const json_t *lines, size_t i)
         if (!strcmp(field(row, "run"), field(first, "run")) &&
             !strcmp(field(row, "acts"), field(first, "acts")))
             most = fmax(most, number(row, "peak_kv_bytes_most"));
-    printf("%s%s%s:\n", when(field(first, "acts")), isnan(most) ? "" : ", peak ",
+    printf("%s%s%s:\n", when(first), isnan(most) ? "" : ", peak ",
            isnan(most) ? "" : ui_human(most, bytes));
 }
 
@@ -91,8 +93,8 @@ static void put_table(const json_t *doc, const json_t *run)
     json_array_foreach(lines, i, row)
     {
         if (strcmp(field(row, "run"), field(run, "run"))) continue;
-        if (strcmp(block, when(field(row, "acts")))) {
-            snprintf(block, sizeof block, "%s", when(field(row, "acts")));
+        if (strcmp(block, when(row))) {
+            snprintf(block, sizeof block, "%s", when(row));
             if (*block) put_block(lines, i);
         }
         put_line(row);
@@ -194,8 +196,8 @@ static void put_all(const json_t *doc)
         put_scores(doc, field(run, "run"));
     }
     puts(
-        "\nMeans over prompts with 95% bootstrap intervals, against the full cache. score: mean over "
-        "tasks of the ratio\nto the full cache's, where that counts; of a task: mean of its metric "
+        "\nMeans over prompts with 95% bootstrap intervals, against the full cache. score: mean over"
+        " tasks of the ratio\nto the full cache's, where that counts; of a task: mean of its metric "
         "(prompts). peak: of a prompt's cache until\nthe answer begins; of a block: the most of "
         "all.");
 }

@@ -129,7 +129,7 @@ static void man_page(FILE *to)
         to,
         ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nmodels are kept in \\fImneme/models\\fR below "
         "it (default \\fI~/.cache\\fR).\n"
-        ".TP\n.B MNEME_DATA\nfolder of evaluation sets, unless \\-\\-data names one.\n"
+        ".TP\n.B MNEME_DATA\nwhere the sets of evaluation lie, unless \\-\\-data says.\n"
         ".TP\n.B MNEME_NAMM\nfolder in which policy namm looks first for the NAMM of a model.\n"
         ".TP\n.B NO_COLOR\nno colours unless \\-\\-color always.\n");
 }
@@ -156,19 +156,32 @@ static void completion(FILE *to)
         "-o filenames -F _mneme mneme\n");
 }
 
+/* A bar would end the cell of a table, in code too. */
+static void cell(FILE *to, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|') fputc('\\', to);
+        fputc(*text, to);
+    }
+}
+
 static void markdown(FILE *to)
 {
     fprintf(
         to,
         "# The command\n\nMade by `mneme --document markdown` from `tools/mneme/options.def`.\n\n"
         "| verb | does |\n|---|---|\n");
-    for (int v = 0; v < VERB_COUNT; v++)
-        fprintf(to, "| `mneme %s %s` | %s |\n", verb_table[v].name, verb_table[v].args,
-                verb_table[v].text);
+    for (int v = 0; v < VERB_COUNT; v++) {
+        fprintf(to, "| `mneme %s%s", verb_table[v].name, *verb_table[v].args ? " " : "");
+        cell(to, verb_table[v].args);
+        fprintf(to, "` | %s |\n", verb_table[v].text);
+    }
     fprintf(to, "\n| option | verbs | meaning |\n|---|---|---|\n");
     for (int i = 0; i < OPT_COUNT; i++) {
         const option_info *o = &option_table[i];
-        fprintf(to, "| `--%s%s%s` |", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        fprintf(to, "| `--%s%s", o->name, o->arg ? " " : "");
+        cell(to, o->arg ? o->arg : "");
+        fprintf(to, "` |");
         for (int v = 0; v < VERB_COUNT; v++)
             if (o->verbs & (1u << v)) fprintf(to, " %s", verb_table[v].name);
         fprintf(to, " | %s |\n", o->text);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/diag.h"
+#include "base/file.h"
 
 static const pull_record known[] = {
     {.name = "smollm2",
@@ -85,19 +86,6 @@ static mn_status model_path(const pull_record *m, const char *ending, char *out,
     mn_status st = cache_folder(folder, sizeof folder, diag);
     snprintf(file, sizeof file, "%s%s", m->name, ending);
     return st == MN_OK ? join(out, cap, folder, file, diag) : st;
-}
-
-static mn_status make_folders(char *path, mn_diag *diag)
-{
-    for (char *at = path + 1;; at++) {
-        const char c = *at;
-        if (c != '/' && c != '\0') continue;
-        *at = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return mn__fail(diag, MN_EIO, "cannot make the folder %s: %s", path, strerror(errno));
-        *at = c;
-        if (c == '\0') return MN_OK;
-    }
 }
 
 static bool has_size(const char *path, uint64_t bytes)
@@ -365,7 +353,7 @@ mn_status pull_fetch(const pull_record *m, bool offline, bool quiet, char *path,
     if (offline && !has_size(path, m->bytes))
         MN_TRY(mn__fail(diag, MN_EIO, "%s is not in %s, and --offline forbids fetching it", m->name,
                         folder));
-    MN_TRY(make_folders(folder, diag));
+    MN_TRY(mn__folder_make(folder, diag));
     lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (lock < 0 || flock(lock, LOCK_EX) != 0)
         MN_TRY(mn__fail(diag, MN_EIO, "cannot lock %s: %s", lock_path, strerror(errno)));

@@ -1,5 +1,5 @@
-/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page, a table and a
- * document; with --json the document alone, on standard output. */
+/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page, a table and
+ * a document; with --json the document alone, on standard output. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>

@@ -67,7 +67,7 @@ function hideMost() {
 function axis(title, format) {
   return {
     title: { display: true, text: title, color: color('soft') }, grid: { color: color('line'), borderColor: color('line') },
-    ticks: { color: color('soft'), callback: format, maxRotation: 0 },
+    ticks: { color: color('soft'), callback: format, maxRotation: 0, autoSkipPadding: 10 },
   };
 }
 

@@ -37,7 +37,9 @@ function drawBar() {
   if (!all.includes(state.budget)) state.budget = all[Math.min(1, all.length - 1)] || '';
   document.getElementById('budget-choice').hidden = all.length < 2;
   fill('budget', group('Budget', all, state.budget, (b) => { state.budget = b; drawAll(); }, budgetName));
-  for (const at of document.querySelectorAll('.at')) at.textContent = state.budget ? ' at ' + state.budget : '';
+  for (const at of document.querySelectorAll('.at')) {
+    at.textContent = ' ' + [!at.matches('.all') && state.budget ? 'at ' + state.budget : '', '--evict ' + run().evict].filter((x) => x).join(', ');
+  }
   document.getElementById('bar').hidden = names.length < 2 && all.length < 2;
 }
 

@@ -85,6 +85,10 @@ function step(by) {
 
 // ---- one prompt ----
 
+function sourceOf(file) {
+  return file === 'made' ? ', made' : file === 'own' ? ', from a file of your own' : file ? ', from ' + file : '';
+}
+
 function fact(name, value) {
   return [el('dt', {}, name), el('dd', {}, value)];
 }
@@ -111,7 +115,7 @@ function showDetail() {
   const full = wanted.find((r) => arms[r[part.arm]].policy === 'full');
   fill('detail', el('h3', {}, p[field.task] + ' \u00b7 ' + p[field.id]),
     el('dl', {}, fact(p[field.gold].length > 1 ? 'Gold answers' : 'Gold answer', p[field.gold].length ? p[field.gold].map(String).join(' | ') : none),
-      fact('Prompt', count(p[field.tokens]) + ' tokens, hash ' + p[field.hash] + (p[field.file] ? ', from ' + p[field.file] : '')),
+      fact('Prompt', count(p[field.tokens]) + ' tokens, hash ' + p[field.hash] + sourceOf(p[field.file])),
       Object.entries(facts).map(([name, value]) => fact(name.replace(/_/g, ' '), typeof value === 'string' ? value : JSON.stringify(value)))),
     el('div', { class: 'answers' }, wanted.map((r) => answer(r, full && r !== full && r[part.output] !== null && r[part.output] === full[part.output]))));
 }

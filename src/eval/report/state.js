@@ -7,7 +7,9 @@ const records = JSON.parse(document.getElementById('records').textContent);
 const arms = data.summary;
 const state = { run: 0, budget: '' };
 
-const actsTitle = { end: 'Cut at the prompt\u2019s end', reading: 'Evict while reading', never: 'Never evict' };
+function actsTitle(acts) {
+  return acts === 'reading' ? 'Evict while reading' : acts === 'never' ? 'Never evict' : 'Cut at the ' + run().evict + '\u2019s end';
+}
 
 function isReference(line) { return line.policy === 'full' || line.policy === 'empty'; }
 function isBaseline(line) { return /^(streaming|random)/.test(line.policy); }
@@ -33,7 +35,6 @@ function budgetName(budget) { return budget || 'none'; }
 function shown(list) {
   return ofRun(list).filter((x) => isReference(x) || x.budget === state.budget);
 }
-function isContext() { return run().evict === 'context'; }
 
 // ---- policies' looks: the same in every chart of a run ----
 

@@ -102,7 +102,7 @@ function drawSummary() {
   };
   block('Reference', lines.filter(isReference));
   for (const acts of ['end', 'reading', 'never']) {
-    block(actsTitle[acts], lines.filter((x) => !isReference(x) && x.acts === acts).sort(bySummaryOrder));
+    block(actsTitle(acts), lines.filter((x) => !isReference(x) && x.acts === acts).sort(bySummaryOrder));
   }
   fill('summary-table', el('table', {}, summaryHead(), body));
 }
