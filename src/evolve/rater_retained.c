@@ -22,7 +22,6 @@ typedef struct retained {
     mn__retained_params p;
     size_t n_param, n_max;
     size_t *first; /* [n_item + 1] where a prompt's lanes begin */
-    uint64_t n_item;
     worker *worker;
 } retained;
 
@@ -98,7 +97,7 @@ static mn_status rate(void *ctx, size_t i_worker, uint64_t item, const double *x
     const retained *r = ctx;
     worker *w = &r->worker[i_worker];
     const size_t first = r->first[item], n_lane = r->first[item + 1] - first;
-    (void)diag;
+    if (!n_lane) return mn__fail(diag, MN_ERANGE, "nothing was captured of it");
     for (size_t k = 0; k < n; k++) {
         double sum = 0;
         bool failed = false;
@@ -131,17 +130,20 @@ static void free_rater(void *ctx)
     mn__free(r);
 }
 
+/* Lanes stand in the order of their prompts. */
 static mn_status list_items(retained *r, mn_diag *diag)
 {
     const mn__capture *c = r->p.capture;
-    r->first = mn__alloc_array(MN_MEM_OTHER, c->n_lane + 1, sizeof *r->first);
+    size_t l = 0;
+    if (!c->n_lane) return mn__fail(diag, MN_EINPUT, "no prompt was captured");
+    r->first = mn__alloc_array(MN_MEM_OTHER, (size_t)c->n_item + 1, sizeof *r->first);
     if (!r->first) return mn__fail(diag, MN_ENOMEM, "no memory for a list of prompts");
-    for (size_t l = 0; l < c->n_lane; l++) {
-        if (l == 0 || c->prompt[l] != c->prompt[l - 1]) r->first[r->n_item++] = l;
-        if (c->lane[l].n > r->n_max) r->n_max = c->lane[l].n;
+    for (uint64_t i = 0; i <= c->n_item; i++) {
+        r->first[i] = l;
+        for (; l < c->n_lane && c->prompt[l] == i; l++)
+            if (c->lane[l].n > r->n_max) r->n_max = c->lane[l].n;
     }
-    r->first[r->n_item] = c->n_lane;
-    return r->n_item ? MN_OK : mn__fail(diag, MN_EINPUT, "no prompt was captured");
+    return MN_OK;
 }
 
 static mn_status take_worker(const retained *r, worker *w, mn_diag *diag)
@@ -168,7 +170,8 @@ mn_status mn__retained_rater_new(mn__rater *out, const mn__retained_params *para
     if (!r->worker)
         MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %zu workers", params->n_worker));
     for (size_t i = 0; i < params->n_worker; i++) MN_TRY(take_worker(r, &r->worker[i], diag));
-    *out = (mn__rater){.ctx = r, .n_item = r->n_item, .rate = rate, .free = free_rater};
+    *out =
+        (mn__rater){.ctx = r, .n_item = params->capture->n_item, .rate = rate, .free = free_rater};
     r = NULL;
 done:
     free_rater(r);

@@ -224,7 +224,7 @@ static void test_retained(void **state)
     static float x[2][N * E], target[2][N];
     const double share[] = {0.3, 0.7};
     mn__lane_sample lane[2];
-    uint32_t prompt[2] = {0, 1};
+    uint32_t prompt[2] = {0, 2}; /* 1 and 3 were not captured */
     struct mn__kern kern;
     mn_diag diag = {""};
     mn__kern_init(&kern, MN__CPU_REF);
@@ -238,16 +238,18 @@ static void test_retained(void **state)
             (mn__lane_sample){.n = N, .begin = BEGIN, .end = END, .x = x[l], .target = target[l]};
     }
     const mn__namm_net net = {.head = MN__NAMM_LINEAR, .n_in = E};
-    const mn__capture c = {.lane = lane, .prompt = prompt, .n_lane = 2, .n_in = E, .n_prompt = 2};
+    const mn__capture c = {
+        .lane = lane, .prompt = prompt, .n_lane = 2, .n_in = E, .n_item = 4, .n_prompt = 2};
     const mn__retained_params p = {
         .net = &net, .kern = &kern, .capture = &c, .share = share, .n_share = 2, .n_worker = 1};
     mn__rater r;
     assert_int_equal(mn__retained_rater_new(&r, &p, &diag), MN_OK);
-    assert_int_equal(r.n_item, 2);
+    assert_int_equal(r.n_item, 4);
     const double cand[3][E + 1] = {{1, 0, 0}, {-1, 0, 3}, {NAN, 0, 0}};
     for (uint64_t item = 0; item < 2; item++) {
         mn__rating out[3];
-        rate(&r, 0, item, &cand[0][0], 3, out);
+        rate(&r, 0, 2 * item, &cand[0][0], 3, out);
+        assert_int_equal(r.rate(r.ctx, 0, 2 * item + 1, &cand[0][0], 3, out + 0, &diag), MN_ERANGE);
         for (int k = 0; k < 2; k++) {
             double want = 0, mass = 0;
             for (size_t i = BEGIN; i < END; i++) mass += (double)target[item][i];
