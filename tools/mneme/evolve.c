@@ -90,6 +90,8 @@ mn_status verb_evolve(const args *a, mn_diag *diag)
 {
     if (a->n_rest) return mn__fail(diag, MN_EUSAGE, "'%s': only options are wanted", a->rest[0]);
     if (!args_has(a, OPT_FUNCTION)) return evolve_namm(a, diag);
+    if (args_has(a, OPT_COMPARE))
+        return mn__fail(diag, MN_EUSAGE, "--compare is of NAMMs: --function has one way to rate");
     mn_status st = want_folder(a, diag);
     return st == MN_OK ? evolve_function(a, diag) : st;
 }

@@ -40,9 +40,9 @@ static mn_status read_budgets(job *j, mn_diag *diag)
 static void write_command(job *j)
 {
     static const option_id id[] = {
-        OPT_FROM,    OPT_WARM,     OPT_FIDELITY,    OPT_LOSS,       OPT_BUDGETS,     OPT_EVICT,
-        OPT_LENGTHS, OPT_LIMIT,    OPT_CTX,         OPT_POPULATION, OPT_SIGMA,       OPT_COVARIANCE,
-        OPT_PROMPTS, OPT_HELD_OUT, OPT_GENERATIONS, OPT_SEED,       OPT_NAMM_OPTIONS};
+        OPT_FROM,    OPT_WARM,     OPT_FIDELITY,    OPT_LOSS,       OPT_BUDGETS, OPT_EVICT,
+        OPT_LENGTHS, OPT_LIMIT,    OPT_CTX,         OPT_POPULATION, OPT_SIGMA,   OPT_COVARIANCE,
+        OPT_PROMPTS, OPT_HELD_OUT, OPT_GENERATIONS, OPT_SEED,       OPT_LANES,   OPT_NAMM_OPTIONS};
     size_t n = (size_t)snprintf(j->command, sizeof j->command, "mneme evolve");
     for (size_t i = 0; i < j->a->n_stage && n < sizeof j->command; i++)
         n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --stage %s", j->a->stage[i]);
@@ -71,6 +71,7 @@ static mn_status read_ratings(job *j, mn_diag *diag)
     MN_TRY(args_choice(a, OPT_LOSS, names, MN_EVOLVE_LOSS_KL, &loss, diag));
     MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
     MN_TRY(args_size(a, OPT_LIMIT, p->limit, 1, 1 << 30, &limit, diag));
+    MN_TRY(args_size(a, OPT_LANES, 0, 1, 1 << 20, &p->n_lane, diag));
     MN_TRY(args_size(a, OPT_GOLD_TOKENS, p->max_gold, 1, 1 << 20, &p->max_gold, diag));
     MN_TRY(read_budgets(j, diag));
     p->evict_context = where;
@@ -119,6 +120,7 @@ static mn_status go(job *j, mn_diag *diag)
     MN_TRY(evolve_run_begin(&j->folder, j->a, diag));
     MN_TRY(read_options(j, diag));
     MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    if (args_has(j->a, OPT_COMPARE)) return evolve_compare(&j->folder, &j->p, j->m, diag);
     MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
     if (j->folder.ranks.rank == 0) {
         ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",
