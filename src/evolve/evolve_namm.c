@@ -22,7 +22,7 @@
 #include "model/model.h"
 #include "policy/evict.h"
 
-enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4 };
+enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4, FULL_MOST = 1024 };
 #define DRAW_SIGMA 0.1
 
 const char *mn_evolve_loss_name(mn_evolve_loss loss)
@@ -435,6 +435,9 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
     if (!params->n_budget) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(name_files(j, diag));
     MN_TRY(begin(j, diag));
+    if (params->picks_covariance)
+        j->run.search.covariance =
+            j->run.search.n > FULL_MOST ? MN_COVARIANCE_SEPARABLE : MN_COVARIANCE_FULL;
     MN_TRY(write_options(j, &j->options, diag));
     j->run.options = mn__draft_text(&j->options);
 done:

@@ -92,7 +92,6 @@ static mn_status read_options(job *j, mn_diag *diag)
     mn_optimizer_params_default(&search);
     search.sigma = 0.2;
     search.population = 16;
-    search.covariance = MN_COVARIANCE_SEPARABLE;
     mn_evolve_namm_params_default(&j->p);
     if (!a->n_stage)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "--stage TASK,... or --function NAME wanted"));
@@ -105,6 +104,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     j->p.run = j->folder.p;
     j->p.data = data && *data ? data : NULL;
     j->p.warm = args_has(a, OPT_WARM);
+    j->p.picks_covariance = !args_has(a, OPT_COVARIANCE);
     j->p.policy = a->value[OPT_NAMM_OPTIONS];
     if (args_has(a, OPT_FROM)) j->p.start = a->value[OPT_FROM];
     j->p.model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
