@@ -36,6 +36,8 @@ MN_API const char *mn_evolve_loss_name(mn_evolve_loss loss);
  * "true" (each candidate reads for itself and forgets while it reads). */
 typedef struct mn_evolve_namm_params {
     mn_evolve_params run;      /**< dir, stages, search but its mean and n; save is not called */
+    bool picks_covariance;     /**< full up to 1,024 parameters, separable above, whose state would
+                                  take hundreds of megabytes, instead of run.search's */
     mn_session_params session; /**< n_ctx, seed; a worker has one thread */
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam */
     bool warm;                 /**< fit the shape to later attention before evolution */
@@ -51,6 +53,8 @@ typedef struct mn_evolve_namm_params {
     uint64_t limit;              /**< most rows of a task at a length (8) */
     size_t max_gold;             /**< tokens of the gold answer (40) */
     size_t n_layer;              /**< layers captured of a prompt, for retained and warm (8) */
+    size_t n_lane;               /**< lanes of a prompt that retained rates by, drawn; 0: 4 where
+                                    the network attends, else all that are captured */
     size_t bank_bytes;           /**< of readings that are kept (4 GiB) */
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
     const char *model, *command; /**< for the NAMM's notes; not NULL */
@@ -62,6 +66,63 @@ MN_API void mn_evolve_namm_params_default(mn_evolve_namm_params *p);
  *  @return as mn_evolve_run, mn_eval_run for tasks; MN_EUSAGE for shapes, budgets and losses. */
 MN_API mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,
                                 mn_evolve_result *out, mn_diag *diag);
+
+/* ---- how well cheap ratings rank ---- */
+
+enum {
+    MN_EVOLVE_SIDE_MAX = 8,
+    MN_EVOLVE_PAIR_MAX = MN_EVOLVE_SIDE_MAX * (MN_EVOLVE_SIDE_MAX - 1) / 2
+};
+
+/** A way to rate candidates. */
+typedef struct mn_evolve_side {
+    const char *fidelity; /**< retained, frozen, true */
+    mn_evolve_loss loss;  /**< retained has its own */
+} mn_evolve_side;
+
+/** What to compare. */
+typedef struct mn_evolve_compare_params {
+    mn_evolve_namm_params namm; /**< run.dir; run.stage, one, whose fidelity is not looked at;
+                                   run.n_prompt; run.search: the distribution that candidates are
+                                   drawn from, and in `population` how many of them are rated at
+                                   once, which costs memory. What ends a run is not looked at */
+    size_t n_candidate;         /**< 3 to 2^16 */
+    const mn_evolve_side *side;
+    size_t n_side; /**< 1 to MN_EVOLVE_SIDE_MAX */
+} mn_evolve_compare_params;
+
+/** What came of one way. */
+typedef struct mn_evolve_side_result {
+    double begin_s;             /**< seconds until it could rate: attention captured for retained */
+    double rate_s;              /**< seconds of rating, readings for frozen included */
+    double best, median, worst; /**< losses, of those that did not fail; NAN: all did */
+    double kept_share;          /**< mean; NAN: not known */
+    size_t n_failed;
+} mn_evolve_side_result;
+
+/** Spearman's rank correlation of two ways, and its 95% bootstrap interval over candidates. A
+ * candidate that failed ranks last. NAN: one way tells none apart. */
+typedef struct mn_evolve_pair {
+    size_t a, b; /**< sides */
+    double rho, lo, hi;
+} mn_evolve_pair;
+
+typedef struct mn_evolve_comparison {
+    size_t n_prompt; /**< that count */
+    size_t n_left;   /**< prompts that one of the sides could not rate: left out for all */
+    mn_evolve_side_result side[MN_EVOLVE_SIDE_MAX]; /**< in the order asked for */
+    mn_evolve_pair pair[MN_EVOLVE_PAIR_MAX];
+    size_t n_pair;
+} mn_evolve_comparison;
+
+/** Rate the candidates that a search begins with on the same prompts in several ways, in a folder:
+ * DIR/compare.json holds every rating, losses, seconds and correlations, and is written every few
+ * prompts: an interrupted comparison goes on there. DIR/start.namm.gguf as for mn_evolve_namm.
+ * Losses do not depend on threads, ranks or pauses. All ranks call it; *out is rank 0's.
+ *  @return as mn_evolve_namm; MN_EUSAGE also for a file of another comparison, the first difference
+ * named, MN_EINPUT for a damaged one; MN_ECANCEL: stopped, the same call goes on. */
+MN_API mn_status mn_evolve_compare(const mn_model *model, const mn_evolve_compare_params *params,
+                                   mn_evolve_comparison *out, mn_diag *diag);
 
 #ifdef __cplusplus
 }

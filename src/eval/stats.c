@@ -1,4 +1,4 @@
-/* stats.c: bootstrap, sign flips, Holm.
+/* stats.c: bootstrap, rank correlation, sign flips, Holm.
  *
  * The interval is BCa (Efron, "Better bootstrap confidence intervals", 1987) and not the percentile
  * one: divergences per token are skewed, a few rows carrying most of the sum, and the percentile
@@ -56,15 +56,22 @@ static int by_cluster(const void *x, const void *y)
     return (a->i > b->i) - (a->i < b->i);
 }
 
-static mn_status check(const mn__sample *s, const mn__resampling *how, mn_diag *diag)
+static mn_status check_size(size_t n, const mn__resampling *how, mn_diag *diag)
 {
-    if (s->n == 0 || s->n > UINT32_MAX)
-        return mn__fail(diag, MN_ERANGE, "%zu rows to compare: 1 to 2^32 - 1 are wanted", s->n);
+    if (n == 0 || n > UINT32_MAX)
+        return mn__fail(diag, MN_ERANGE, "%zu rows to compare: 1 to 2^32 - 1 are wanted", n);
     if (how->n_resample < 99 || how->n_resample > 1000000)
         return mn__fail(diag, MN_ERANGE, "%u resamples: 99 to 1000000 are wanted", how->n_resample);
     if (!(how->level > 0 && how->level < 1))
         return mn__fail(diag, MN_ERANGE, "an interval at level %g: between 0 and 1 is wanted",
                         how->level);
+    return MN_OK;
+}
+
+static mn_status check(const mn__sample *s, const mn__resampling *how, mn_diag *diag)
+{
+    mn_status st = check_size(s->n, how, diag);
+    if (st != MN_OK) return st;
     for (size_t i = 0; i < s->n; i++)
         if (!isfinite(s->a[i]) || (s->b && !isfinite(s->b[i])))
             return mn__fail(diag, MN_ERANGE, "row %zu of %zu is not a finite number", i, s->n);
@@ -186,16 +193,27 @@ static double corrected(const double *sorted, uint32_t n, double z0, double a, d
     return sorted[(uint32_t)rank - 1];
 }
 
+/* What was estimated, and how far apart two estimates must be to differ; Efron's a. */
+struct estimate {
+    double value, tie, acceleration;
+};
+
+/* From n resampled estimates, which are sorted. */
+static void find_interval(const struct estimate *e, double *resampled, uint32_t n, double level,
+                          double *lo, double *hi)
+{
+    double z0 = bias(resampled, n, e->value, e->tie), z = normal_quantile((1 - level) / 2);
+    qsort(resampled, n, sizeof *resampled, by_value);
+    *lo = corrected(resampled, n, z0, e->acceleration, z);
+    *hi = corrected(resampled, n, z0, e->acceleration, -z);
+}
+
 static mn__interval interval_of(const struct clusters *g, double *mean, const mn__resampling *how)
 {
-    uint32_t n = how->n_resample;
     mn__interval found = {.mean = g->sum / g->n_row, .lo = NAN, .hi = NAN, .n_cluster = g->n};
     if (g->n < 2) return found;
-    double z0 = bias(mean, n, found.mean, g->tie / g->n_row), a = acceleration(g);
-    double z = normal_quantile((1 - how->level) / 2);
-    qsort(mean, n, sizeof *mean, by_value);
-    found.lo = corrected(mean, n, z0, a, z);
-    found.hi = corrected(mean, n, z0, a, -z);
+    const struct estimate e = {found.mean, g->tie / g->n_row, acceleration(g)};
+    find_interval(&e, mean, how->n_resample, how->level, &found.lo, &found.hi);
     return found;
 }
 
@@ -247,6 +265,123 @@ done:
     mn__free(g);
     mn__free(mean);
     mn__free(at);
+    return st;
+}
+
+/* ---- rank correlation ---- */
+
+struct place {
+    double value;
+    uint32_t i;
+};
+
+/* Rows whose ranks are compared; `at` says which row stands in which place. */
+struct ranking {
+    const double *a, *b;
+    size_t n;
+    uint32_t *at;        /* [n] */
+    struct place *place; /* [n] */
+    double *rank;        /* [2][n] */
+};
+
+static int by_place(const void *x, const void *y)
+{
+    const struct place *a = x, *b = y;
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+/* Ranks from 1 of the values of rows at[n], equal ones the mean of theirs. */
+static void find_ranks(const struct ranking *r, const double *value, size_t n, double *rank)
+{
+    for (size_t i = 0; i < n; i++) r->place[i] = (struct place){value[r->at[i]], (uint32_t)i};
+    qsort(r->place, n, sizeof *r->place, by_place);
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && r->place[end].value <= r->place[i].value;) end++;
+        for (size_t k = i; k < end; k++) rank[r->place[k].i] = (double)(i + 1 + end) / 2;
+    }
+}
+
+/* Of rows at[n]. NAN: all of a side are equal. Sums are of halves: exact, in any order. */
+static double rank_correlation(const struct ranking *r, size_t n)
+{
+    double *x = r->rank, *y = r->rank + r->n, xx = 0, yy = 0, xy = 0;
+    const double mean = ((double)n + 1) / 2;
+    find_ranks(r, r->a, n, x);
+    find_ranks(r, r->b, n, y);
+    for (size_t i = 0; i < n; i++) {
+        xx += (x[i] - mean) * (x[i] - mean);
+        yy += (y[i] - mean) * (y[i] - mean);
+        xy += (x[i] - mean) * (y[i] - mean);
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
+}
+
+/* All rows but one. */
+static double correlation_without(const struct ranking *r, size_t row)
+{
+    for (size_t i = 0; i + 1 < r->n; i++) r->at[i] = (uint32_t)(i < row ? i : i + 1);
+    return rank_correlation(r, r->n - 1);
+}
+
+/* As acceleration; where one row alone keeps a side from being equal, it has no say. */
+static double rank_acceleration(const struct ranking *r)
+{
+    double sum = 0, square = 0, cube = 0;
+    size_t n = 0;
+    for (size_t k = 0; k < r->n; k++) {
+        const double x = correlation_without(r, k);
+        if (isnan(x)) continue;
+        sum += x;
+        n++;
+    }
+    for (size_t k = 0; k < r->n; k++) {
+        const double d = sum / (double)n - correlation_without(r, k);
+        if (isnan(d)) continue;
+        square += d * d;
+        cube += d * d * d;
+    }
+    return square > 0 ? cube / (6 * square * sqrt(square)) : 0;
+}
+
+static void correlate(mn__correlation *out, const struct ranking *r, double *drawn,
+                      const mn__resampling *how)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < r->n; i++) r->at[i] = (uint32_t)i;
+    *out = (mn__correlation){.rho = rank_correlation(r, r->n), .lo = NAN, .hi = NAN};
+    if (isnan(out->rho)) return;
+    for (uint32_t k = 0; k < how->n_resample; k++) {
+        draw(r->at, r->n, how->seed, k);
+        drawn[n] = rank_correlation(r, r->n);
+        n += !isnan(drawn[n]);
+    }
+    if (n < how->n_resample / 2) return;
+    const struct estimate e = {out->rho, TIE, rank_acceleration(r)};
+    find_interval(&e, drawn, n, how->level, &out->lo, &out->hi);
+}
+
+mn_status mn__rank_correlation(mn__correlation *out, const double *a, const double *b, size_t n,
+                               const mn__resampling *how, mn_diag *diag)
+{
+    struct ranking r = {.a = a, .b = b, .n = n};
+    double *drawn = NULL;
+    mn_status st;
+    MN_TRY(check_size(n, how, diag));
+    for (size_t i = 0; i < n; i++)
+        if (isnan(a[i]) || isnan(b[i]))
+            MN_TRY(mn__fail(diag, MN_ERANGE, "row %zu of %zu is no number", i, n));
+    r.at = mn__alloc_array(MN_MEM_OTHER, n, sizeof *r.at);
+    r.place = mn__alloc_array(MN_MEM_OTHER, n, sizeof *r.place);
+    r.rank = mn__alloc_array(MN_MEM_OTHER, n, 2 * sizeof *r.rank);
+    drawn = mn__alloc_array(MN_MEM_OTHER, how->n_resample, sizeof *drawn);
+    if (!r.at || !r.place || !r.rank || !drawn)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory to compare the ranks of %zu rows", n));
+    correlate(out, &r, drawn, how);
+done:
+    mn__free(r.at);
+    mn__free(r.place);
+    mn__free(r.rank);
+    mn__free(drawn);
     return st;
 }
 

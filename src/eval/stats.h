@@ -42,6 +42,11 @@ typedef struct mn__paired {
     bool exact; /* every assignment of signs was counted, none drawn */
 } mn__paired;
 
+typedef struct mn__correlation {
+    double rho;    /* -1 to 1; NAN: all of a side are equal */
+    double lo, hi; /* NAN: rho is, or most of what is drawn has no rho */
+} mn__correlation;
+
 /* All of them: MN_ERANGE for no rows, a row that is not finite, or a setting out of range;
  * MN_ENOMEM. Memory: 32 bytes a row and 8 a resample, while it runs. Any thread. Cost: n_resample *
  * clusters additions. */
@@ -55,6 +60,11 @@ mn_status mn__bootstrap_intervals(mn__interval *out, const mn__sample *s, size_t
  * ones and the one observed, so that p is never 0. */
 mn_status mn__sign_flip_test(mn__paired *out, const mn__sample *s, const mn__resampling *how,
                              mn_diag *diag);
+/* Spearman's rank correlation of a and b [n] and its BCa interval over rows: equal values have the
+ * mean of their ranks, infinite ones are first or last. Rows drawn so that all of a side are equal
+ * have no correlation and are left out. MN_ERANGE also for NAN. Cost: n_resample * n log n. */
+mn_status mn__rank_correlation(mn__correlation *out, const double *a, const double *b, size_t n,
+                               const mn__resampling *how, mn_diag *diag);
 /* p[n] of several tests become p adjusted by Holm's steps: those below a level are then false with
  * at most that probability all together. NAN: no test; it stays and does not count. */
 mn_status mn__holm(double *p, size_t n, mn_diag *diag);

@@ -129,23 +129,47 @@ mn_status mn__asker_begin(mn__asker *a, size_t stage, mn_diag *diag)
     return st == MN_OK ? make(a, stage, diag) : st;
 }
 
+/* Put a question to all ranks; the body is the caller's to free. */
+static mn_status put_question(mn__asker *a, const mn__question *q, body *b, mn__round *r,
+                              mn_diag *diag)
+{
+    mn_status st;
+    const mn_evolve_ranks *ranks = &a->p->ranks;
+    size_t n_worker = a->population.n_worker * (size_t)ranks->n;
+    head h = {RATE, a->stage, q->n_item, q->n, mn__population_blocks(q->n_item, q->n, n_worker)};
+    MN_TRY(body_init(b, &h, a->p->search.n, diag));
+    memcpy(b->item, q->item, q->n_item * sizeof *b->item);
+    memcpy(b->x, q->x, q->n * a->p->search.n * sizeof *b->x);
+    if (ranks->n > 1) ranks->restart(ranks->ctx); /* all have shared the last answers */
+    MN_TRY(share_head(a, &h, diag));
+    MN_TRY(work(a, &h, b, r, diag));
+done:
+    return st;
+}
+
+mn_status mn__asker_ask(mn__asker *a, const mn__question *q, mn__rating *rating, bool *left,
+                        mn_diag *diag)
+{
+    mn__round r;
+    body b;
+    mn_status st = put_question(a, q, &b, &r, diag);
+    if (st == MN_OK) {
+        memcpy(rating, b.rating, q->n_item * q->n * sizeof *rating);
+        memcpy(left, b.left, q->n_item * sizeof *left);
+    }
+    body_free(&b);
+    return st;
+}
+
 mn_status mn__asker_rate(mn__asker *a, const mn__question *q, double *loss, double *kept,
                          size_t *n_left, mn_diag *diag)
 {
     mn_status st;
     mn__round r;
-    body b;
-    const mn_evolve_ranks *ranks = &a->p->ranks;
-    size_t n_worker = a->population.n_worker * (size_t)ranks->n;
-    head h = {RATE, a->stage, q->n_item, q->n, mn__population_blocks(q->n_item, q->n, n_worker)};
+    body b = {0};
     double *room = mn__alloc_array(MN_MEM_OPT, q->n_item, sizeof *room);
-    MN_TRY(body_init(&b, &h, a->p->search.n, diag));
     if (!room) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for %zu prompts", q->n_item));
-    memcpy(b.item, q->item, q->n_item * sizeof *b.item);
-    memcpy(b.x, q->x, q->n * a->p->search.n * sizeof *b.x);
-    if (ranks->n > 1) ranks->restart(ranks->ctx); /* all have shared the last answers */
-    MN_TRY(share_head(a, &h, diag));
-    MN_TRY(work(a, &h, &b, &r, diag));
+    MN_TRY(put_question(a, q, &b, &r, diag));
     size_t n = mn__population_losses(&r, a->p->statistic, loss, kept, room);
     for (size_t k = 0; k < q->n; k++) loss[k] += mn__population_excess(kept[k], a->p->target_share);
     *n_left = q->n_item - n;

@@ -29,6 +29,10 @@ typedef struct mn__question {
     size_t n;
 } mn__question;
 
+/* Rank 0: what each candidate got on each prompt, [n_item][n], and which prompts were left out
+ * [n_item]. Errors as mn__population_rate. */
+mn_status mn__asker_ask(mn__asker *a, const mn__question *q, mn__rating *rating, bool *left,
+                        mn_diag *diag);
 /* Rank 0: losses [n] and kept shares [n] over the prompts, by p->statistic, and how many prompts
  * were left out. MN_EINPUT: all of them; else as mn__population_rate. */
 mn_status mn__asker_rate(mn__asker *a, const mn__question *q, double *loss, double *kept,

@@ -215,6 +215,13 @@ static mn_status look_later(run *r, size_t n_later, mn_diag *diag)
 
 /* ---- a prompt ---- */
 
+/* Of a prompt that did not end well. */
+static void drop_lanes(run *r)
+{
+    mn__capture *c = r->out;
+    while (c->n_lane > r->first) mn__free((void *)(uintptr_t)c->lane[--c->n_lane].x);
+}
+
 static bool poll_stop(size_t done, size_t total, void *ctx)
 {
     const run *r = ctx;
@@ -248,6 +255,7 @@ static mn_status capture_reading(run *r, uint32_t prompt, const mn__reading *rea
     MN_TRY(look_later(r, reading->n - n + gold->n, diag));
     r->out->n_prompt++;
 done:
+    if (st != MN_OK) drop_lanes(r);
     return st;
 }
 
@@ -316,7 +324,7 @@ mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn
     run r = {.p = params, .out = out};
     *out = (mn__capture){0};
     MN_TRY(begin(&r, diag));
-    const uint64_t n = mn__deck_n_item(r.deck);
+    const uint64_t n = out->n_item = mn__deck_n_item(r.deck);
     for (uint64_t i = 0; i < n; i++) {
         st = capture_item(&r, i, diag);
         if (st != MN_OK && st != MN_ERANGE && st != MN_EBUDGET) goto done;

@@ -35,8 +35,8 @@ typedef struct mn__capture {
     mn__lane_sample *lane; /* [n_lane] own their arrays */
     uint32_t *prompt;      /* [n_lane] which prompt of the deck it is of */
     size_t n_lane, cap, n_in;
-    uint64_t n_prompt;
-    mn__namm_stats stats; /* of all inputs seen */
+    uint64_t n_item, n_prompt; /* prompts of the deck; of them captured */
+    mn__namm_stats stats;      /* of all inputs seen */
 } mn__capture;
 
 /* One prompt after the other, with all threads; prompts that do not fit are left out. */

@@ -11,7 +11,8 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/heap.h"
-#include "eval/draft.h"
+#include "evolve/evolve_namm.h"
+#include "evolve/fidelity.h"
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
 #include "evolve/run.h"
@@ -19,11 +20,10 @@
 #include "evolve/shape.h"
 #include "evolve/warm.h"
 #include "infer/session_internal.h"
-#include "mneme/namm.h"
 #include "model/model.h"
 #include "policy/evict.h"
 
-enum { PATH_BYTES = 4096, N_SINK = 4, DRAW_SEED = 1 };
+enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4, FULL_MOST = 1024 };
 #define DRAW_SIGMA 0.1
 
 const char *mn_evolve_loss_name(mn_evolve_loss loss)
@@ -53,16 +53,7 @@ void mn_evolve_namm_params_default(mn_evolve_namm_params *p)
     p->run.n_prompt = 16;
 }
 
-typedef struct job {
-    const mn_model *m;
-    const mn_evolve_namm_params *p;
-    mn_evolve_params run;
-    mn__namm *namm; /* as evolution begins */
-    char start[PATH_BYTES], best[PATH_BYTES], frozen[PATH_BYTES + 512],
-        true_policy[PATH_BYTES + 512];
-    double *mean;
-    size_t n_worker;
-} job;
+typedef mn__namm_job job;
 
 /* What a rater that needs captured lanes owns. */
 typedef struct captured {
@@ -131,7 +122,7 @@ static mn_status make_start(job *j, mn_diag *diag)
 {
     mn_status st;
     stage_tasks t = {0};
-    char draft[PATH_BYTES + 16];
+    char draft[MN__JOB_PATH + 16];
     double loss = NAN;
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
     if (j->namm->net.head != MN__NAMM_LINEAR && j->p->warm)
@@ -267,6 +258,13 @@ static mn_status rate_captured(void *ctx, size_t worker, uint64_t item, const do
     return c->rater.rate(c->rater.ctx, worker, item, x, n, out, diag);
 }
 
+/* A network that attends takes the square of a lane's length. */
+static size_t lanes_rated(const job *j)
+{
+    if (j->p->n_lane) return j->p->n_lane;
+    return j->namm->net.head == MN__NAMM_BAM ? ATTENDED_LANES : 0;
+}
+
 static mn_status make_retained(job *j, const stage_tasks *t, mn__rater *out, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -283,7 +281,9 @@ static mn_status make_retained(job *j, const stage_tasks *t, mn__rater *out, mn_
                                     .capture = &c->lanes,
                                     .share = c->share,
                                     .n_share = j->p->n_budget,
-                                    .n_worker = j->n_worker};
+                                    .n_worker = j->n_worker,
+                                    .n_lane = lanes_rated(j),
+                                    .seed = j->p->session.seed};
     MN_TRY(mn__retained_rater_new(&c->rater, &rp, diag));
     *out = (mn__rater){
         .ctx = c, .n_item = c->rater.n_item, .rate = rate_captured, .free = free_captured};
@@ -306,7 +306,7 @@ static mn_status make_trial(const job *j, const stage_tasks *t, bool reads, mn__
                                        .n_budget = p->n_budget,
                                        .deck = deck_of(j, t),
                                        .evict_context = p->evict_context,
-                                       .loss = p->loss,
+                                       .loss = j->loss,
                                        .population = j->run.search.population,
                                        .n_worker = j->n_worker,
                                        .max_gold = p->max_gold,
@@ -317,8 +317,8 @@ static mn_status make_trial(const job *j, const stage_tasks *t, bool reads, mn__
     return mn__trial_rater_new(out, &tp, diag);
 }
 
-static mn_status make_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
-                            mn_diag *diag)
+mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                             mn_diag *diag)
 {
     mn_status st;
     job *j = ctx;
@@ -450,6 +450,7 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
         p->policy ? p->policy : "", "budgets", budgets, "lengths", lengths, "limit",
         (json_int_t)p->limit, "gold_tokens", (json_int_t)p->max_gold, "ctx",
         (json_int_t)p->session.n_ctx, "rows_seed", (json_int_t)p->session.seed);
+    if (doc && p->n_lane) json_object_set_new(doc, "lanes", json_integer((json_int_t)p->n_lane));
     const bool ok = doc && mn__draft_json(out, doc);
     json_decref(doc);
     return ok ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
@@ -459,30 +460,25 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
 
 static mn_status name_files(job *j, mn_diag *diag)
 {
-    const char *dir = j->run.dir, *more = j->p->policy ? j->p->policy : "";
+    mn_status st;
+    const char *dir = j->run.dir;
     if (!dir || !*dir) return mn__fail(diag, MN_EUSAGE, "a folder for the run wanted");
-    if (strlen(dir) > PATH_BYTES - 64 || strlen(more) > 400)
+    if (strlen(dir) > MN__JOB_PATH - 64)
         return mn__fail(diag, MN_EUSAGE, "a shorter path of the run's folder wanted");
     snprintf(j->start, sizeof j->start, "%s/start.namm.gguf", dir);
     snprintf(j->best, sizeof j->best, "%s/best.namm.gguf", dir);
-    snprintf(j->frozen, sizeof j->frozen, "namm:file=%s,chunk=0,every=0%s%s", j->start,
-             *more ? "," : "", more);
-    snprintf(j->true_policy, sizeof j->true_policy, "namm:file=%s%s%s", j->start, *more ? "," : "",
-             more);
-    return MN_OK;
+    MN_TRY(mn__fidelity_policy(j->frozen, sizeof j->frozen, j->start, j->p->policy, false, diag));
+    MN_TRY(mn__fidelity_policy(j->true_policy, sizeof j->true_policy, j->start, j->p->policy, true,
+                               diag));
+done:
+    return st;
 }
 
-mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,
-                         mn_evolve_result *out, mn_diag *diag)
+mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_params *params,
+                            mn_diag *diag)
 {
     mn_status st;
-    mn__draft options = {0};
-    *out = (mn_evolve_result){0};
-    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
-    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evolution");
-    j->m = model;
-    j->p = params;
-    j->run = params->run;
+    *j = (job){.m = model, .p = params, .run = params->run, .loss = params->loss};
     j->run.save = save_best;
     j->run.line = pass_line;
     j->run.tick = pass_tick;
@@ -496,14 +492,32 @@ mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *par
     MN_TRY(name_files(j, diag));
     MN_TRY(check_target(j, diag));
     MN_TRY(begin(j, diag));
-    MN_TRY(write_options(j, &options, diag));
-    j->run.options = mn__draft_text(&options);
-    const mn__rater_maker maker = {.ctx = j, .make = make_rater};
-    st = mn__evolution_run(&maker, &j->run, out, diag);
+    if (params->picks_covariance)
+        j->run.search.covariance =
+            j->run.search.n > FULL_MOST ? MN_COVARIANCE_SEPARABLE : MN_COVARIANCE_FULL;
+    MN_TRY(write_options(j, &j->options, diag));
+    j->run.options = mn__draft_text(&j->options);
 done:
+    return st;
+}
+
+void mn__namm_job_close(job *j)
+{
     mn__namm_free(j->namm);
     mn__free(j->mean);
+    mn__draft_free(&j->options);
+}
+
+mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,
+                         mn_evolve_result *out, mn_diag *diag)
+{
+    *out = (mn_evolve_result){0};
+    job *j = mn__alloc_zero(MN_MEM_OTHER, sizeof *j);
+    if (!j) return mn__fail(diag, MN_ENOMEM, "no memory for an evolution");
+    const mn__rater_maker maker = {.ctx = j, .make = mn__namm_job_rater};
+    mn_status st = mn__namm_job_open(j, model, params, diag);
+    if (st == MN_OK) st = mn__evolution_run(&maker, &j->run, out, diag);
+    mn__namm_job_close(j);
     mn__free(j);
-    mn__draft_free(&options);
     return st;
 }

@@ -200,7 +200,7 @@ static mn_status begin_stage(run *r, mn_diag *diag)
                         "found in all",
                         r->at.stage + 1, p->n_prompt, p->n_held_out, (unsigned long long)n));
     const mn__sample_name name = {p->search.seed, r->at.stage, MN__RNG_HELD_OUT};
-    mn__sample(&name, n, p->n_held_out, r->held_out);
+    mn__sample_draw(&name, n, p->n_held_out, r->held_out);
 done:
     return st;
 }
@@ -241,7 +241,7 @@ static size_t count_prompts(const run *r, const mn_optimizer_info *info)
 static void draw_prompts(run *r, const mn_optimizer_info *info, uint32_t purpose, size_t n)
 {
     const mn__sample_name name = {r->p->search.seed, info->generation, purpose};
-    mn__sample(&name, r->asker.rater.n_item - r->p->n_held_out, n, r->item);
+    mn__sample_draw(&name, r->asker.rater.n_item - r->p->n_held_out, n, r->item);
     mn__sample_around(r->held_out, r->p->n_held_out, r->item, n);
 }
 

@@ -22,7 +22,8 @@
 /* "NAME.tmp-123" as base/file.h names what it writes, NAME beginning with one of a run's files. */
 static bool is_unfinished(const char *name)
 {
-    static const char *const of[] = {"evolve.gguf.", "run.json.", "report.", "best."};
+    static const char *const of[] = {"evolve.gguf.", "run.json.", "report.", "best.",
+                                     "compare.json."};
     const char *end = strstr(name, ".tmp-");
     if (!end || !end[5] || end[5 + strspn(end + 5, "0123456789")]) return false;
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
@@ -222,8 +223,7 @@ static mn_status differ(const char *path, const char *what, const json_t *wanted
                     path, what, w, f);
 }
 
-static mn_status same_object(const char *path, const json_t *wanted, const json_t *found,
-                             mn_diag *diag)
+mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found, mn_diag *diag)
 {
     const char *name;
     json_t *value;
@@ -297,8 +297,8 @@ mn_status mn__run_note_read(const char *note, const mn_evolve_params *p, const c
            *options = options_json(p);
     if (!doc || !settings || !options || !read_place(doc, at))
         MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a search, but not of a run in stages", path));
-    MN_TRY(same_object(path, settings, json_object_get(doc, "settings"), diag));
-    MN_TRY(same_object(path, options, json_object_get(doc, "options"), diag));
+    MN_TRY(mn__run_same(path, settings, json_object_get(doc, "settings"), diag));
+    MN_TRY(mn__run_same(path, options, json_object_get(doc, "options"), diag));
     if (at->stage >= p->n_stage)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "%s: it stands in stage %zu, %zu stages wanted", path,
                         at->stage + 1, p->n_stage));

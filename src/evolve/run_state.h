@@ -37,6 +37,10 @@ char *mn__run_note(const mn_evolve_params *p, const mn__run_place *at);
 mn_status mn__run_note_read(const char *note, const mn_evolve_params *p, const char *path,
                             mn__run_place *at, mn_diag *diag);
 
+/* Two objects of options, held against each other. MN_EUSAGE: the first difference, named; `path`
+ * is the file of what was found. */
+mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found, mn_diag *diag);
+
 /* ---- run.json ---- */
 
 /* What the run was started with, and each time that it was. */

@@ -20,7 +20,7 @@ static size_t place_of(const uint64_t *out, size_t n, uint64_t x)
     return low;
 }
 
-void mn__sample(const mn__sample_name *name, uint64_t n, size_t k, uint64_t *out)
+void mn__sample_draw(const mn__sample_name *name, uint64_t n, size_t k, uint64_t *out)
 {
     assert(k <= n && n <= (uint64_t)1 << 52);
     for (size_t i = 0; i < k; i++) {

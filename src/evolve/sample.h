@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Purposes of random streams (base/rng.h). */
-enum { MN__RNG_HELD_OUT = 0x65766f01, MN__RNG_PROMPT, MN__RNG_PROMPT_AGAIN };
+enum { MN__RNG_HELD_OUT = 0x65766f01, MN__RNG_PROMPT, MN__RNG_PROMPT_AGAIN, MN__RNG_LANE };
 
 typedef struct mn__sample_name { /* of a stream */
     uint64_t seed, number;
@@ -15,7 +15,7 @@ typedef struct mn__sample_name { /* of a stream */
 
 /* k different numbers below n (k <= n <= 2^52), each set equally likely, rising, into out [k].
  * Ref: R. Floyd in J. Bentley, "Programming pearls: a sample of brilliance", CACM 30(9), 1987. */
-void mn__sample(const mn__sample_name *name, uint64_t n, size_t k, uint64_t *out);
+void mn__sample_draw(const mn__sample_name *name, uint64_t n, size_t k, uint64_t *out);
 
 /* Numbers [k] among those that are not in `held` [n_held, rising] become numbers among all. */
 void mn__sample_around(const uint64_t *held, size_t n_held, uint64_t *number, size_t k);

@@ -149,10 +149,12 @@ static void lay_out(mlp *w, const mn__namm_net *net, mn__arena *arena)
 }
 
 /* y = relu(y) (+ x), and the input of ones behind it. A NaN stays one. */
-static void activate(float *y, const float *x, size_t ld, size_t n_row, size_t n, bool add)
+static void activate(float *restrict y, const float *restrict x, size_t ld, size_t n_row, size_t n,
+                     bool add)
 {
     for (size_t r = 0; r < n_row; r++, y += ld, x += ld) {
-        for (size_t c = 0; c < n; c++) y[c] = (y[c] < 0 ? 0 : y[c]) + (add ? x[c] : 0);
+        for (size_t c = 0; c < n; c++) y[c] = y[c] < 0 ? 0 : y[c];
+        for (size_t c = 0; add && c < n; c++) y[c] += x[c];
         y[n] = 1;
     }
 }

@@ -29,6 +29,9 @@ for how in "linear frozen" "mlp retained" "paper true"; do
     want_code 0
     want_out "base_model" "m.gguf" "qasper" "mneme evolve --stage qasper --from $1"
     check "no path of this machine in it" [ "${out/$PWD}" = "$out" ]
+    kind=full
+    [ $1 = paper ] && kind=separable
+    check "$1: $kind covariance" grep -q "\"covariance\": \"$kind\"" $1-$2/run.json
     run run -m m.gguf --raw -p "hello world the sea is wide and old" -n 2 \
         --policy "namm:file=$1-$2/best.namm.gguf,chunk=0,recent=2" --budget 60% --json
     want_code 0

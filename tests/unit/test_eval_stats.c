@@ -212,6 +212,92 @@ static void test_coverage(void **state)
     assert_true(coverage(150, 50, 1, false) < 0.85); /* rows taken for independent promise more */
 }
 
+/* ---- rank correlation ---- */
+
+static mn__correlation correlation(const double *a, const double *b, size_t n, mn__resampling r)
+{
+    mn__correlation out = {0};
+    assert_int_equal(mn__rank_correlation(&out, a, b, n, &r, NULL), MN_OK);
+    return out;
+}
+
+static void test_ranks_by_hand(void **state)
+{
+    (void)state;
+    mn__resampling r = how(999, 0.95, 1);
+    const double a[] = {10, 20, 30, 40, 50}, b[] = {1, 3, 2, 5, 4}, down[] = {9, 8, 7, 3, 1};
+    CLOSE(correlation(a, b, 5, r).rho, 0.8); /* 1 - 6 * 4 / (5 * 24) */
+    CLOSE(correlation(a, down, 5, r).rho, -1);
+    /* Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5). */
+    const double ties[] = {1, 2, 2, 3}, far[] = {-INFINITY, 5, INFINITY, INFINITY};
+    CLOSE(correlation(ties, a, 4, r).rho, sqrt(0.9));
+    /* Ranks 1, 2.5, 2.5, 4 and 1, 2, 3.5, 3.5: 4.5 - 0.75 / sqrt(4.5 * 4.5) */
+    CLOSE(correlation(ties, far, 4, r).rho, 3.75 / 4.5);
+    const double same[] = {3, 3, 3};
+    mn__correlation x = correlation(a, same, 3, r);
+    assert_true(isnan(x.rho) && isnan(x.lo) && isnan(x.hi));
+    x = correlation(a, a, 5, r);
+    assert_true(x.rho == 1 && x.lo == 1 && x.hi == 1);
+    x = correlation(a, a, 1, r);
+    assert_true(isnan(x.rho) && isnan(x.lo));
+}
+
+/* Rows 1, 2, 3 against 1, 3, 2: rho 1/2. Of 27 draws 6 are all rows (1/2), 3 one row alone (none),
+ * 12 two rows in order (1), 6 two that are not (-1): of 24, a quarter, a quarter, a half. Bias: the
+ * normal score of (6 + 3) / 24, -0.3186. Acceleration: leaving one out gives -1, 1, 1, so (48/27) /
+ * (6 * (24/9)^1.5) = 0.0680. At 50% the upper end lies where -0.3186 + 0.3559 / (1 - 0.0242) =
+ * 0.0460 does, at 51.8%: 1, at 40% at 45.6%: 1/2. The lower end at 50%: -0.3186 - 0.9931 / 1.0676,
+ * 10.6%: -1. */
+static void test_ranks_of_three(void **state)
+{
+    (void)state;
+    const double a[] = {1, 2, 3}, b[] = {1, 3, 2};
+    mn__correlation x = correlation(a, b, 3, how(99999, 0.5, 1));
+    CLOSE(x.rho, 0.5);
+    CLOSE(x.lo, -1);
+    CLOSE(x.hi, 1);
+    CLOSE(correlation(a, b, 3, how(99999, 0.4, 1)).hi, 0.5);
+}
+
+/* Only ranks count, sides may change places. */
+static void test_ranks_alone_count(void **state)
+{
+    (void)state;
+    double a[N], b[N], c[N];
+    fill(a, 1, 0, N);
+    fill(b, 2, 0, N);
+    for (int i = 0; i < N; i++) {
+        b[i] += a[i];
+        c[i] = exp(3 * b[i]);
+    }
+    mn__resampling r = how(999, 0.95, 3);
+    mn__correlation x = correlation(a, b, N, r), y = correlation(a, c, N, r),
+                    z = correlation(b, a, N, r);
+    assert_true(-1 < x.lo && x.lo < x.rho && x.rho < x.hi && x.hi < 1);
+    assert_memory_equal(&x, &y, sizeof x);
+    assert_memory_equal(&x, &z, sizeof x);
+    assert_true(correlation(a, b, N, how(999, 0.5, 3)).lo > x.lo);
+}
+
+/* Of normal numbers with correlation 0.6 that of ranks is 6 / pi * asin(0.3): how many intervals of
+ * 64 rows hold it. */
+static void test_ranks_coverage(void **state)
+{
+    enum { N_ROW = 64, N_REPEAT = 1000 };
+    (void)state;
+    double a[N_ROW], b[N_ROW];
+    const double truth = 6 / acos(-1) * asin(0.3);
+    int held = 0;
+    for (uint32_t repeat = 0; repeat < N_REPEAT; repeat++) {
+        fill(a, 9, repeat, N_ROW);
+        fill(b, 10, repeat, N_ROW);
+        for (int i = 0; i < N_ROW; i++) b[i] = 0.6 * a[i] + 0.8 * b[i];
+        mn__correlation x = correlation(a, b, N_ROW, how(299, 0.95, repeat));
+        held += x.lo <= truth && truth <= x.hi;
+    }
+    assert_in_range(held, 930, 970);
+}
+
 /* ---- sign flips ---- */
 
 static void test_flips_by_hand(void **state)
@@ -330,6 +416,11 @@ static void expect_refused(mn__sample s, mn__resampling r, const char *says)
     assert_non_null(strstr(diag.text, says));
     assert_int_equal(mn__sign_flip_test(&p, &s, &r, &diag), MN_ERANGE);
     assert_true(x.mean == 77 && p.p == 77);
+    if (s.b) return; /* infinite numbers have ranks */
+    mn__correlation c = {.rho = 77};
+    assert_int_equal(mn__rank_correlation(&c, s.a, s.a, s.n, &r, &diag), MN_ERANGE);
+    assert_non_null(strstr(diag.text, says));
+    assert_true(c.rho == 77);
 }
 
 static void test_refused(void **state)
@@ -358,6 +449,10 @@ int main(void)
         cmocka_unit_test(test_symmetry_and_order),
         cmocka_unit_test(test_same_everywhere),
         cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_ranks_by_hand),
+        cmocka_unit_test(test_ranks_of_three),
+        cmocka_unit_test(test_ranks_alone_count),
+        cmocka_unit_test(test_ranks_coverage),
         cmocka_unit_test(test_flips_by_hand),
         cmocka_unit_test(test_exact_and_sampled),
         cmocka_unit_test(test_flips_uniform),

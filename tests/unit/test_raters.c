@@ -2,6 +2,7 @@
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
 
+#include "base/cpu.h"
 #include "rater_fixture.h"
 #include "model/model.h"
 
@@ -224,7 +225,7 @@ static void test_retained(void **state)
     static float x[2][N * E], target[2][N];
     const double share[] = {0.3, 0.7};
     mn__lane_sample lane[2];
-    uint32_t prompt[2] = {0, 1};
+    uint32_t prompt[2] = {0, 2}; /* 1 and 3 were not captured */
     struct mn__kern kern;
     mn_diag diag = {""};
     mn__kern_init(&kern, MN__CPU_REF);
@@ -238,16 +239,18 @@ static void test_retained(void **state)
             (mn__lane_sample){.n = N, .begin = BEGIN, .end = END, .x = x[l], .target = target[l]};
     }
     const mn__namm_net net = {.head = MN__NAMM_LINEAR, .n_in = E};
-    const mn__capture c = {.lane = lane, .prompt = prompt, .n_lane = 2, .n_in = E, .n_prompt = 2};
+    const mn__capture c = {
+        .lane = lane, .prompt = prompt, .n_lane = 2, .n_in = E, .n_item = 4, .n_prompt = 2};
     const mn__retained_params p = {
         .net = &net, .kern = &kern, .capture = &c, .share = share, .n_share = 2, .n_worker = 1};
     mn__rater r;
     assert_int_equal(mn__retained_rater_new(&r, &p, &diag), MN_OK);
-    assert_int_equal(r.n_item, 2);
+    assert_int_equal(r.n_item, 4);
     const double cand[3][E + 1] = {{1, 0, 0}, {-1, 0, 3}, {NAN, 0, 0}};
     for (uint64_t item = 0; item < 2; item++) {
         mn__rating out[3];
-        rate(&r, 0, item, &cand[0][0], 3, out);
+        rate(&r, 0, 2 * item, &cand[0][0], 3, out);
+        assert_int_equal(r.rate(r.ctx, 0, 2 * item + 1, &cand[0][0], 3, out + 0, &diag), MN_ERANGE);
         for (int k = 0; k < 2; k++) {
             double want = 0, mass = 0;
             for (size_t i = BEGIN; i < END; i++) mass += (double)target[item][i];
@@ -271,6 +274,81 @@ static void test_retained(void **state)
     r.free(r.ctx);
 }
 
+/* Lanes of several prompts with drawn inputs and targets, on the kernels of this machine. */
+enum { R_LANES = 6, R_TOKENS = 333, R_IN = 5, R_CAND = 37 };
+
+static void draw_lanes(mn__lane_sample *lane, uint32_t *prompt, float *room)
+{
+    for (uint32_t l = 0; l < R_LANES; l++) {
+        const size_t n = R_TOKENS - 20 * l;
+        float *x = room + (size_t)l * R_TOKENS * (R_IN + 1), *target = x + n * R_IN;
+        for (uint32_t i = 0; i < n * R_IN; i++) x[i] = (float)mn__rng_normal(7, 1, l, i);
+        for (uint32_t i = 0; i < n; i++) target[i] = (float)mn__rng_uniform(7, 2, l, i);
+        lane[l] = (mn__lane_sample){.n = n, .begin = 4, .end = n - 16, .x = x, .target = target};
+        prompt[l] = l / 3;
+    }
+}
+
+static mn__rater retained_rater(const mn__namm_net *net, const mn__capture *c, size_t n_lane)
+{
+    static const double share[] = {0.3};
+    static struct mn__kern kern;
+    mn__rater r;
+    mn_diag diag = {""};
+    mn__kern_init(&kern, mn__cpu_best());
+    const mn__retained_params p = {.net = net,
+                                   .kern = &kern,
+                                   .capture = c,
+                                   .share = share,
+                                   .n_share = 1,
+                                   .n_worker = 2,
+                                   .n_lane = n_lane,
+                                   .seed = 11};
+    assert_int_equal(mn__retained_rater_new(&r, &p, &diag), MN_OK);
+    return r;
+}
+
+/* Many at once are as each alone, to the bit, by any worker; lanes that are drawn are the same for
+ * all, and fewer tell something else. */
+static void test_retained_company(void **state)
+{
+    (void)state;
+    static float room[R_LANES * R_TOKENS * (R_IN + 1)];
+    mn__lane_sample lane[R_LANES];
+    uint32_t prompt[R_LANES];
+    draw_lanes(lane, prompt, room);
+    const mn__capture c = {.lane = lane,
+                           .prompt = prompt,
+                           .n_lane = R_LANES,
+                           .n_in = R_IN,
+                           .n_item = 2,
+                           .n_prompt = 2};
+    const mn__namm_net nets[] = {
+        {.head = MN__NAMM_LINEAR, .n_in = R_IN},
+        {.head = MN__NAMM_MLP, .n_in = R_IN, .hidden = 8, .depth = 2, .bias = true},
+        {.head = MN__NAMM_BAM, .n_in = R_IN, .hidden = 8, .n_head = 1, .bias = true, .mult = true}};
+    for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
+        const size_t n_param = mn__namm_net_params(&nets[k]);
+        double *x = malloc(R_CAND * n_param * sizeof *x);
+        mn__rating all[R_CAND], one, few[R_CAND];
+        assert_non_null(x);
+        for (uint32_t i = 0; i < R_CAND * n_param; i++) x[i] = mn__rng_normal(8, 1, k, i);
+        mn__rater r = retained_rater(&nets[k], &c, 0), drawn = retained_rater(&nets[k], &c, 2);
+        rate(&r, 0, 1, x, R_CAND, all);
+        rate(&drawn, 0, 1, x, R_CAND, few);
+        for (size_t i = 0; i < R_CAND; i++) {
+            rate(&r, 1, 1, x + i * n_param, 1, &one);
+            assert_memory_equal(&one, &all[i], sizeof one);
+            rate(&drawn, 1, 1, x + i * n_param, 1, &one);
+            assert_memory_equal(&one, &few[i], sizeof one);
+            assert_true(all[i].loss > 0.4 && all[i].loss < 0.9 && all[i].loss != few[i].loss);
+        }
+        r.free(r.ctx);
+        drawn.free(drawn.ctx);
+        free(x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_evolve),
         cmocka_unit_test(test_bank),
         cmocka_unit_test(test_retained),
+        cmocka_unit_test(test_retained_company),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

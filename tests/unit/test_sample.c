@@ -22,19 +22,19 @@ static void test_sets(void **state)
     (void)state;
     uint64_t x[64], again[64];
     mn__sample_name name = {7, 3, MN__RNG_PROMPT};
-    mn__sample(&name, 10, 10, x);
+    mn__sample_draw(&name, 10, 10, x);
     for (size_t i = 0; i < 10; i++) assert_int_equal(x[i], i);
-    mn__sample(&name, (uint64_t)1 << 52, 64, x);
+    mn__sample_draw(&name, (uint64_t)1 << 52, 64, x);
     expect_set(x, 64, (uint64_t)1 << 52);
     assert_true(x[63] > (uint64_t)1 << 50);
-    mn__sample(&name, (uint64_t)1 << 52, 64, again);
+    mn__sample_draw(&name, (uint64_t)1 << 52, 64, again);
     assert_memory_equal(x, again, sizeof x);
     name.number++;
-    mn__sample(&name, (uint64_t)1 << 52, 64, again);
+    mn__sample_draw(&name, (uint64_t)1 << 52, 64, again);
     assert_memory_not_equal(x, again, sizeof x);
-    mn__sample(&name, 1, 1, x);
+    mn__sample_draw(&name, 1, 1, x);
     assert_int_equal(x[0], 0);
-    mn__sample(&name, 5, 0, x);
+    mn__sample_draw(&name, 5, 0, x);
 }
 
 /* 3 of 7 in 7000 draws: each number 3000 times, each pair 1000 times, but for chance (6 standard
@@ -46,7 +46,7 @@ static void test_even(void **state)
     for (uint64_t g = 0; g < 7000; g++) {
         uint64_t x[3];
         const mn__sample_name name = {1, g, MN__RNG_PROMPT};
-        mn__sample(&name, 7, 3, x);
+        mn__sample_draw(&name, 7, 3, x);
         expect_set(x, 3, 7);
         for (size_t i = 0; i < 3; i++) {
             count[x[i]]++;

@@ -92,6 +92,8 @@ mn_status verb_evolve(const args *a, mn_diag *diag)
     if (!args_has(a, OPT_FUNCTION)) return evolve_namm(a, diag);
     if (args_has(a, OPT_TARGET_SHARE))
         return mn__fail(diag, MN_EUSAGE, "--target-share is for NAMMs: a function keeps nothing");
+    if (args_has(a, OPT_COMPARE))
+        return mn__fail(diag, MN_EUSAGE, "--compare is of NAMMs: --function has one way to rate");
     mn_status st = want_folder(a, diag);
     return st == MN_OK ? evolve_function(a, diag) : st;
 }

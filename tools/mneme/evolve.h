@@ -3,6 +3,7 @@
 #ifndef MNEME_TOOLS_EVOLVE_H
 #define MNEME_TOOLS_EVOLVE_H
 
+#include "mneme/namm.h"
 #include "ranks.h"
 #include "ui.h"
 
@@ -55,5 +56,8 @@ void evolve_run_end(evolve_run *r, mn_status st, const mn_diag *diag);
 mn_status evolve_function(const args *a, mn_diag *diag);
 /* --stage: a NAMM on evaluation tasks. */
 mn_status evolve_namm(const args *a, mn_diag *diag);
+/* --compare: ways to rate that NAMM's candidates, in the same folder. */
+mn_status evolve_compare(evolve_run *folder, const mn_evolve_namm_params *p, const mn_model *m,
+                         mn_diag *diag);
 
 #endif

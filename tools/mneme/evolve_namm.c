@@ -65,11 +65,11 @@ static const char *model_name(const args *a)
 /* How it was called, for the NAMM's notes: options without the paths of this machine. */
 static void write_command(job *j)
 {
-    static const option_id id[] = {
-        OPT_FROM,  OPT_WARM,         OPT_FIDELITY,    OPT_LOSS,     OPT_BUDGETS,
-        OPT_EVICT, OPT_LENGTHS,      OPT_LIMIT,       OPT_CTX,      OPT_POPULATION,
-        OPT_SIGMA, OPT_COVARIANCE,   OPT_PROMPTS,     OPT_HELD_OUT, OPT_GENERATIONS,
-        OPT_SEED,  OPT_NAMM_OPTIONS, OPT_TARGET_SHARE};
+    static const option_id id[] = {OPT_FROM,    OPT_WARM,         OPT_FIDELITY,    OPT_LOSS,
+                                   OPT_BUDGETS, OPT_EVICT,        OPT_LENGTHS,     OPT_LIMIT,
+                                   OPT_CTX,     OPT_POPULATION,   OPT_SIGMA,       OPT_COVARIANCE,
+                                   OPT_PROMPTS, OPT_HELD_OUT,     OPT_GENERATIONS, OPT_SEED,
+                                   OPT_LANES,   OPT_NAMM_OPTIONS, OPT_TARGET_SHARE};
     size_t n = (size_t)snprintf(j->command, sizeof j->command, "mneme evolve");
     for (size_t i = 0; i < j->a->n_stage && n < sizeof j->command; i++)
         n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --stage %s", j->a->stage[i]);
@@ -98,6 +98,7 @@ static mn_status read_ratings(job *j, mn_diag *diag)
     MN_TRY(args_choice(a, OPT_LOSS, names, MN_EVOLVE_LOSS_KL, &loss, diag));
     MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
     MN_TRY(args_size(a, OPT_LIMIT, p->limit, 1, 1 << 30, &limit, diag));
+    MN_TRY(args_size(a, OPT_LANES, 0, 1, 1 << 20, &p->n_lane, diag));
     MN_TRY(args_size(a, OPT_GOLD_TOKENS, p->max_gold, 1, 1 << 20, &p->max_gold, diag));
     MN_TRY(read_budgets(j, diag));
     p->evict_context = where;
@@ -118,7 +119,6 @@ static mn_status read_options(job *j, mn_diag *diag)
     mn_optimizer_params_default(&search);
     search.sigma = 0.2;
     search.population = 16;
-    search.covariance = MN_COVARIANCE_SEPARABLE;
     mn_evolve_namm_params_default(&j->p);
     if (!a->n_stage)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "--stage TASK,... or --function NAME wanted"));
@@ -132,6 +132,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     MN_TRY(read_target(j, &j->p.run.target_share, diag));
     j->p.data = data && *data ? data : NULL;
     j->p.warm = args_has(a, OPT_WARM);
+    j->p.picks_covariance = !args_has(a, OPT_COVARIANCE);
     j->p.policy = a->value[OPT_NAMM_OPTIONS];
     if (args_has(a, OPT_FROM)) j->p.start = a->value[OPT_FROM];
     j->p.model = model_name(a);
@@ -147,6 +148,7 @@ static mn_status go(job *j, mn_diag *diag)
     MN_TRY(evolve_run_begin(&j->folder, j->a, diag));
     MN_TRY(read_options(j, diag));
     MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    if (args_has(j->a, OPT_COMPARE)) return evolve_compare(&j->folder, &j->p, j->m, diag);
     MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
     if (j->folder.ranks.rank == 0) {
         ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",

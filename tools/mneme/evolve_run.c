@@ -39,11 +39,12 @@ static mn_status read_generations(evolve_run *r, mn_diag *diag)
     return MN_OK;
 }
 
-/* --fidelity frozen,true: of stage i; the last counts for all that follow. */
+/* --fidelity frozen,true: of stage i; the last counts for all that follow. With --compare it names
+ * what is compared. */
 static mn_status read_fidelity(evolve_run *r, size_t i, mn_diag *diag)
 {
     static const char *const names[] = {"retained", "frozen", "true"};
-    const char *at = r->a->value[OPT_FIDELITY], *next;
+    const char *at = args_has(r->a, OPT_COMPARE) ? NULL : r->a->value[OPT_FIDELITY], *next;
     r->stage[i].fidelity = "frozen";
     for (; at && *at && i > 0 && (next = strchr(at, ',')); i--) at = next + 1;
     if (!at) return MN_OK;

@@ -1,0 +1,36 @@
+/* evolve_namm.h: NAMMs to be rated: a run's folder with the file where it begins, and raters by
+ * fidelity. Runs and comparisons are made of it. */
+#ifndef MN_EVOLVE_NAMM_H
+#define MN_EVOLVE_NAMM_H
+
+#include "eval/draft.h"
+#include "evolve/rater.h"
+#include "mneme/namm.h"
+#include "policy/namm.h"
+
+enum { MN__JOB_PATH = 4096 };
+
+typedef struct mn__namm_job {
+    const mn_model *m;
+    const mn_evolve_namm_params *p;
+    mn_evolve_params run; /* p's, with what the job fills in: mean, n, population, options; its
+                             callbacks pass on to p's */
+    mn__namm *namm;       /* as evolution begins */
+    mn_evolve_loss loss;  /* of raters to be made */
+    char start[MN__JOB_PATH], best[MN__JOB_PATH], frozen[MN__JOB_PATH + 512],
+        true_policy[MN__JOB_PATH + 512];
+    double *mean;
+    size_t n_worker;
+    mn__draft options;
+} mn__namm_job;
+
+/* Makes start.namm.gguf where there is none; all ranks meet there. Borrows params, and stays where
+ * it is; mn__namm_job_close also after a failure. */
+mn_status mn__namm_job_open(mn__namm_job *j, const mn_model *model,
+                            const mn_evolve_namm_params *params, mn_diag *diag);
+void mn__namm_job_close(mn__namm_job *j);
+/* mn__rater_maker's: of stage i of j->run; ctx is the job. */
+mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                             mn_diag *diag);
+
+#endif
