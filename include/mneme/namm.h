@@ -58,6 +58,9 @@ typedef struct mn_evolve_namm_params {
     size_t bank_bytes;           /**< of readings that are kept (4 GiB) */
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
     const char *model, *command; /**< for the NAMM's notes; not NULL */
+    /** Prompts read before any candidate is rated: for the statistics of a shape's inputs, for warm
+     * and for retained. With run.ctx, from the calling thread; NULL: not told. */
+    void (*read)(uint64_t done, uint64_t total, void *ctx);
 } mn_evolve_namm_params;
 MN_API void mn_evolve_namm_params_default(mn_evolve_namm_params *p);
 

@@ -113,6 +113,7 @@ static mn__capture_params capture_of(const job *j, const stage_tasks *t)
                                 .n_last = 16,
                                 .seed = p->session.seed,
                                 .stop = p->run.stop,
+                                .progress = p->read,
                                 .ctx = p->run.ctx};
 }
 

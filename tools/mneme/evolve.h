@@ -47,6 +47,8 @@ mn_status evolve_run_begin(evolve_run *r, const args *a, mn_diag *diag);
  * there is one. */
 mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_params *search,
                              mn_diag *diag);
+/* mn_evolve_namm_params.read, with the run as ctx. */
+void evolve_run_read(uint64_t done, uint64_t total, void *run);
 /* DIR/report.html, where its chart library is, and a sentence about how the run ended. */
 mn_status evolve_run_report(evolve_run *r, const mn_evolve_result *result, mn_diag *diag);
 /* After a failure the other ranks are ended too. Fine for a run of zeros. */

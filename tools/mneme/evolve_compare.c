@@ -87,6 +87,11 @@ static void on_tick(void *ctx, uint64_t done, uint64_t total)
     c->shown_at = now;
 }
 
+static void on_read(uint64_t done, uint64_t total, void *ctx)
+{
+    evolve_run_read(done, total, ((const compare *)ctx)->folder);
+}
+
 static void on_note(void *ctx, const char *sentence)
 {
     const compare *c = ctx;
@@ -148,6 +153,7 @@ mn_status evolve_compare(evolve_run *folder, const mn_evolve_namm_params *p, con
     const args *a = folder->a;
     compare c = {.folder = folder, .p = {.namm = *p}};
     c.p.namm.run.tick = on_tick;
+    c.p.namm.read = on_read;
     c.p.namm.run.note = on_note;
     c.p.namm.run.stop = stop;
     c.p.namm.run.ctx = &c;

@@ -149,6 +149,7 @@ static mn_status go(job *j, mn_diag *diag)
     MN_TRY(read_options(j, diag));
     MN_TRY(ui_open_model(j->a, false, &j->m, diag));
     if (args_has(j->a, OPT_COMPARE)) return evolve_compare(&j->folder, &j->p, j->m, diag);
+    j->p.read = evolve_run_read;
     MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
     if (j->folder.ranks.rank == 0) {
         ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",

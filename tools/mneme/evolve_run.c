@@ -146,6 +146,19 @@ static void on_tick(void *ctx, uint64_t done, uint64_t total)
     if (r->last.n_stage) show_bar(r, done, total);
 }
 
+void evolve_run_read(uint64_t done, uint64_t total, void *ctx)
+{
+    evolve_run *r = ctx;
+    const double now = mn__clock_s();
+    if (!r->bar.a) return;
+    fprintf(stderr, "\r\033[Kreading prompts, %llu of %llu, %.0f s left", (unsigned long long)done,
+            (unsigned long long)total,
+            ceil((now - r->bar.t0) * (double)(total - done) / (double)done));
+    fflush(stderr);
+    r->bar.shown = true;
+    if (done == total) r->bar.t0 = now;
+}
+
 static void on_note(void *ctx, const char *sentence)
 {
     evolve_run *r = ctx;
