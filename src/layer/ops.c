@@ -1,0 +1,176 @@
+/* ops.c: products by oneDNN in float, by plain loops in double and where they are small; blocks are
+ * of one shape whatever the number of threads, and so is the order of sums. */
+#include "layer/ops.h"
+
+#include <string.h>
+
+#if !defined(MN_REAL_DOUBLE) && !defined(MN_REF_PRODUCT)
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#define MN__HAS_SGEMM 1
+#else
+#define MN__HAS_SGEMM 0
+#endif
+
+enum { ROWS = 32, MANY_ROWS = 128, ADD_GRAIN = 1 << 14, COLUMN_GRAIN = 64 };
+/* Multiply-adds from which on a product is worth a call, and a block of it more rows. */
+enum { SGEMM_LEAST = 1 << 14, MANY_LEAST = 1 << 22 };
+
+/* By the library, on this thread alone (OpenMP keeps that number per thread); false: not done. */
+static bool by_sgemm(const mn__mm *p, bool turn_a, bool turn_b)
+{
+#if MN__HAS_SGEMM
+    if (p->m * p->n * p->k < SGEMM_LEAST) return false;
+    const int n_thread = omp_get_max_threads();
+    omp_set_num_threads(1);
+    const dnnl_status_t st =
+        dnnl_sgemm(turn_a ? 'T' : 'N', turn_b ? 'T' : 'N', (dnnl_dim_t)p->m, (dnnl_dim_t)p->n,
+                   (dnnl_dim_t)p->k, 1, p->a, (dnnl_dim_t)p->ld_a, p->b, (dnnl_dim_t)p->ld_b,
+                   p->add ? 1 : 0, p->c, (dnnl_dim_t)p->ld_c);
+    omp_set_num_threads(n_thread);
+    return st == dnnl_success;
+#else
+    (void)p;
+    (void)turn_a;
+    (void)turn_b;
+    return false;
+#endif
+}
+
+void mn__axpy(mn__real *y, mn__real a, const mn__real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+/* Four sums side by side: a compiler may not reorder one. */
+mn__real mn__dot(const mn__real *x, const mn__real *y, size_t n)
+{
+    mn__real s[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; j++) s[j] += x[i + j] * y[i + j];
+    for (; i < n; i++) s[0] += x[i] * y[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+void mn__mm_nt(const mn__mm *p)
+{
+    if (by_sgemm(p, false, true)) return;
+    for (size_t i = 0; i < p->m; i++) {
+        mn__real *c = p->c + i * p->ld_c;
+        for (size_t j = 0; j < p->n; j++) {
+            mn__real x = mn__dot(p->a + i * p->ld_a, p->b + j * p->ld_b, p->k);
+            c[j] = p->add ? c[j] + x : x;
+        }
+    }
+}
+
+void mn__mm_nn(const mn__mm *p)
+{
+    if (by_sgemm(p, false, false)) return;
+    for (size_t i = 0; i < p->m; i++) {
+        mn__real *c = p->c + i * p->ld_c;
+        if (!p->add) memset(c, 0, p->n * sizeof *c);
+        for (size_t j = 0; j < p->k; j++)
+            mn__axpy(c, p->a[i * p->ld_a + j], p->b + j * p->ld_b, p->n);
+    }
+}
+
+void mn__mm_tn(const mn__mm *p)
+{
+    if (by_sgemm(p, true, false)) return;
+    for (size_t i = 0; i < p->m && !p->add; i++) memset(p->c + i * p->ld_c, 0, p->n * sizeof *p->c);
+    for (size_t j = 0; j < p->k; j++)
+        for (size_t i = 0; i < p->m; i++)
+            mn__axpy(p->c + i * p->ld_c, p->a[j * p->ld_a + i], p->b + j * p->ld_b, p->n);
+}
+
+static size_t grain_of(const mn__mm *p)
+{
+    return p->m * p->n * p->k < MANY_LEAST ? ROWS : MANY_ROWS;
+}
+
+static mn__mm rows_of(const mn__mm *p, size_t begin, size_t end)
+{
+    mn__mm part = *p;
+    part.m = end - begin;
+    part.a += begin * p->ld_a;
+    part.c += begin * p->ld_c;
+    return part;
+}
+
+static void run_nt(void *arg, size_t begin, size_t end, int thread)
+{
+    mn__mm part = rows_of(arg, begin, end);
+    (void)thread;
+    mn__mm_nt(&part);
+}
+
+static void run_nn(void *arg, size_t begin, size_t end, int thread)
+{
+    mn__mm part = rows_of(arg, begin, end);
+    (void)thread;
+    mn__mm_nn(&part);
+}
+
+static void run_tn(void *arg, size_t begin, size_t end, int thread)
+{
+    mn__mm part = *(const mn__mm *)arg;
+    (void)thread;
+    part.m = end - begin;
+    part.a += begin;
+    part.c += begin * part.ld_c;
+    mn__mm_tn(&part);
+}
+
+void mn__each_mm_nt(const mn__env *env, const mn__mm *p)
+{
+    mn__mm all = *p;
+    mn__each(env, p->m, grain_of(p), run_nt, &all);
+}
+
+void mn__each_mm_nn(const mn__env *env, const mn__mm *p)
+{
+    mn__mm all = *p;
+    mn__each(env, p->m, grain_of(p), run_nn, &all);
+}
+
+void mn__each_mm_tn(const mn__env *env, const mn__mm *p)
+{
+    mn__mm all = *p;
+    mn__each(env, p->m, grain_of(p), run_tn, &all);
+}
+
+typedef struct addition {
+    mn__real *out;
+    const mn__real *x;
+    size_t n, ld;
+} addition;
+
+static void add_range(void *arg, size_t begin, size_t end, int thread)
+{
+    const addition *a = arg;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) a->out[i] += a->x[i];
+}
+
+void mn__each_add(const mn__env *env, mn__real *y, const mn__real *x, size_t n)
+{
+    addition a = {.out = y, .x = x};
+    mn__each(env, n, ADD_GRAIN, add_range, &a);
+}
+
+static void add_columns(void *arg, size_t begin, size_t end, int thread)
+{
+    const addition *a = arg;
+    (void)thread;
+    for (size_t r = 0; r < a->n; r++)
+        for (size_t c = begin; c < end; c++) a->out[c] += a->x[r * a->ld + c];
+}
+
+void mn__each_add_rows(const mn__env *env, mn__real *out, const mn__real *x, size_t ld, size_t n,
+                       size_t width)
+{
+    addition a = {out, x, n, ld};
+    mn__each(env, width, COLUMN_GRAIN, add_columns, &a);
+}
