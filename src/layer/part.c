@@ -1,0 +1,26 @@
+/* part.c: small things that layers made of other layers need. */
+#include "layer/part.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *mn__param_path(char *out, const char *prefix, const char *name)
+{
+    int n = snprintf(out, MN__PARAM_NAME, "%s%s%s", prefix, *prefix ? "." : "", name);
+    if (n < 0) *out = '\0';
+    return out;
+}
+
+mn__real *mn__take_zeros(const mn__env *env, size_t n)
+{
+    mn__real *x = mn__take_reals(env, n);
+    if (!mn__env_is_dry(env)) memset(x, 0, n * sizeof *x);
+    return x;
+}
+
+/* No exponent of a large number: it would be infinite, and its product with zero none. */
+mn__real mn__sigmoid(mn__real x)
+{
+    mn__real e = mn__exp(-mn__fabs(x));
+    return (x < 0 ? e : (mn__real)1) / (1 + e);
+}
