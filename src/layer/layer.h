@@ -45,6 +45,12 @@ typedef enum mn__init_kind {
 
 enum { MN__PARAM_NAME = 96, MN__PARAM_DIMS = 5 };
 
+/* Told before rows are read, by an optimiser that owes them updates: from any thread, a row by one
+ * thread at a time, again and again. */
+typedef struct mn__row_hook {
+    void (*touch)(struct mn__row_hook *self, size_t row);
+} mn__row_hook;
+
 typedef struct mn__param {
     char name[MN__PARAM_NAME];
     size_t dim[MN__PARAM_DIMS]; /* outermost first */
@@ -52,9 +58,10 @@ typedef struct mn__param {
     mn__param_group group;
     mn__init_kind init;
     double scale;
-    size_t row;  /* > 0: hits touch whole rows of so many values (tables) */
-    mn__real *w; /* borrowed from the model's flat arrays */
-    mn__real *g; /* the same shape; NULL for inference and for state */
+    size_t row;         /* > 0: read and changed by whole rows of so many values (tables) */
+    mn__real *w;        /* borrowed from the model's flat arrays */
+    mn__real *g;        /* the same shape; NULL for inference and for state */
+    mn__row_hook *hook; /* of tables: the optimiser's, or NULL */
 } mn__param;
 
 /* The parameters of a model in the order of their declaration. */

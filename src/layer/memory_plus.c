@@ -20,24 +20,25 @@ mn_status mn__memory_plus_check(const mn__memory_plus *l, mn_diag *diag)
     return mn__pkm_check(m, diag);
 }
 
-static void declare_linear(mn__linear *l, mn__params *list, const char *prefix, const char *name)
+static void declare_dense(mn__dense *l, mn__params *list, const char *prefix, const char *name)
 {
     char path[MN__PARAM_NAME];
-    l->init = MN__INIT_NORMAL;
-    l->scale = 1 / sqrt((double)l->n_in);
-    mn__linear_declare(l, list, mn__param_path(path, prefix, name));
+    l->std = 1 / sqrt((double)l->n_in);
+    mn__dense_declare(l, list, mn__param_path(path, prefix, name));
+    l->bias.init = MN__INIT_UNIFORM;
+    l->bias.scale = l->std;
 }
 
 void mn__memory_plus_declare(mn__memory_plus *l, mn__params *list, const char *prefix)
 {
     const size_t width = l->memory.width, value_width = l->memory.value_width;
     mn__pkm_declare(&l->memory, list, prefix);
-    l->values_proj = (mn__linear){.n_in = value_width, .n_out = width, .bias = l->bias};
-    l->swilu_proj = (mn__linear){.n_in = width, .n_out = value_width, .bias = l->bias};
-    l->gating = (mn__linear){.n_in = width, .n_out = 1, .bias = true};
-    if (l->swilu || l->project) declare_linear(&l->values_proj, list, prefix, "values_proj");
-    if (l->swilu) declare_linear(&l->swilu_proj, list, prefix, "swilu_projection");
-    if (l->gate) declare_linear(&l->gating, list, prefix, "gating");
+    l->values_proj = (mn__dense){.n_in = value_width, .n_out = width, .has_bias = l->bias};
+    l->swilu_proj = (mn__dense){.n_in = width, .n_out = value_width, .has_bias = l->bias};
+    l->gating = (mn__dense){.n_in = width, .n_out = 1, .has_bias = true};
+    if (l->swilu || l->project) declare_dense(&l->values_proj, list, prefix, "values_proj");
+    if (l->swilu) declare_dense(&l->swilu_proj, list, prefix, "swilu_projection");
+    if (l->gate) declare_dense(&l->gating, list, prefix, "gating");
 }
 
 typedef struct pass {
@@ -80,13 +81,13 @@ void mn__memory_plus_forward(const mn__memory_plus *l, const mn__env *env, size_
     pass p = {.l = l, .s = s, .y = y};
     if (l->swilu) {
         s->swilu = mn__take_reals(env, n_value);
-        mn__linear_forward(&l->swilu_proj, env, n, x, s->swilu);
+        mn__dense_forward(&l->swilu_proj, env, n, x, s->swilu);
         mn__each(env, n_value, VALUE_GRAIN, open_values, &p);
     }
-    if (projects) mn__linear_forward(&l->values_proj, env, n, s->hidden, s->out);
+    if (projects) mn__dense_forward(&l->values_proj, env, n, s->hidden, s->out);
     if (l->gate) {
         s->gate = mn__take_reals(env, n);
-        mn__linear_forward(&l->gating, env, n, x, s->gate);
+        mn__dense_forward(&l->gating, env, n, x, s->gate);
         mn__each(env, n, ROW_GRAIN, gate_rows, &p);
     }
     if (!saved) mn__tape_cut(env->tape, mark);
@@ -117,12 +118,12 @@ static void back_values(void *arg, size_t begin, size_t end, int thread)
 }
 
 /* dx += what comes back through one more projection of x. */
-static void add_back(const mn__linear *l, const mn__env *env, size_t n, const mn__real *x,
+static void add_back(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
                      const mn__real *dy, mn__real *dx)
 {
     size_t mark = mn__tape_mark(env->tape);
     mn__real *more = mn__take_reals(env, n * l->n_in);
-    mn__linear_backward(l, env, n, x, dy, more);
+    mn__dense_backward(l, env, n, x, dy, more);
     mn__each_add(env, dx, more, n * l->n_in);
     mn__tape_cut(env->tape, mark);
 }
@@ -141,7 +142,7 @@ void mn__memory_plus_backward(const mn__memory_plus *l, const mn__env *env, size
     }
     if (l->swilu || l->project) {
         mn__real *dhidden = mn__take_reals(env, n_value);
-        mn__linear_backward(&l->values_proj, env, n, s->hidden, dout, dhidden);
+        mn__dense_backward(&l->values_proj, env, n, s->hidden, dout, dhidden);
         p.dhidden = dsum = dhidden;
     }
     if (l->swilu) {

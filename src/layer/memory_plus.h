@@ -12,7 +12,7 @@ typedef struct mn__memory_plus {
     bool project;   /* the sum is projected, without swilu too */
     bool gate;      /* the output times sigmoid(w_g.x + b_g) */
     bool bias;      /* of W_s and W_o */
-    mn__linear values_proj, swilu_proj, gating;
+    mn__dense values_proj, swilu_proj, gating;
 } mn__memory_plus;
 
 typedef struct mn__memory_plus_saved {

@@ -45,14 +45,12 @@ void mn__pkm_declare(mn__pkm *l, mn__params *list, const char *prefix)
 {
     const size_t n_query = l->n_head * 2 * l->half;
     char name[MN__PARAM_NAME];
-    l->query_proj = (mn__linear){
-        .n_in = l->width,
-        .n_out = n_query,
-        .bias = l->query_bias,
-        .init = MN__INIT_UNIFORM,
-        .scale = l->as_meta ? sqrt(6.0 / (double)(l->width + n_query)) : 1 / sqrt((double)l->width),
-    };
-    mn__linear_declare(&l->query_proj, list, mn__param_path(name, prefix, "query_proj"));
+    mn__dense *proj = &l->query_proj;
+    *proj = (mn__dense){.n_in = l->width, .n_out = n_query, .has_bias = l->query_bias};
+    mn__dense_declare(proj, list, mn__param_path(name, prefix, "query_proj"));
+    proj->weight.init = proj->bias.init = MN__INIT_UNIFORM;
+    proj->weight.scale = proj->bias.scale = 1 / sqrt((double)l->width);
+    if (l->as_meta) proj->weight.scale = sqrt(6.0 / (double)(l->width + n_query));
     if (l->norm == MN__PKM_BATCH) {
         l->batch_norm =
             (mn__batch_norm){.width = n_query, .eps = l->norm_eps, .momentum = l->momentum};
@@ -158,7 +156,7 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     size_t mark = mn__tape_mark(env->tape);
     mn__pkm_saved own, *s = saved ? saved : &own;
     *s = (mn__pkm_saved){.x = x, .raw = mn__take_reals(env, query_rows(l, n) * l->half)};
-    mn__linear_forward(&l->query_proj, env, n, x, s->raw);
+    mn__dense_forward(&l->query_proj, env, n, x, s->raw);
     norm_query(l, env, n, s, saved != NULL);
     norm_keys(l, env, s, saved != NULL);
     const mn__product_key search = search_of(l, s->key);
@@ -222,7 +220,7 @@ void mn__pkm_backward(const mn__pkm *l, const mn__env *env, size_t n, const mn__
     if (l->peer) back_experts(l, env, n, saved, dweight, dexpert);
     mn__product_key_backward(&search, env, n, saved->query, &saved->found, dweight, dquery, dkey);
     if (l->norm_keys) back_keys(l, env, saved, dkey);
-    mn__linear_backward(&l->query_proj, env, n, saved->x, back_norm(l, env, n, saved, dquery), dx);
+    mn__dense_backward(&l->query_proj, env, n, saved->x, back_norm(l, env, n, saved, dquery), dx);
     if (l->peer) mn__each_add(env, dx, dexpert, n * l->width);
     mn__tape_cut(env->tape, mark);
 }

@@ -4,8 +4,8 @@
 #define MN_LAYER_PKM_H
 
 #include "layer/batch_norm.h"
+#include "layer/dense.h"
 #include "layer/expert_score.h"
-#include "layer/linear.h"
 #include "layer/product_key.h"
 #include "layer/rms_norm.h"
 
@@ -29,7 +29,7 @@ typedef struct mn__pkm {
     mn__param *values, *experts; /* [n_key^2][value_width], [n_key^2][width]: another layer's, to
                                   * share; NULL: its own */
     /* Its own. */
-    mn__linear query_proj;
+    mn__dense query_proj;
     mn__batch_norm batch_norm;
     mn__rms_norm query_norm, key_norm;
     mn__param keys; /* [n_head][2][n_key][half] */

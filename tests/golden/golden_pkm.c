@@ -158,7 +158,7 @@ static void tie_pkm(replay *r, size_t n_key_row)
     tie(r, "keys", &m->keys, n_key_row);
     tie(r, "values.weight", m->values, 0);
     tie(r, "query_proj.query_mlps.0.weight", &m->query_proj.weight, 0);
-    tie(r, "query_proj.query_mlps.0.bias", &m->query_proj.offset, 0);
+    tie(r, "query_proj.query_mlps.0.bias", &m->query_proj.bias, 0);
     if (m->norm != MN__PKM_BATCH) return;
     tie(r, "query_proj.query_mlps.1.weight", &m->batch_norm.scale, 0);
     tie(r, "query_proj.query_mlps.1.bias", &m->batch_norm.shift, 0);
@@ -175,7 +175,7 @@ static bool load_running(golden *g, replay *r)
 /* The bias before the norm has no gradient but what rounding leaves: 1e-5 is the README's. */
 static bool compare_bias(golden *g, const replay *r)
 {
-    const mn__param *p = &r->l.memory.query_proj.offset;
+    const mn__param *p = &r->l.memory.query_proj.bias;
     for (size_t i = 0; i < mn__param_size(p); i++)
         if (!(fabsf(p->g[i]) < 1e-5f))
             return golden_fail(g, "gradient of the query's bias: %g", (double)p->g[i]);
@@ -235,15 +235,15 @@ static bool replay_meta(golden *g, replay *r)
     tie_pkm(r, 2 * m->n_head * m->n_key);
     if (l->project) {
         tie(r, "value_proj.weight", &l->values_proj.weight, 0);
-        tie(r, "value_proj.bias", &l->values_proj.offset, 0);
+        tie(r, "value_proj.bias", &l->values_proj.bias, 0);
     }
     if (l->swilu) {
         tie(r, "swilu_projection.weight", &l->swilu_proj.weight, 0);
-        tie(r, "swilu_projection.bias", &l->swilu_proj.offset, 0);
+        tie(r, "swilu_projection.bias", &l->swilu_proj.bias, 0);
     }
     if (l->gate) {
         tie(r, "gating.weight", &l->gating.weight, 0);
-        tie(r, "gating.bias", &l->gating.offset, 0);
+        tie(r, "gating.bias", &l->gating.bias, 0);
     }
     size_t n_query = n_seq * len * m->n_head * 2 * m->half;
     return run(g, r, n_seq * len, n_seq) && compare_found(g, r) && compare_lists(g, r) &&
