@@ -5,11 +5,9 @@
 
 #include "layer/hits.h"
 #include "layer/ops.h"
+#include "layer/part.h"
 
 enum { TOKEN_GRAIN = 8, ROW_GRAIN = 64 };
-
-static const mn__real inv_sqrt2 = (mn__real)0.70710678118654752440,
-                      inv_sqrt_2pi = (mn__real)0.39894228040143267794;
 
 typedef struct pass {
     const mn__expert_score *e;
@@ -26,7 +24,7 @@ static void score_tokens(void *arg, size_t begin, size_t end, int thread)
         mn__real x = mn__dot(e->table + e->row[i] * e->width, e->z + i / e->n_hit * e->width,
                              e->width);
         e->raw[i] = x;
-        p->score[i] = e->gelu ? x * (1 + mn__erf(x * inv_sqrt2)) / 2 : x;
+        p->score[i] = e->gelu ? mn__gelu(x) : x;
     }
 }
 
@@ -44,10 +42,7 @@ static void backward_tokens(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     memset(p->dz + begin * e->width, 0, (end - begin) * e->width * sizeof *p->dz);
     for (size_t i = begin * e->n_hit; i < end * e->n_hit; i++) {
-        mn__real x = e->raw[i];
-        if (e->gelu)
-            p->score[i] *= (1 + mn__erf(x * inv_sqrt2)) / 2 +
-                           x * inv_sqrt_2pi * mn__exp(-x * x / 2);
+        if (e->gelu) p->score[i] *= mn__gelu_slope(e->raw[i]);
         mn__axpy(p->dz + i / e->n_hit * e->width, p->score[i], e->table + e->row[i] * e->width,
                  e->width);
     }

@@ -24,3 +24,16 @@ mn__real mn__sigmoid(mn__real x)
     mn__real e = mn__exp(-mn__fabs(x));
     return (x < 0 ? e : (mn__real)1) / (1 + e);
 }
+
+static const mn__real inv_sqrt2 = (mn__real)0.70710678118654752440,
+                      inv_sqrt_2pi = (mn__real)0.39894228040143267794;
+
+mn__real mn__gelu(mn__real x)
+{
+    return x * (1 + mn__erf(x * inv_sqrt2)) / 2;
+}
+
+mn__real mn__gelu_slope(mn__real x)
+{
+    return (1 + mn__erf(x * inv_sqrt2)) / 2 + x * inv_sqrt_2pi * mn__exp(-x * x / 2);
+}

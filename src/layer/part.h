@@ -22,5 +22,8 @@ static inline mn__real mn__silu_slope(mn__real x)
     mn__real s = mn__sigmoid(x);
     return s * (1 + x * (1 - s));
 }
+/* gelu(x) = x (1 + erf(x / sqrt 2)) / 2 and its derivative. */
+mn__real mn__gelu(mn__real x);
+mn__real mn__gelu_slope(mn__real x);
 
 #endif
