@@ -72,12 +72,8 @@ void mn__bag_backward(const mn__bag *b, const mn__env *env, size_t n, const mn__
                       mn__real *dtable)
 {
     size_t mark = mn__tape_mark(env->tape);
-    pass p = {.b = b,
-              .hits = hits,
-              .table = table,
-              .dsum = dsum,
-              .dweight = dweight,
-              .dtable = dtable};
+    pass p = {
+        .b = b, .hits = hits, .table = table, .dsum = dsum, .dweight = dweight, .dtable = dtable};
     mn__hits_sort(env, hits->row, n * b->n_hit, b->n_row, &p.by_row);
     mn__each(env, p.by_row.n_row, ROW_GRAIN, visit_rows, &p);
     mn__tape_cut(env->tape, mark);

@@ -67,8 +67,8 @@ void mn__batch_norm_forward(const mn__batch_norm *l, const mn__env *env, size_t 
                             const mn__real *x, mn__real *y, mn__batch_norm_saved *saved)
 {
     if (saved)
-        *saved = (mn__batch_norm_saved){x, mn__take_reals(env, l->width),
-                                        mn__take_reals(env, l->width)};
+        *saved =
+            (mn__batch_norm_saved){x, mn__take_reals(env, l->width), mn__take_reals(env, l->width)};
     pass p = {.l = l, .x = x, .y = y, .n = n};
     if (saved) {
         p.mean = saved->mean;
@@ -101,12 +101,7 @@ static void backward_columns(void *arg, size_t begin, size_t end, int thread)
 void mn__batch_norm_backward(const mn__batch_norm *l, const mn__env *env, size_t n,
                              const mn__batch_norm_saved *saved, const mn__real *dy, mn__real *dx)
 {
-    pass p = {.l = l,
-              .x = saved->x,
-              .dy = dy,
-              .dx = dx,
-              .mean = saved->mean,
-              .inv = saved->inv,
-              .n = n};
+    pass p = {
+        .l = l, .x = saved->x, .dy = dy, .dx = dx, .mean = saved->mean, .inv = saved->inv, .n = n};
     mn__each(env, l->width, COLUMN_GRAIN, backward_columns, &p);
 }

@@ -11,7 +11,7 @@ void mn__dense_declare(mn__dense *l, mn__params *list, const char *prefix)
                    (mn__param){.dim = {l->n_out, l->n_in},
                                .n_dim = 2,
                                .group = MN__PARAM_DECAY,
-                               .init = MN__INIT_NORMAL,
+                               .init = l->cut ? MN__INIT_CUT : MN__INIT_NORMAL,
                                .scale = l->std},
                    prefix, "weight");
     if (l->has_bias)

@@ -8,6 +8,7 @@ typedef struct mn__dense {
     size_t n_in, n_out;
     bool has_bias;
     double std;       /* of the weight's first values */
+    bool cut;         /* these end at three deviations */
     mn__param weight; /* [n_out][n_in] */
     mn__param bias;   /* [n_out], from zeros */
 } mn__dense;

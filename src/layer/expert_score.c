@@ -21,8 +21,8 @@ static void score_tokens(void *arg, size_t begin, size_t end, int thread)
     const mn__expert_score *e = p->e;
     (void)thread;
     for (size_t i = begin * e->n_hit; i < end * e->n_hit; i++) {
-        mn__real x = mn__dot(e->table + e->row[i] * e->width, e->z + i / e->n_hit * e->width,
-                             e->width);
+        mn__real x =
+            mn__dot(e->table + e->row[i] * e->width, e->z + i / e->n_hit * e->width, e->width);
         e->raw[i] = x;
         p->score[i] = e->gelu ? mn__gelu(x) : x;
     }

@@ -65,7 +65,7 @@ static void list_tokens(void *arg, size_t begin, size_t end, int thread)
 }
 
 void mn__key_scan_run(const mn__key_scan *k, const mn__env *env, size_t n, uint32_t *list,
-                  mn__real *value)
+                      mn__real *value)
 {
     size_t mark = mn__tape_mark(env->tape), n_block = n < BLOCK ? n : BLOCK;
     listing l = {.k = k, .list = list, .value = value};

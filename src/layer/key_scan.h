@@ -14,9 +14,9 @@ typedef struct mn__query_form {
 
 typedef struct mn__key_scan {
     size_t n_head, n_key, width;
-    size_t n_list;      /* keys of a list */
-    size_t n_high;      /* the first n_high are the best, best first; the others the worst, worst
-                         * first */
+    size_t n_list;       /* keys of a list */
+    size_t n_high;       /* the first n_high are the best, best first; the others the worst, worst
+                          * first */
     const mn__real *key; /* [n_head][2][n_key][width] */
     const mn__real *query;
     mn__query_form form; /* part is unused */
@@ -24,7 +24,7 @@ typedef struct mn__key_scan {
 
 /* list, value [n][n_head][2][n_list]: keys listed and their products with the query. */
 void mn__key_scan_run(const mn__key_scan *k, const mn__env *env, size_t n, uint32_t *list,
-                  mn__real *value);
+                      mn__real *value);
 /* Products of tokens [begin, end) with all keys of one head and axis into out[end-begin][n_key],
  * by all threads. */
 void mn__key_products(const mn__key_scan *k, const mn__env *env, size_t begin, size_t end,

@@ -1,19 +1,29 @@
 /* layer.c: lists of parameters, loops over threads, plans of passes. */
 #include "layer/layer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include "base/diag.h"
 #include "base/rng.h"
 
 enum { PARAM_ALIGN = 16, FIRST_ROOM = 64, FILL_GRAIN = 1 << 14 };
 
+char *mn__param_join(char out[MN__PARAM_NAME], const char *prefix, const char *name)
+{
+    size_t n = 0;
+    for (const char *c = prefix; *c && n < MN__PARAM_NAME - 1; c++) out[n++] = *c;
+    if (n && n < MN__PARAM_NAME - 1) out[n++] = '.';
+    for (const char *c = name; *c && n < MN__PARAM_NAME - 1; c++) out[n++] = *c;
+    out[n] = 0;
+    return out;
+}
+
 void mn__params_add(mn__params *list, mn__param *p, mn__param like, const char *prefix,
                     const char *name)
 {
     *p = like;
-    int n = snprintf(p->name, sizeof p->name, "%s%s%s", prefix, *prefix ? "." : "", name);
-    if (n < 0 || (size_t)n >= sizeof p->name) list->st = list->st != MN_OK ? list->st : MN_ERANGE;
+    mn__param_join(p->name, prefix, name);
+    if (strlen(prefix) + strlen(name) + 2 > sizeof p->name && list->st == MN_OK)
+        list->st = MN_ERANGE;
     if (list->n == list->room) {
         size_t room = list->room ? 2 * list->room : FIRST_ROOM;
         mn__param **at = mn__alloc_array(MN_MEM_OTHER, room, sizeof(mn__param *));
@@ -89,12 +99,19 @@ static void fill_range(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t i = begin; i < end; i++) {
         double x = 0;
+        uint32_t again = 0;
         switch (p->init) {
         case MN__INIT_CONSTANT: x = p->scale; break;
         case MN__INIT_NORMAL: x = p->scale * mn__rng_normal(f->seed, f->stream, i, 0); break;
+        case MN__INIT_CUT:
+            do x = mn__rng_normal(f->seed, f->stream, i, again++);
+            while (fabs(x) > 3);
+            x *= p->scale;
+            break;
         case MN__INIT_UNIFORM:
             x = p->scale * (2 * mn__rng_uniform(f->seed, f->stream, i, 0) - 1);
             break;
+        case MN__INIT_ABOVE: x = p->scale * mn__rng_uniform(f->seed, f->stream, i, 0); break;
         case MN__INIT_OWN: break;
         }
         p->w[i] = (mn__real)x;

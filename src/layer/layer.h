@@ -39,7 +39,9 @@ typedef enum mn__param_group {
 typedef enum mn__init_kind {
     MN__INIT_CONSTANT, /* scale */
     MN__INIT_NORMAL,   /* scale: standard deviation */
+    MN__INIT_CUT,      /* normal, drawn again beyond three deviations */
     MN__INIT_UNIFORM,  /* in [-scale, scale] */
+    MN__INIT_ABOVE,    /* uniform in [0, scale) */
     MN__INIT_OWN,      /* zeros; its layer fills it */
 } mn__init_kind;
 
@@ -75,6 +77,8 @@ typedef struct mn__params {
  * "name" where the prefix is empty. A failure is kept in list->st. */
 void mn__params_add(mn__params *list, mn__param *p, mn__param like, const char *prefix,
                     const char *name);
+/* "prefix.name", or "name", cut to what a name may have; returns out. */
+char *mn__param_join(char out[MN__PARAM_NAME], const char *prefix, const char *name);
 void mn__params_fini(mn__params *list); /* the list, not the parameters */
 size_t mn__param_size(const mn__param *p);
 /* Values that all parameters of the list take, each from a multiple of 16 on: state or the rest. */
@@ -137,7 +141,6 @@ struct mn__layer_ops {
                     bool keep);
     void (*backward)(mn__layer *l, const mn__env *env, mn__shape s, const mn__real *dy,
                      mn__real *dx);
-    void (*free)(mn__layer *l);
 };
 
 #endif

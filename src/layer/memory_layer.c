@@ -15,7 +15,6 @@
  * sort, so that sums are made in the order of the batch. Nothing of n x n_table x n_out is kept. */
 #include "layer/memory_layer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include "base/diag.h"
 #include "layer/ops.h"
@@ -55,8 +54,7 @@ void mn__memory_layer_declare(mn__memory_layer *l, mn__params *list, const char 
     for (size_t i = 0; i < l->n_share; i++) {
         mn__memory_share *s = &l->share[i];
         char full[MN__PARAM_NAME];
-        snprintf(full, sizeof full, "%s%s%s", prefix, names && *prefix ? "." : "",
-                 names ? names[i] : "");
+        const char *at = names ? mn__param_join(full, prefix, names[i]) : prefix;
         mn__params_add(list, &s->tables,
                        (mn__param){.dim = {l->n_table, (size_t)1 << l->n_bit, s->n_out},
                                    .n_dim = 3,
@@ -64,14 +62,14 @@ void mn__memory_layer_declare(mn__memory_layer *l, mn__params *list, const char 
                                    .init = MN__INIT_NORMAL,
                                    .scale = s->std,
                                    .row = s->n_out},
-                       full, "tables");
+                       at, "tables");
         mn__params_add(list, &s->bias,
                        (mn__param){.dim = {s->n_out},
                                    .n_dim = 1,
                                    .group = MN__PARAM_NO_DECAY,
                                    .init = MN__INIT_NORMAL,
                                    .scale = BIAS_STD},
-                       full, "bias");
+                       at, "bias");
     }
 }
 

@@ -1,7 +1,8 @@
 /* memory_plus.c: y = sigmoid(w_g.x + b_g) (W_o (P silu(W_s x + b_s)) + b_o), P the memory's sum.
  * Ref: arXiv 2412.09764.
  *
- *   dhid = W_o' do,  dP = dhid silu(s),  ds = dhid P silu'(s),  dlogit = <g, o> a (1 - a),  do = a g */
+ *   dhid = W_o' do,  dP = dhid silu(s),  ds = dhid P silu'(s),  dlogit = <g, o> a (1 - a),  do = a
+ * g */
 #include "layer/memory_plus.h"
 
 #include "base/diag.h"
@@ -24,7 +25,7 @@ static void declare_dense(mn__dense *l, mn__params *list, const char *prefix, co
 {
     char path[MN__PARAM_NAME];
     l->std = 1 / sqrt((double)l->n_in);
-    mn__dense_declare(l, list, mn__param_path(path, prefix, name));
+    mn__dense_declare(l, list, mn__param_join(path, prefix, name));
     l->bias.init = MN__INIT_UNIFORM;
     l->bias.scale = l->std;
 }
@@ -62,8 +63,7 @@ static void gate_rows(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t i = begin; i < end; i++) {
         p->s->gate[i] = mn__sigmoid(p->s->gate[i]);
-        for (size_t c = i * width; c < (i + 1) * width; c++)
-            p->y[c] = p->s->gate[i] * p->s->out[c];
+        for (size_t c = i * width; c < (i + 1) * width; c++) p->y[c] = p->s->gate[i] * p->s->out[c];
     }
 }
 
@@ -100,8 +100,7 @@ static void back_gate(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t i = begin; i < end; i++) {
         mn__real a = p->s->gate[i];
-        p->dlogit[i] =
-            mn__dot(p->dy + i * width, p->s->out + i * width, width) * a * (1 - a);
+        p->dlogit[i] = mn__dot(p->dy + i * width, p->s->out + i * width, width) * a * (1 - a);
         for (size_t c = i * width; c < (i + 1) * width; c++) p->dout[c] = a * p->dy[c];
     }
 }

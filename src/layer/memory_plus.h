@@ -17,12 +17,12 @@ typedef struct mn__memory_plus {
 
 typedef struct mn__memory_plus_saved {
     mn__pkm_saved memory;
-    const mn__real *x;  /* borrowed */
-    mn__real *sum;      /* [n][value_width]: of the memory */
-    mn__real *swilu;    /* [n][value_width]: W_s x */
-    mn__real *hidden;   /* [n][value_width]: what is projected */
-    mn__real *out;      /* [n][width]: before the gate */
-    mn__real *gate;     /* [n]: sigmoid */
+    const mn__real *x; /* borrowed */
+    mn__real *sum;     /* [n][value_width]: of the memory */
+    mn__real *swilu;   /* [n][value_width]: W_s x */
+    mn__real *hidden;  /* [n][value_width]: what is projected */
+    mn__real *out;     /* [n][width]: before the gate */
+    mn__real *gate;    /* [n]: sigmoid */
 } mn__memory_plus_saved;
 
 mn_status mn__memory_plus_check(const mn__memory_plus *l, mn_diag *diag);

@@ -33,7 +33,7 @@ mn_status mn__moe_check(const mn__moe *l, mn_diag *diag)
 void mn__moe_declare(mn__moe *l, mn__params *list, const char *prefix)
 {
     mn__param like = {
-        .dim = {l->n_expert, l->width}, .n_dim = 2, .init = MN__INIT_NORMAL, .scale = l->std};
+        .dim = {l->n_expert, l->width}, .n_dim = 2, .init = MN__INIT_CUT, .scale = l->std};
     mn__params_add(list, &l->router, like, prefix, "router");
     like.dim[1] = l->inner;
     like.dim[2] = l->width;
@@ -48,10 +48,10 @@ typedef struct pass {
     const mn__moe *l;
     mn__moe_saved *s;
     size_t n;
-    mn__real *work;         /* [threads][2 n_keep] */
-    uint32_t *first;        /* [tiles]: a tile's first packed row; its rows are one expert's */
-    uint32_t *end;          /* [tiles] */
-    uint32_t *owner;        /* [tiles]: its expert */
+    mn__real *work;  /* [threads][2 n_keep] */
+    uint32_t *first; /* [tiles]: a tile's first packed row; its rows are one expert's */
+    uint32_t *end;   /* [tiles] */
+    uint32_t *owner; /* [tiles]: its expert */
     size_t n_tile;
     mn__real *y, *dx;
     const mn__real *dy;
@@ -66,8 +66,8 @@ static void choose_experts(void *arg, size_t begin, size_t end, int thread)
     const size_t n_expert = p->l->n_expert, m = p->l->n_keep;
     for (size_t i = begin; i < end; i++) {
         const mn__real *logit = p->s->logit + i * n_expert;
-        mn__real *prob = p->s->prob + i * n_expert, *weight = p->s->weight + i * m,
-                 top = logit[0], sum = 0, kept = 0;
+        mn__real *prob = p->s->prob + i * n_expert, *weight = p->s->weight + i * m, top = logit[0],
+                 sum = 0, kept = 0;
         for (size_t e = 1; e < n_expert; e++) top = logit[e] > top ? logit[e] : top;
         for (size_t e = 0; e < n_expert; e++) sum += prob[e] = mn__exp(logit[e] - top);
         for (size_t e = 0; e < n_expert; e++) prob[e] /= sum;
@@ -90,8 +90,7 @@ static void measure_losses(const mn__moe *l, size_t n, mn__moe_saved *s)
             balance += (mn__real)s->count[e] * s->prob[i * l->n_expert + e];
     }
     s->z = (mn__real)l->z * share * z;
-    s->balance =
-        (mn__real)l->balance * (mn__real)l->n_expert * share * balance / (mn__real)n;
+    s->balance = (mn__real)l->balance * (mn__real)l->n_expert * share * balance / (mn__real)n;
 }
 
 /* ---- experts ---- */

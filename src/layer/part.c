@@ -1,15 +1,7 @@
 /* part.c: small things that layers made of other layers need. */
 #include "layer/part.h"
 
-#include <stdio.h>
 #include <string.h>
-
-const char *mn__param_path(char *out, const char *prefix, const char *name)
-{
-    int n = snprintf(out, MN__PARAM_NAME, "%s%s%s", prefix, *prefix ? "." : "", name);
-    if (n < 0) *out = '\0';
-    return out;
-}
 
 mn__real *mn__take_zeros(const mn__env *env, size_t n)
 {

@@ -4,10 +4,6 @@
 
 #include "layer/layer.h"
 
-/* "prefix.name" into out[MN__PARAM_NAME], which it returns; cut short where it does not fit, and
- * then refused by mn__params_add below. "name" where the prefix is empty. */
-const char *mn__param_path(char *out, const char *prefix, const char *name);
-
 /* n zeros of the tape. */
 mn__real *mn__take_zeros(const mn__env *env, size_t n);
 

@@ -47,20 +47,20 @@ void mn__pkm_declare(mn__pkm *l, mn__params *list, const char *prefix)
     char name[MN__PARAM_NAME];
     mn__dense *proj = &l->query_proj;
     *proj = (mn__dense){.n_in = l->width, .n_out = n_query, .has_bias = l->query_bias};
-    mn__dense_declare(proj, list, mn__param_path(name, prefix, "query_proj"));
+    mn__dense_declare(proj, list, mn__param_join(name, prefix, "query_proj"));
     proj->weight.init = proj->bias.init = MN__INIT_UNIFORM;
     proj->weight.scale = proj->bias.scale = 1 / sqrt((double)l->width);
     if (l->as_meta) proj->weight.scale = sqrt(6.0 / (double)(l->width + n_query));
     if (l->norm == MN__PKM_BATCH) {
         l->batch_norm =
             (mn__batch_norm){.width = n_query, .eps = l->norm_eps, .momentum = l->momentum};
-        mn__batch_norm_declare(&l->batch_norm, list, mn__param_path(name, prefix, "query_norm"));
+        mn__batch_norm_declare(&l->batch_norm, list, mn__param_join(name, prefix, "query_norm"));
     }
     l->query_norm = l->key_norm = (mn__rms_norm){.width = l->half, .eps = l->norm_eps};
     if (l->norm == MN__PKM_RMS)
-        mn__rms_norm_declare(&l->query_norm, list, mn__param_path(name, prefix, "query_norm"));
+        mn__rms_norm_declare(&l->query_norm, list, mn__param_join(name, prefix, "query_norm"));
     if (l->norm_keys)
-        mn__rms_norm_declare(&l->key_norm, list, mn__param_path(name, prefix, "keys_norm"));
+        mn__rms_norm_declare(&l->key_norm, list, mn__param_join(name, prefix, "keys_norm"));
     mn__params_add(list, &l->keys,
                    (mn__param){.dim = {l->n_head, 2, l->n_key, l->half},
                                .n_dim = 4,
@@ -68,8 +68,7 @@ void mn__pkm_declare(mn__pkm *l, mn__params *list, const char *prefix)
                                .scale = 1 / sqrt((double)(l->as_meta ? 2 * l->half : l->half))},
                    prefix, "keys");
     declare_values(l, list, prefix, "values", &l->own_values, l->value_width, &l->values);
-    if (l->peer)
-        declare_values(l, list, prefix, "experts", &l->own_experts, l->width, &l->experts);
+    if (l->peer) declare_values(l, list, prefix, "experts", &l->own_experts, l->width, &l->experts);
 }
 
 /* Rows of half-queries and of half-keys. */

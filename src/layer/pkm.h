@@ -10,9 +10,9 @@
 #include "layer/rms_norm.h"
 
 typedef enum mn__pkm_norm { /* of queries */
-    MN__PKM_RAW,
-    MN__PKM_BATCH, /* over the batch, as the paper recommends */
-    MN__PKM_RMS,   /* each half of each head, one gain for all */
+                            MN__PKM_RAW,
+                            MN__PKM_BATCH, /* over the batch, as the paper recommends */
+                            MN__PKM_RMS,   /* each half of each head, one gain for all */
 } mn__pkm_norm;
 
 typedef struct mn__pkm {

@@ -23,9 +23,9 @@ static size_t n_candidate(size_t n_keep)
 typedef struct pass {
     const mn__product_key *k;
     mn__product_key_found *found;
-    mn__real *value;      /* [n][n_head][2][n_keep]: of the lists */
-    mn__real *work;       /* [threads][candidates + n_keep] */
-    uint32_t *candidate;  /* [candidates]: places in the grid, ascending */
+    mn__real *value;     /* [n][n_head][2][n_keep]: of the lists */
+    mn__real *work;      /* [threads][candidates + n_keep] */
+    uint32_t *candidate; /* [candidates]: places in the grid, ascending */
     size_t n_candidate;
     const mn__real *dweight;
     mn__real *dscore; /* [n][n_head][2][n_keep]: of listed keys */
@@ -43,7 +43,8 @@ static void choose_cells(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const size_t m = p->k->n_keep;
-    mn__real *score = p->work + (size_t)thread * (p->n_candidate + m), *work = score + p->n_candidate;
+    mn__real *score = p->work + (size_t)thread * (p->n_candidate + m),
+             *work = score + p->n_candidate;
     for (size_t i = begin; i < end; i++) {
         const mn__real *high = p->value + i * 2 * m;
         const uint32_t *list = p->found->list + i * 2 * m;
@@ -143,8 +144,7 @@ void mn__product_key_backward(const mn__product_key *k, const mn__env *env, size
                                .form = form_of(k),
                                .dquery = dquery,
                                .dkey = dkey};
-    if (!mn__env_is_dry(env))
-        memset(dquery, 0, n * k->n_head * 2 * k->half * sizeof *dquery);
+    if (!mn__env_is_dry(env)) memset(dquery, 0, n * k->n_head * 2 * k->half * sizeof *dquery);
     mn__key_back_run(&back, env, n);
     mn__tape_cut(env->tape, mark);
 }

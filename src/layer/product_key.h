@@ -13,11 +13,11 @@ typedef struct mn__product_key {
 } mn__product_key;
 
 typedef struct mn__product_key_found { /* the tape's */
-    uint32_t *cell;   /* [n][n_head][n_keep]: row * n_key + column, best first */
-    mn__real *score;  /* the same shape */
-    mn__real *weight; /* the same: softmax of a head's scores */
-    uint32_t *list;   /* [n][n_head][2][n_keep]: the best row keys and column keys */
-    uint32_t *place;  /* [n][n_head][n_keep]: of a cell in the grid of the two lists */
+    uint32_t *cell;                    /* [n][n_head][n_keep]: row * n_key + column, best first */
+    mn__real *score;                   /* the same shape */
+    mn__real *weight;                  /* the same: softmax of a head's scores */
+    uint32_t *list;  /* [n][n_head][2][n_keep]: the best row keys and column keys */
+    uint32_t *place; /* [n][n_head][n_keep]: of a cell in the grid of the two lists */
 } mn__product_key_found;
 
 /* query [n][n_head][2][half]. */

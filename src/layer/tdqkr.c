@@ -82,8 +82,7 @@ mn__key_scan mn__tdqkr_scan(const mn__tdqkr *t, const mn__env *env, size_t n, co
         k.width = axis;
         k.key = t->key;
         k.query = f.out;
-        k.form =
-            (mn__query_form){.token = t->n_head * 2 * axis, .head = 2 * axis, .axis = axis};
+        k.form = (mn__query_form){.token = t->n_head * 2 * axis, .head = 2 * axis, .axis = axis};
     } else {
         f.out = mn__take_reals(env, n_all * t->width);
         mn__each(env, n_all, FOLD_GRAIN, fold_keys, &f);

@@ -11,9 +11,9 @@ typedef struct mn__tdqkr {
     size_t n_head, n_key, width, rank; /* keys [n_head][2][n_key][rank][width], all normed */
     size_t n_core;                     /* of a head; each gives a weight of its own to a hit */
     size_t n_keep;                     /* rows, columns and cells that a head keeps */
-    bool per_rank;      /* each rank has its query: [n][2][rank][width]; else [n][2][width] */
-    bool two_quadrant;  /* the lowest n_keep rows and columns make a second grid: two negative
-                         * factors make a large product too, which the paper never sees */
+    bool per_rank;     /* each rank has its query: [n][2][rank][width]; else [n][2][width] */
+    bool two_quadrant; /* the lowest n_keep rows and columns make a second grid: two negative
+                        * factors make a large product too, which the paper never sees */
     const mn__real *key;
     const mn__real *core[MN__CORES_MAX]; /* [n_head][rank][rank] each */
     const mn__real *u, *v;               /* [n_head][rank]: tucker.h */
@@ -21,8 +21,8 @@ typedef struct mn__tdqkr {
 
 typedef struct mn__tdqkr_found { /* the tape's */
     size_t n_list;               /* keys listed of an axis: n_keep, or twice that */
-    uint32_t *cell;  /* [n][n_head][n_keep]: row * n_key + column, best first */
-    mn__real *weight; /* [n][n_head][n_keep][n_core]: scores, their sum is the cell's */
+    uint32_t *cell;              /* [n][n_head][n_keep]: row * n_key + column, best first */
+    mn__real *weight;            /* [n][n_head][n_keep][n_core]: scores, their sum is the cell's */
     uint32_t *list;  /* [n][n_head][2][n_list]: rows and columns by rank-one scores: the highest,
                       * then with two_quadrant the lowest */
     mn__real *alpha; /* the same shape: those scores */
@@ -31,8 +31,8 @@ typedef struct mn__tdqkr_found { /* the tape's */
 } mn__tdqkr_found;
 
 typedef struct mn__tdqkr_grad {
-    mn__real *dquery;              /* of the query's shape: written */
-    mn__real *dkey;                /* added to */
+    mn__real *dquery;               /* of the query's shape: written */
+    mn__real *dkey;                 /* added to */
     mn__real *dcore[MN__CORES_MAX]; /* added to; NULL: left */
 } mn__tdqkr_grad;
 

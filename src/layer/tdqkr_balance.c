@@ -16,12 +16,12 @@ enum { BLOCK = 128, TOKEN_GRAIN = 8, KEY_GRAIN = 64 };
 typedef struct pass {
     const mn__tdqkr *t;
     const mn__key_scan *scan;
-    const mn__real *share;       /* [2][n_key] */
-    mn__real *alpha;             /* [BLOCK][n_key], then dalpha */
-    mn__real *loss;              /* [BLOCK] */
-    size_t head_axis, first, n;  /* n: tokens of the block */
-    mn__real coef;               /* n_key coef / (tokens heads) */
-    mn__real *dquery, *dkey;     /* of what the scan multiplies */
+    const mn__real *share;      /* [2][n_key] */
+    mn__real *alpha;            /* [BLOCK][n_key], then dalpha */
+    mn__real *loss;             /* [BLOCK] */
+    size_t head_axis, first, n; /* n: tokens of the block */
+    mn__real coef;              /* n_key coef / (tokens heads) */
+    mn__real *dquery, *dkey;    /* of what the scan multiplies */
 } pass;
 
 /* [2][n_key], each axis of sum 1. */
@@ -30,8 +30,7 @@ static void measure_shares(const mn__tdqkr *t, size_t n, const mn__tdqkr_found *
 {
     const size_t n_list = found->n_list, n_all = n * t->n_head * n_list;
     memset(share, 0, 2 * t->n_key * sizeof *share);
-    for (size_t i = 0; i < 2 * n_all; i++)
-        share[i / n_list % 2 * t->n_key + found->list[i]] += 1;
+    for (size_t i = 0; i < 2 * n_all; i++) share[i / n_list % 2 * t->n_key + found->list[i]] += 1;
     for (size_t i = 0; i < 2 * t->n_key; i++) share[i] /= (mn__real)n_all;
 }
 
@@ -118,8 +117,7 @@ static void add_queries(const pass *p, mn__real *dquery)
 {
     const mn__tdqkr *t = p->t;
     const mn__query_form form = mn__tdqkr_form(t);
-    const mn__real *u =
-        (p->head_axis % 2 ? t->v : t->u) + p->head_axis / 2 * t->rank;
+    const mn__real *u = (p->head_axis % 2 ? t->v : t->u) + p->head_axis / 2 * t->rank;
     for (size_t i = 0; i < p->n; i++) {
         mn__real *to = dquery + (p->first + i) * form.token + p->head_axis % 2 * form.axis;
         for (size_t c = 0; c < p->scan->width; c++)
@@ -130,8 +128,7 @@ static void add_queries(const pass *p, mn__real *dquery)
 static void add_keys(const pass *p, mn__real *dkey)
 {
     const mn__tdqkr *t = p->t;
-    const mn__real *u =
-        (p->head_axis % 2 ? t->v : t->u) + p->head_axis / 2 * t->rank;
+    const mn__real *u = (p->head_axis % 2 ? t->v : t->u) + p->head_axis / 2 * t->rank;
     dkey += p->head_axis * t->n_key * t->rank * t->width;
     if (t->per_rank)
         mn__axpy(dkey, 1, p->dkey, t->n_key * t->rank * t->width);

@@ -19,12 +19,14 @@ static mn_status check(const mn__tucker_search *l, mn_diag *diag)
     if (!l->width || !l->n_head || !l->half || !l->rank || !l->n_core || !l->n_keep)
         return mn__fail(diag, MN_ERANGE, "an UltraMem layer has no size of zero");
     if (l->rank > MN__TUCKER_RANK_MAX || l->n_core > MN__CORES_MAX)
-        return mn__fail(diag, MN_ERANGE, "Tucker rank to %d and cores to %d wanted, %zu and %zu found",
+        return mn__fail(diag, MN_ERANGE,
+                        "Tucker rank to %d and cores to %d wanted, %zu and %zu found",
                         MN__TUCKER_RANK_MAX, MN__CORES_MAX, l->rank, l->n_core);
     size_t most = l->two_quadrant ? l->n_key / 2 : l->n_key;
     if (l->n_keep > most)
-        return mn__fail(diag, MN_ERANGE, "knn: at most %zu of %zu keys of an axis wanted, %zu found",
-                        most, l->n_key, l->n_keep);
+        return mn__fail(diag, MN_ERANGE,
+                        "knn: at most %zu of %zu keys of an axis wanted, %zu found", most, l->n_key,
+                        l->n_keep);
     if (l->n_key > UINT16_MAX || l->n_cell < l->n_key * l->n_key || l->n_cell > UINT32_MAX)
         return mn__fail(diag, MN_ERANGE, "%zu cells for %zu keys of an axis: they do not fit",
                         l->n_cell, l->n_key);
@@ -61,10 +63,10 @@ void mn__tucker_search_declare(mn__tucker_search *l, mn__params *list, const cha
     char name[MN__PARAM_NAME];
     l->query_proj =
         (mn__dense){.n_in = l->width, .n_out = 2 * n_rank * l->half, .std = l->proj_std};
-    mn__dense_declare(&l->query_proj, list, mn__param_path(name, prefix, "query_proj"));
+    mn__dense_declare(&l->query_proj, list, mn__param_join(name, prefix, "query_proj"));
     l->query_norm = l->key_norm = (mn__rms_norm){.width = l->half, .eps = l->norm_eps};
-    mn__rms_norm_declare(&l->query_norm, list, mn__param_path(name, prefix, "query_norm"));
-    mn__rms_norm_declare(&l->key_norm, list, mn__param_path(name, prefix, "keys_norm"));
+    mn__rms_norm_declare(&l->query_norm, list, mn__param_join(name, prefix, "query_norm"));
+    mn__rms_norm_declare(&l->key_norm, list, mn__param_join(name, prefix, "keys_norm"));
     l->query_norm.scale.scale = l->query_gain;
     l->key_norm.scale.scale = l->key_gain;
     mn__params_add(list, &l->keys,
@@ -79,7 +81,7 @@ void mn__tucker_search_declare(mn__tucker_search *l, mn__params *list, const cha
         mn__params_add(list, &l->cores[c],
                        (mn__param){.dim = {l->n_head, l->rank, l->rank},
                                    .n_dim = 3,
-                                   .init = MN__INIT_UNIFORM,
+                                   .init = MN__INIT_ABOVE,
                                    .scale = 1},
                        prefix, core);
     }
@@ -176,8 +178,8 @@ static size_t key_rows(const mn__tucker_search *l)
     return l->n_head * 2 * l->n_key * l->rank;
 }
 
-static void add_losses(const mn__tucker_search *l, const mn__env *env, size_t n,
-                       const mn__tdqkr *t, mn__tucker_saved *s)
+static void add_losses(const mn__tucker_search *l, const mn__env *env, size_t n, const mn__tdqkr *t,
+                       mn__tucker_saved *s)
 {
     if (l->balance > 0)
         s->aux += (mn__real)l->balance * mn__tdqkr_balance(t, env, n, s->query, &s->found);

@@ -23,26 +23,26 @@ typedef struct mn__tucker_search {
     mn__real norm_eps;
     double query_gain, key_gain; /* of the norms at first */
     double proj_std;             /* of the projection's first values */
-    double balance; /* coefficient of the balance loss; 0: none */
-    double core, core_margin; /* coefficient of the cores' loss, and the margin tau of it */
+    double balance;              /* coefficient of the balance loss; 0: none */
+    double core, core_margin;    /* coefficient of the cores' loss, and the margin tau of it */
     uint64_t shuffle_seed;
     /* Its own. */
-    mn__dense query_proj;            /* [2 half] or, not shared, [2 rank half] rows */
+    mn__dense query_proj;              /* [2 half] or, not shared, [2 rank half] rows */
     mn__rms_norm query_norm, key_norm; /* [half] */
-    mn__param keys;                  /* [n_head][2][n_key][rank][half] */
-    mn__param cores[MN__CORES_MAX];  /* [n_head][rank][rank] */
-    mn__param u, v;                  /* [n_head][rank], state */
-    uint32_t *shuffle;               /* [n_cell]: where a cell really is; of the seed */
+    mn__param keys;                    /* [n_head][2][n_key][rank][half] */
+    mn__param cores[MN__CORES_MAX];    /* [n_head][rank][rank] */
+    mn__param u, v;                    /* [n_head][rank], state */
+    uint32_t *shuffle;                 /* [n_cell]: where a cell really is; of the seed */
 } mn__tucker_search;
 
 typedef struct mn__tucker_saved {
-    const mn__real *x;         /* borrowed */
-    mn__real *raw, *query;     /* [n][2][half], per rank [n][2][rank][half] */
-    mn__real *key;             /* normed */
+    const mn__real *x;     /* borrowed */
+    mn__real *raw, *query; /* [n][2][half], per rank [n][2][rank][half] */
+    mn__real *key;         /* normed */
     mn__rms_norm_saved query_norm, key_norm;
     mn__tdqkr_found found;
-    uint32_t *address;         /* [n][n_head n_keep]: shuffled cells */
-    mn__real aux;              /* the losses, with their coefficients */
+    uint32_t *address; /* [n][n_head n_keep]: shuffled cells */
+    mn__real aux;      /* the losses, with their coefficients */
 } mn__tucker_saved;
 
 /* MN_ERANGE with a sentence where sizes cannot be; MN_ENOMEM. */

@@ -70,7 +70,7 @@ void mn__ultramem_declare(mn__ultramem *l, mn__params *list, const char *prefix)
     char name[MN__PARAM_NAME];
     mn__tucker_search_declare(&l->search, list, prefix);
     l->values_proj = (mn__dense){.n_in = n_sum, .n_out = s->width, .std = 1 / sqrt((double)n_sum)};
-    mn__dense_declare(&l->values_proj, list, mn__param_path(name, prefix, "values_proj"));
+    mn__dense_declare(&l->values_proj, list, mn__param_join(name, prefix, "values_proj"));
     if (l->values) return;
     l->values = &l->own_values;
     mn__param values = {.dim = {l->n_axis * l->n_axis, l->value_width},

@@ -20,8 +20,8 @@ typedef struct mn__ultramem {
     size_t n_expand;    /* virtual tables of the physical one; keys of an axis are
                          * floor(sqrt(n_expand)) n_axis */
     mn__first_values first;
-    size_t n_block;     /* of the model: the paper's first values want it */
-    mn__param *values;  /* [n_axis^2][value_width]: another layer's, to share; NULL: its own */
+    size_t n_block;    /* of the model: the paper's first values want it */
+    mn__param *values; /* [n_axis^2][value_width]: another layer's, to share; NULL: its own */
     /* Its own. */
     mn__param own_values;
     mn__dense values_proj; /* from [n_expand][value_width] */

@@ -83,14 +83,12 @@ void mn__ultramem_v2_declare(mn__ultramem_v2 *l, mn__params *list, const char *p
     const double std = sqrt(0.4 / (double)width);
     char name[MN__PARAM_NAME];
     mn__tucker_search_declare(&l->search, list, prefix);
-    l->values_proj = (mn__dense){.n_in = value_width,
-                                 .n_out = width,
-                                 .std = paper ? std : 1 / sqrt((double)value_width)};
-    l->pre_values_proj = (mn__dense){.n_in = width,
-                                     .n_out = l->pool->pre_width,
-                                     .std = paper ? std : 1 / sqrt((double)width)};
-    mn__dense_declare(&l->values_proj, list, mn__param_path(name, prefix, "values_proj"));
-    mn__dense_declare(&l->pre_values_proj, list, mn__param_path(name, prefix, "pre_values_proj"));
+    l->values_proj = (mn__dense){
+        .n_in = value_width, .n_out = width, .std = paper ? std : 1 / sqrt((double)value_width)};
+    l->pre_values_proj = (mn__dense){
+        .n_in = width, .n_out = l->pool->pre_width, .std = paper ? std : 1 / sqrt((double)width)};
+    mn__dense_declare(&l->values_proj, list, mn__param_join(name, prefix, "values_proj"));
+    mn__dense_declare(&l->pre_values_proj, list, mn__param_join(name, prefix, "pre_values_proj"));
 }
 
 typedef struct pass {

@@ -1,0 +1,54 @@
+/* mixer.h: the layer that lets positions see each other: queries, keys and values (by a dense
+ * layer, or by memory layers on one choice), a kind of attention, and an output layer or none. */
+#ifndef MN_LAYER_MIXER_H
+#define MN_LAYER_MIXER_H
+
+#include "layer/causal_softmax.h"
+#include "layer/dense.h"
+#include "layer/memory_layer.h"
+#include "layer/rms_norm.h"
+
+typedef enum mn__mix_kind {
+    MN__MIX_SOFTMAX,
+} mn__mix_kind;
+
+typedef struct mn__mixer_sizes {
+    size_t width;
+    mn__heads heads;
+    mn__mix_kind kind;
+    mn__rotary rotary;
+    bool has_bias;          /* of dense layers */
+    double std_in, std_out; /* of first values: dense or tables; the output layer */
+    bool cut;               /* dense ones end at three deviations */
+    bool has_out;           /* false: heads are the output, width = n_head * dim */
+    bool has_qk_norm;       /* RMSNorm of every head of queries and of keys before rotation */
+    double qk_eps;
+    size_t n_table, n_bit; /* n_bit > 0: memory layers make queries, keys and values */
+    mn__memory_score score;
+    double temperature;
+} mn__mixer_sizes;
+
+typedef struct mn__mixer {
+    mn__layer layer; /* first */
+    mn__mixer_sizes sizes;
+    mn__dense qkv, out; /* qkv: rows of all queries, then keys, then values */
+    mn__memory_layer memory;
+    mn__rms_norm q_norm, k_norm; /* [dim] */
+    union {
+        mn__causal_softmax softmax;
+    } core;
+    struct { /* of the pass in flight */
+        const mn__real *x;
+        mn__real *table, *packed, *heads; /* of rotation, [n][qkv], [n][n_head * dim] */
+        mn__memory_saved memory;
+        mn__rms_norm_saved q_norm, k_norm;
+        union {
+            mn__causal_softmax_saved softmax;
+        } core;
+    } saved;
+} mn__mixer;
+
+/* MN_ERANGE with a sentence where sizes cannot be. */
+mn_status mn__mixer_init(mn__mixer *l, const mn__mixer_sizes *s, mn_diag *diag);
+
+#endif
