@@ -1,6 +1,7 @@
 /* golden_memory.c: what the golden files of memory layers have in common. */
 #include "golden/golden_memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,4 +142,46 @@ void golden_batch_fini(golden_batch *b)
     free(b->dy);
     free(b->y);
     free(b->dx);
+}
+
+golden_tie *golden_list_add(golden_list *l, const char *prefix, const char *name, mn__param *p)
+{
+    golden_tie *t = &l->tie[l->n];
+    snprintf(l->name[l->n], GOLDEN_NAME, "%s%s", prefix, name);
+    *t = (golden_tie){.name = l->name[l->n++], .p = p};
+    return t;
+}
+
+void golden_list_search(golden_list *l, const char *prefix, mn__tucker_search *s)
+{
+    golden_list_add(l, prefix, "keys", &s->keys)->swap = true;
+    golden_list_add(l, prefix, "query_proj.weight", &s->query_proj.weight);
+    golden_list_add(l, prefix, "query_norm.weight", &s->query_norm.scale);
+    golden_list_add(l, prefix, "keys_norm.weight", &s->key_norm.scale);
+    for (size_t c = 0; c < s->n_core; c++) {
+        char core[32];
+        snprintf(core, sizeof core, "tucker_core.%zu", c);
+        golden_list_add(l, prefix, core, &s->cores[c]);
+    }
+}
+
+bool golden_search_load(golden *g, const char *prefix, mn__tucker_search *s)
+{
+    const json_t *params = golden_part(g, "params");
+    const size_t shape[] = {s->n_cell, 0};
+    golden_list state = {.n = 0};
+    char name[GOLDEN_NAME];
+    golden_list_add(&state, prefix, "u", &s->u);
+    golden_list_add(&state, prefix, "v", &s->v);
+    snprintf(name, sizeof name, "%sshuffle_index", prefix);
+    double *to = golden_numbers(g, params, name, shape, false);
+    bool *seen = calloc(s->n_cell, sizeof *seen), ok = to && seen;
+    for (size_t i = 0; ok && i < s->n_cell; i++) {
+        size_t at = to[i] >= 0 && to[i] < (double)s->n_cell ? (size_t)to[i] : s->n_cell;
+        ok = (at < s->n_cell && !seen[at]) || golden_fail(g, "`%s`: no permutation", name);
+        if (ok) seen[s->shuffle[i] = (uint32_t)at] = true;
+    }
+    free(to);
+    free(seen);
+    return ok && golden_ties_load(g, params, state.tie, state.n);
 }

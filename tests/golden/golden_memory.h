@@ -5,6 +5,7 @@
 #define GOLDEN_MEMORY_H
 
 #include "golden/golden_layer.h"
+#include "layer/tucker_search.h"
 
 /* 2e-5 and 5e-5 of max(1e-3, largest value wanted): the files' README. */
 extern const golden_tolerance golden_out, golden_grad;
@@ -42,5 +43,18 @@ bool golden_batch_read(golden *g, size_t n, size_t n_x, size_t n_y, size_t n_seq
 /* y, the loss and the gradient of the input. */
 bool golden_batch_compare(golden *g, size_t n_x, size_t n_y, const golden_batch *b);
 void golden_batch_fini(golden_batch *b);
+
+/* Ties of a layer under a prefix of the file's names. */
+enum { GOLDEN_TIES = 24, GOLDEN_NAME = 96 };
+typedef struct golden_list {
+    golden_tie tie[GOLDEN_TIES];
+    char name[GOLDEN_TIES][GOLDEN_NAME];
+    size_t n;
+} golden_list;
+golden_tie *golden_list_add(golden_list *l, const char *prefix, const char *name, mn__param *p);
+/* Parameters of an UltraMem's search; and from the file, which need no gradient, its u, v and
+ * shuffle. */
+void golden_list_search(golden_list *l, const char *prefix, mn__tucker_search *s);
+bool golden_search_load(golden *g, const char *prefix, mn__tucker_search *s);
 
 #endif
