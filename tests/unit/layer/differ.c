@@ -17,7 +17,8 @@ typedef struct trial {
     const mn__params *list;
     double *x, *y, *dy, *dx, *w, *g, *state;
     size_t n_w;
-    bool backward;
+    bool keep, backward;
+    uint64_t chosen; /* by the last forward */
 } trial;
 
 static double *draw(size_t n, uint64_t seed, uint32_t stream, double scale)
@@ -30,24 +31,31 @@ static double *draw(size_t n, uint64_t seed, uint32_t stream, double scale)
 
 static void pass(const mn__env *env, void *arg)
 {
-    const trial *t = arg;
+    trial *t = arg;
     size_t mark = mn__tape_mark(env->tape);
-    t->s->forward(t->s->self, env, t->x, t->y, t->backward);
+    t->s->forward(t->s->self, env, t->x, t->y, t->keep);
+    if (t->s->selected && t->keep && !mn__env_is_dry(env)) t->chosen = t->s->selected(t->s->self);
     if (t->backward) t->s->backward(t->s->self, env, t->dy, t->dx);
     mn__tape_cut(env->tape, mark);
 }
 
 /* A planned pass; what it was planned to take is what it takes. */
-static void run(trial *t, mn__team *team, bool backward)
+static void run_planned(trial *t, mn__team *team)
 {
     mn__tape tape = {0};
     const mn__env env = {.team = team, .tape = &tape};
     mn_diag diag = {""};
-    t->backward = backward;
     assert_int_equal(mn__env_plan(&env, pass, t, &diag), MN_OK);
     pass(&env, t);
     assert_int_equal(tape.peak, tape.size);
     mn__tape_fini(&tape);
+}
+
+static void run(trial *t, mn__team *team, bool backward)
+{
+    t->backward = backward;
+    t->keep = backward || t->s->selected;
+    run_planned(t, team);
 }
 
 static double projection(trial *t)
@@ -67,15 +75,15 @@ static void compare(trial *t, const char *name, double *at, const double *grad, 
     for (size_t i = 0; i < n; i++) mean += fabs(grad[i]) / (double)n;
     if (!(mean > 0)) fail_msg("%s: no gradient at all", name);
     run(t, NULL, false);
-    uint64_t chosen = t->s->selected ? t->s->selected(t->s->self) : 0;
+    const uint64_t chosen = t->chosen;
     for (size_t i = 0; i < n; i += step, n_seen++) {
         const double keep = at[i];
         at[i] = keep + h;
         double up = projection(t);
-        bool moved = t->s->selected && t->s->selected(t->s->self) != chosen;
+        bool moved = t->chosen != chosen;
         at[i] = keep - h;
         double down = projection(t), wanted = (up - down) / (2 * h);
-        moved = moved || (t->s->selected && t->s->selected(t->s->self) != chosen);
+        moved = moved || t->chosen != chosen;
         at[i] = keep;
         n_skip += moved;
         if (!moved && !(fabs(grad[i] - wanted) <= 1e-5 * fmax(fabs(wanted), mean)))
@@ -91,7 +99,7 @@ static void same_bits(const char *what, const double *a, const double *b, size_t
             fail_msg("%s[%zu]: %.17g alone, %.17g by a team", what, i, a[i], b[i]);
 }
 
-/* The same pass by a team, into other arrays. */
+/* The same pass by a team, into other arrays; and the output when nothing is kept. */
 static void compare_team(trial *t)
 {
     trial u = *t;
@@ -105,6 +113,10 @@ static void compare_team(trial *t)
     same_bits("output", t->y, u.y, t->s->n_y);
     same_bits("gradient of input", t->dx, u.dx, t->s->n_x);
     same_bits("gradients", t->g, u.g, t->n_w);
+    memset(u.y, 0, t->s->n_y * sizeof *u.y);
+    u.keep = u.backward = false;
+    run_planned(&u, team);
+    same_bits("output of inference", t->y, u.y, t->s->n_y);
     mn__params_bind(t->list, t->w, t->g, t->state);
     free(u.y);
     free(u.dx);

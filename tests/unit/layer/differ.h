@@ -10,8 +10,8 @@ typedef struct subject {
     size_t n_x, n_y; /* values of input and output */
     void (*forward)(void *self, const mn__env *env, const mn__real *x, mn__real *y, bool keep);
     void (*backward)(void *self, const mn__env *env, const mn__real *dy, mn__real *dx);
-    /* What was selected by the last forward, as a number; NULL: nothing is. A difference that
-     * changes it is skipped. */
+    /* What was selected by the last forward that kept, as a number; NULL: nothing is. A difference
+     * that changes it is skipped. */
     uint64_t (*selected)(void *self);
     double x_scale; /* of the input's normal values; 0: 1 */
 } subject;
@@ -19,7 +19,8 @@ typedef struct subject {
 /* Fills the parameters of the list (normals of 0.5 around what they are declared to begin with),
  * draws x and dy, and compares every parameter's and the input's gradient with central differences:
  * |found - wanted| <= 1e-5 max(|wanted|, mean |wanted| of the array). Gradients must ADD to what g
- * held, and a team of three must not change a bit. Fails the test with a sentence. */
+ * held, and neither a team of three nor forgetting (keep false) must change a bit. Fails the test
+ * with a sentence. */
 void differ(const subject *s, const mn__params *list, uint64_t seed);
 
 #endif
