@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, TOUCH_GRAIN = 64 };
 
 static void sort_by_digit(const uint32_t *row, size_t n, unsigned shift, const uint32_t *from,
                           uint32_t *to)
@@ -44,4 +44,28 @@ void mn__hits_sort(const mn__env *env, const uint32_t *row, size_t n_hit, size_t
         if (!i || row[out->order[i]] != row[out->order[i - 1]])
             out->first[out->n_row++] = (uint32_t)i;
     out->first[out->n_row] = (uint32_t)n_hit;
+}
+
+typedef struct touching {
+    mn__row_hook *hook;
+    const uint32_t *row;
+    mn__hits by_row;
+} touching;
+
+static void touch_rows(void *arg, size_t begin, size_t end, int thread)
+{
+    const touching *t = arg;
+    (void)thread;
+    for (size_t i = begin; i < end; i++)
+        t->hook->touch(t->hook, t->row[t->by_row.order[t->by_row.first[i]]]);
+}
+
+void mn__hits_touch(const mn__env *env, const mn__param *table, const uint32_t *row, size_t n_hit)
+{
+    size_t mark = mn__tape_mark(env->tape);
+    touching t = {.hook = table->hook, .row = row};
+    if (!t.hook) return;
+    mn__hits_sort(env, row, n_hit, table->dim[0], &t.by_row);
+    mn__each(env, t.by_row.n_row, TOUCH_GRAIN, touch_rows, &t);
+    mn__tape_cut(env->tape, mark);
 }

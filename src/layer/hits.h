@@ -15,5 +15,8 @@ typedef struct mn__hits {
  * table. The arrays are the tape's. */
 void mn__hits_sort(const mn__env *env, const uint32_t *row, size_t n_hit, size_t bound,
                    mn__hits *out);
+/* Before rows of a table are read: says so to the table's hook, each row once. Nothing where there
+ * is no hook. */
+void mn__hits_touch(const mn__env *env, const mn__param *table, const uint32_t *row, size_t n_hit);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/diag.h"
 #include "layer/bag.h"
+#include "layer/hits.h"
 #include "layer/ops.h"
 #include "layer/part.h"
 
@@ -160,8 +161,10 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     norm_keys(l, env, s, saved != NULL);
     const mn__product_key search = search_of(l, s->key);
     mn__product_key_forward(&search, env, n, s->query, &s->found);
-    weigh_experts(l, env, n, s);
     const mn__bag bag = bag_of(l);
+    mn__hits_touch(env, l->values, s->found.cell, n * bag.n_hit);
+    if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * bag.n_hit);
+    weigh_experts(l, env, n, s);
     const mn__bag_hits hits = {.row = s->found.cell, .weight = s->weight};
     mn__bag_forward(&bag, env, n, l->values->w, &hits, y);
     if (!saved) mn__tape_cut(env->tape, mark);

@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "layer/bag.h"
 #include "layer/expert_score.h"
+#include "layer/hits.h"
 #include "layer/ops.h"
 #include "layer/part.h"
 
@@ -166,11 +167,13 @@ void mn__ultramem_v2_forward(const mn__ultramem_v2 *l, const mn__env *env, size_
     mn__tucker_search_forward(&l->search, env, n, x, &s->search, saved != NULL);
     pass p = {.l = l, .s = s};
     mn__each(env, n, TOKEN_GRAIN, place_hits, &p);
+    const mn__bag bag = bag_of(l);
+    mn__hits_touch(env, &l->pool->values, s->row, n * bag.n_hit);
+    mn__hits_touch(env, &l->pool->pre_values, s->row, n * bag.n_hit);
     mn__dense_forward(&l->pre_values_proj, env, n, x, s->pre);
     const mn__expert_score experts = experts_of(l, s);
     mn__expert_score_forward(&experts, env, n, s->score);
     mn__each(env, n, TOKEN_GRAIN, weigh_hits, &p);
-    const mn__bag bag = bag_of(l);
     const mn__bag_hits hits = {.row = s->row, .weight = s->weight};
     mn__bag_forward(&bag, env, n, l->pool->values.w, &hits, s->sum);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);

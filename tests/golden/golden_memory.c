@@ -36,8 +36,7 @@ static bool load(golden *g, const json_t *params, const golden_tie *tie)
 {
     mn__param p = as_filed(tie);
     size_t n = mn__param_size(tie->p);
-    if (mn__param_size(&p) != n)
-        return golden_fail(g, "`%s`: %zu numbers wanted", tie->name, n);
+    if (mn__param_size(&p) != n) return golden_fail(g, "`%s`: %zu numbers wanted", tie->name, n);
     p.w = calloc(n, sizeof *p.w);
     bool ok = p.w ? golden_rig_load(g, params, tie->name, &p) : golden_fail(g, "out of memory");
     if (ok && tie->swap)
@@ -120,7 +119,8 @@ bool golden_batch_read(golden *g, size_t n, size_t n_x, size_t n_y, size_t n_seq
 {
     const json_t *in = golden_part(g, "inputs");
     size_t flat[2][3] = {{n, n_x, 0}, {n, n_y, 0}},
-           deep[2][4] = {{n_seq, n_seq ? n / n_seq : 0, n_x, 0}, {n_seq, n_seq ? n / n_seq : 0, n_y, 0}};
+           deep[2][4] = {{n_seq, n_seq ? n / n_seq : 0, n_x, 0},
+                         {n_seq, n_seq ? n / n_seq : 0, n_y, 0}};
     *b = (golden_batch){.n = n};
     b->y = calloc(n * n_y, sizeof *b->y);
     b->dx = calloc(n * n_x, sizeof *b->dx);

@@ -34,7 +34,8 @@ bool golden_scalar(golden *g, const char *name, double found);
 bool golden_layer_fields(golden *g);
 const json_t *golden_part(const golden *g, const char *name); /* config, params, ... */
 
-/* inputs.x and inputs.grad_out: rows of n_x and n_y numbers, n rows, nested `levels` deep in all. */
+/* inputs.x and inputs.grad_out: rows of n_x and n_y numbers, n rows, nested `levels` deep in all.
+ */
 typedef struct golden_batch {
     size_t n;
     float *x, *dy, *y, *dx; /* golden_batch_fini */

@@ -102,8 +102,9 @@ static bool compare_scores(golden *g, const replay *r)
     for (size_t axis = 0; ok && axis < 2; axis++) {
         for (size_t i = 0; i < n * m->n_key; i++) {
             const float *q = r->saved.memory.query + (i / m->n_key * 2 + axis) * m->half;
-            const float *k = m->keys.w + ((i / m->n_key % m->n_head * 2 + axis) * m->n_key +
-                                          i % m->n_key) * m->half;
+            const float *k =
+                m->keys.w +
+                ((i / m->n_key % m->n_head * 2 + axis) * m->n_key + i % m->n_key) * m->half;
             score[i] = 0;
             for (size_t c = 0; c < m->half; c++) score[i] += q[c] * k[c];
         }
@@ -187,8 +188,7 @@ static bool replay_pkm(golden *g, replay *r)
     mn__pkm *m = &r->l.memory;
     size_t n = 0, k_dim;
     if (!golden_layer_fields(g) || !read_pkm_sizes(g, r, "tokens bn_momentum", &k_dim) ||
-        !read_size(g, "tokens", &n) || !read_eps(g, "bn_momentum", &m->momentum) ||
-        !declare(g, r))
+        !read_size(g, "tokens", &n) || !read_eps(g, "bn_momentum", &m->momentum) || !declare(g, r))
         return false;
     const bool batch = m->norm == MN__PKM_BATCH;
     const size_t n_query = m->n_head * 2 * m->half;

@@ -199,7 +199,8 @@ static bool compare_axis(golden *g, const replay *r, size_t axis, float *s, floa
     for (size_t i = 0; i < n * m; i++) {
         size_t at = (i / m * 2 + axis) * m + i % m, all = i / m * t->n_key + r->found.list[at];
         list[i] = r->found.list[at];
-        if (!golden_near(g, "a listed score", (double)alpha[all], (double)r->found.alpha[at], 1e-5) ||
+        if (!golden_near(g, "a listed score", (double)alpha[all], (double)r->found.alpha[at],
+                         1e-5) ||
             !golden_near(g, "a part of a listed score", (double)s[all * t->rank],
                          (double)r->found.score[at * t->rank], 1e-5))
             return false;
@@ -286,9 +287,8 @@ bool golden_tdqkr(golden *g)
 {
     replay r = {0};
     bool ok = golden_layer_fields(g) && read_tdqkr_sizes(g, &r) && load_tdqkr(g, &r) &&
-              golden_rig_run(g, &r.rig, pass, &r) && compare_lists(g, &r) &&
-              compare_cells(g, &r) && compare_aux(g, &r) && compare_grads(g, &r) &&
-              compare_balance(g, &r);
+              golden_rig_run(g, &r.rig, pass, &r) && compare_lists(g, &r) && compare_cells(g, &r) &&
+              compare_aux(g, &r) && compare_grads(g, &r) && compare_balance(g, &r);
     free(r.dweight);
     golden_rig_fini(&r.rig);
     return ok;

@@ -19,8 +19,8 @@ static bool is_size(golden *g, const char *name, size_t wanted)
 {
     size_t found = 0;
     if (!golden_size(g, golden_part(g, "config"), name, 0, CELL_LIMIT, &found)) return false;
-    return found == wanted || golden_fail(g, "`%s`: %zu follows from the other sizes, %zu found",
-                                          name, wanted, found);
+    return found == wanted ||
+           golden_fail(g, "`%s`: %zu follows from the other sizes, %zu found", name, wanted, found);
 }
 
 static bool read_search(golden *g, mn__tucker_search *s, size_t *n)
@@ -101,8 +101,7 @@ static bool make_v1(golden *g, v1 *r, size_t *n)
                        "value_expand_time key_num value_num virtual_num rms_eps tau seed") ||
         !read_search(g, &l->search, n) || !read_size(g, "knum", &l->n_axis) ||
         !read_size(g, "vdim", &l->value_width) ||
-        !read_size(g, "value_expand_time", &l->n_expand) ||
-        !golden_real(g, config, "tau", &r->tau))
+        !read_size(g, "value_expand_time", &l->n_expand) || !golden_real(g, config, "tau", &r->tau))
         return false;
     if (mn__ultramem_init(l, &diag) != MN_OK) return golden_fail(g, "%s", diag.text);
     mn__ultramem_declare(l, &r->rig.list, "");
@@ -197,8 +196,8 @@ static void v2_pass(const mn__env *env, void *arg)
     v2 *r = arg;
     mn__ultramem_v2_forward(&r->l, env, r->batch.n, r->batch.x, r->batch.y, &r->saved);
     const mn__tdqkr t = retrieval_of(r); /* the file has the loss where it is not trained too */
-    r->balance = mn__tdqkr_balance(&t, env, r->batch.n, r->saved.search.query,
-                                   &r->saved.search.found);
+    r->balance =
+        mn__tdqkr_balance(&t, env, r->batch.n, r->saved.search.query, &r->saved.search.found);
     mn__ultramem_v2_backward(&r->l, env, r->batch.n, &r->saved, r->batch.dy, r->batch.dx);
 }
 
@@ -214,8 +213,9 @@ static bool read_word(golden *g, const char *name, const char *const *words, siz
 
 static bool read_v2(golden *g, v2 *r, size_t *n)
 {
-    static const char *const modes[] = {"shared", "per-rank", "published-code"},
-                             *const acts[] = {"none", "gelu-erf"};
+    static const char *const modes[] = {"shared", "per-rank", "published-code"}, *const acts[] = {
+                                                                                     "none",
+                                                                                     "gelu-erf"};
     const json_t *config = golden_part(g, "config");
     mn__ultramem_v2 *l = &r->l;
     size_t mode = 0, act = 0;
@@ -234,8 +234,8 @@ static bool read_v2(golden *g, v2 *r, size_t *n)
         !golden_real(g, config, "balance_coef", &l->search.balance) ||
         !read_word(g, "query_mode", modes, 3, &mode) || !read_word(g, "glu_act", acts, 2, &act))
         return false;
-    l->search.mode = (mn__query_mode[]){MN__QUERY_SHARED, MN__QUERY_PER_RANK,
-                                        MN__QUERY_PUBLISHED}[mode];
+    l->search.mode =
+        (mn__query_mode[]){MN__QUERY_SHARED, MN__QUERY_PER_RANK, MN__QUERY_PUBLISHED}[mode];
     l->gelu = act == 1;
     l->pool = &r->pool;
     return true;
