@@ -6,6 +6,7 @@
 
 #include "golden/golden_memory.h"
 #include "layer/tdqkr.h"
+#include "layer/topm.h"
 #include "layer/tucker.h"
 
 enum { SIZE_LIMIT = 1 << 16, KEEP_LIMIT = 1 << 8 };
@@ -172,51 +173,100 @@ static void pass(const mn__env *env, void *arg)
         mn__tdqkr_backward(&r->t, env, r->n, r->query.w, &r->found, r->dweight, &grad);
 }
 
-/* All scores of an axis: S, and the rank-one scores; the layer keeps those of listed keys, which
- * must be the same. */
-static bool compare_axis(golden *g, const replay *r, size_t axis, float *s, float *alpha)
+/* All scores of one axis: S, and the rank-one scores. */
+static void score_axis(const replay *r, size_t axis, float *s, float *alpha)
 {
-    static const char *const names[2][3] = {{"S_row", "a_row", "row_idx"},
-                                            {"S_col", "a_col", "col_idx"}};
     const mn__tdqkr *t = &r->t;
-    const size_t n = r->n * t->n_head, m = t->n_keep;
     const float *u = axis ? t->v : t->u;
-    uint32_t list[KEEP_LIMIT * 64];
-    if (n * m > sizeof list / sizeof *list) return golden_fail(g, "too many tokens");
-    for (size_t i = 0; i < n * t->n_key; i++) {
+    for (size_t i = 0; i < r->n * t->n_head * t->n_key; i++) {
         size_t h = i / t->n_key % t->n_head;
         const float *q = r->query.w + (i / t->n_key / t->n_head * 2 + axis) * t->width;
         alpha[i] = 0;
         for (size_t k = 0; k < t->rank; k++) {
             const float *key =
                 t->key + (((h * 2 + axis) * t->n_key + i % t->n_key) * t->rank + k) * t->width;
-            float sum = 0;
-            for (size_t c = 0; c < t->width; c++) sum += q[c] * key[c];
-            s[i * t->rank + k] = sum;
-            alpha[i] += u[h * t->rank + k] * sum;
+            s[i * t->rank + k] = 0;
+            for (size_t c = 0; c < t->width; c++) s[i * t->rank + k] += q[c] * key[c];
+            alpha[i] += u[h * t->rank + k] * s[i * t->rank + k];
         }
     }
-    for (size_t i = 0; i < n * m; i++) {
+}
+
+/* The layer keeps scores of listed keys only: they are those. */
+static bool compare_listed(golden *g, const replay *r, size_t axis, const float *s,
+                           const float *alpha)
+{
+    static const char *const name[2] = {"row_idx", "col_idx"};
+    const mn__tdqkr *t = &r->t;
+    const size_t n = r->n * t->n_head, m = t->n_keep;
+    uint32_t *list = calloc(n * m, sizeof *list);
+    bool ok = list || golden_fail(g, "out of memory");
+    for (size_t i = 0; ok && i < n * m; i++) {
         size_t at = (i / m * 2 + axis) * m + i % m, all = i / m * t->n_key + r->found.list[at];
         list[i] = r->found.list[at];
-        if (!golden_near(g, "a listed score", (double)alpha[all], (double)r->found.alpha[at],
-                         1e-5) ||
-            !golden_near(g, "a part of a listed score", (double)s[all * t->rank],
-                         (double)r->found.score[at * t->rank], 1e-5))
-            return false;
+        ok = golden_near(g, "a listed score", (double)alpha[all], (double)r->found.alpha[at], 1e-5);
+        for (size_t k = 0; ok && k < t->rank; k++)
+            ok = golden_near(g, "a part of a listed score", (double)s[all * t->rank + k],
+                             (double)r->found.score[at * t->rank + k], 1e-5);
     }
-    return golden_floats_out(g, names[axis][0], s, n * t->n_key * t->rank) &&
-           golden_floats_out(g, names[axis][1], alpha, n * t->n_key) &&
-           golden_indices(g, golden_part(g, "outputs"), names[axis][2], list, n * m);
+    ok = ok && golden_indices(g, golden_part(g, "outputs"), name[axis], list, n * m);
+    free(list);
+    return ok;
+}
+
+/* S_row' C S_col of one token's head. */
+static float total_score(const replay *r, size_t head, const float *row, const float *col)
+{
+    const mn__tdqkr *t = &r->t;
+    float sum = 0;
+    for (size_t c = 0; c < t->n_core; c++)
+        for (size_t i = 0; i < t->rank * t->rank; i++)
+            sum += row[i / t->rank] * t->core[c][head * t->rank * t->rank + i] * col[i % t->rank];
+    return sum;
+}
+
+/* The grid of listed keys, and the best of all cells there are, which the lists may miss. */
+static bool compare_grids(golden *g, const replay *r, const float *row, const float *col)
+{
+    const mn__tdqkr *t = &r->t;
+    const size_t n = r->n * t->n_head, m = t->n_keep, n_key = t->n_key, rank = t->rank;
+    float *x = calloc(n * m * m + n_key * n_key + n * m + m, sizeof *x), *grid = x,
+          *all = x + n * m * m, *best = all + n_key * n_key;
+    uint32_t *cell = calloc(n * m, sizeof *cell);
+    bool ok = (x && cell) || golden_fail(g, "out of memory");
+    for (size_t i = 0; ok && i < n; i++) {
+        const uint32_t *list = r->found.list + i * 2 * m;
+        const float *a = row + i * n_key * rank, *b = col + i * n_key * rank;
+        for (size_t k = 0; k < m * m; k++)
+            grid[i * m * m + k] =
+                total_score(r, i % t->n_head, a + list[k / m] * rank, b + list[m + k % m] * rank);
+        for (size_t k = 0; k < n_key * n_key; k++)
+            all[k] = total_score(r, i % t->n_head, a + k / n_key * rank, b + k % n_key * rank);
+        mn__topm(all, n_key * n_key, m, cell + i * m, best + i * m, best + n * m);
+    }
+    ok = ok && golden_floats_out(g, "grid_total", grid, n * m * m) &&
+         golden_indices(g, golden_part(g, "outputs"), "exact_topk_idx", cell, n * m) &&
+         golden_floats_out(g, "exact_topk_scores", best, n * m);
+    free(x);
+    free(cell);
+    return ok;
 }
 
 static bool compare_lists(golden *g, const replay *r)
 {
+    static const char *const names[2][2] = {{"S_row", "a_row"}, {"S_col", "a_col"}};
     const mn__tdqkr *t = &r->t;
     const size_t n = r->n * t->n_head * t->n_key;
-    float *s = calloc(n * (t->rank + 1), sizeof *s);
+    float *s = calloc(n * (2 * t->rank + 1), sizeof *s), *alpha = s + 2 * n * t->rank;
     bool ok = s || golden_fail(g, "out of memory");
-    for (size_t axis = 0; ok && axis < 2; axis++) ok = compare_axis(g, r, axis, s, s + n * t->rank);
+    for (size_t axis = 0; ok && axis < 2; axis++) {
+        float *one = s + axis * n * t->rank;
+        score_axis(r, axis, one, alpha);
+        ok = golden_floats_out(g, names[axis][0], one, n * t->rank) &&
+             golden_floats_out(g, names[axis][1], alpha, n) &&
+             compare_listed(g, r, axis, one, alpha);
+    }
+    ok = ok && compare_grids(g, r, s, s + n * t->rank);
     free(s);
     return ok;
 }
