@@ -19,7 +19,7 @@ static const char *read_number(const char *at, uint32_t *out)
 static mn_status read_pair(const char **text, size_t n_block, mn__insertion *out, mn_diag *diag)
 {
     const char *at = read_number(*text, &out->from);
-    if (at && *at == ':') at = read_number(at + 1, &out->to);
+    if (at) at = *at == ':' ? read_number(at + 1, &out->to) : NULL;
     if (!at || (*at && *at != '/') || (*at == '/' && !at[1]))
         return mn__fail(diag, MN_EINPUT,
                         "mem_insert_way: no_mem, full or pairs of blocks I:J joined by / wanted, "

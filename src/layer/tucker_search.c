@@ -117,7 +117,7 @@ static bool was_refreshed(const mn__tucker_search *l)
     return false;
 }
 
-/* Mean over heads; `scale` > 0 adds that much of its gradient to all cores. */
+/* Mean over heads; `scale` other than 0 adds that much of its gradient to all cores. */
 static mn__real core_loss(const mn__tucker_search *l, double scale)
 {
     mn__real sum[MN__TUCKER_RANK_MAX * MN__TUCKER_RANK_MAX], loss = 0;
@@ -126,7 +126,7 @@ static mn__real core_loss(const mn__tucker_search *l, double scale)
         mn__real grad[MN__TUCKER_RANK_MAX * MN__TUCKER_RANK_MAX] = {0};
         sum_of_cores(l, h, sum);
         loss += mn__tucker_loss(sum, 1, l->rank, l->core_margin, scale / (double)l->n_head, grad);
-        for (size_t c = 0; scale > 0 && c < l->n_core; c++)
+        for (size_t c = 0; scale != 0 && c < l->n_core; c++)
             if (l->cores[c].g) mn__axpy(l->cores[c].g + h * n, 1, grad, n);
     }
     return loss / (mn__real)l->n_head;
@@ -181,9 +181,9 @@ static size_t key_rows(const mn__tucker_search *l)
 static void add_losses(const mn__tucker_search *l, const mn__env *env, size_t n, const mn__tdqkr *t,
                        mn__tucker_saved *s)
 {
-    if (l->balance > 0)
+    if (l->balance != 0)
         s->aux += (mn__real)l->balance * mn__tdqkr_balance(t, env, n, s->query, &s->found);
-    if (l->core > 0 && !mn__env_is_dry(env)) s->aux += (mn__real)l->core * core_loss(l, 0);
+    if (l->core != 0 && !mn__env_is_dry(env)) s->aux += (mn__real)l->core * core_loss(l, 0);
 }
 
 void mn__tucker_search_forward(const mn__tucker_search *l, const mn__env *env, size_t n,
@@ -221,9 +221,9 @@ void mn__tucker_search_backward(const mn__tucker_search *l, const mn__env *env, 
                            .dkey = mn__take_zeros(env, n_key)};
     for (size_t c = 0; c < l->n_core; c++) grad.dcore[c] = l->cores[c].g;
     mn__tdqkr_backward(&t, env, n, s->query, &s->found, dweight, &grad);
-    if (l->balance > 0)
+    if (l->balance != 0)
         mn__tdqkr_balance_backward(&t, env, n, s->query, &s->found, (mn__real)l->balance, &grad);
-    if (l->core > 0 && !mn__env_is_dry(env)) core_loss(l, l->core);
+    if (l->core != 0 && !mn__env_is_dry(env)) core_loss(l, l->core);
     mn__rms_norm_backward(&l->key_norm, env, key_rows(l), &s->key_norm, grad.dkey, dkeys);
     if (l->keys.g) mn__each_add(env, l->keys.g, dkeys, n_key);
     mn__rms_norm_backward(&l->query_norm, env, n_query / l->half, &s->query_norm, grad.dquery,
