@@ -71,8 +71,9 @@ void mn__params_bind(const mn__params *list, mn__real *w, mn__real *g, mn__real 
     for (size_t i = 0; i < list->n; i++) {
         mn__param *p = list->at[i];
         bool is_state = p->group == MN__PARAM_STATE;
-        p->w = is_state ? state + at_state : w + at;
-        p->g = is_state || !g ? NULL : g + at;
+        p->at = is_state ? at_state : at;
+        p->w = (is_state ? state : w) + p->at;
+        p->g = is_state || !g ? NULL : g + p->at;
         *(is_state ? &at_state : &at) += padded_size(p);
     }
 }
@@ -120,11 +121,9 @@ static void fill_range(void *arg, size_t begin, size_t end, int thread)
 
 void mn__params_fill(const mn__params *list, mn__team *team, uint64_t seed)
 {
-    mn__tape wet = {.data = (uint8_t *)&wet}; /* takes nothing; says that work is to be done */
-    const mn__env env = {.team = team, .tape = &wet};
     for (size_t i = 0; i < list->n; i++) {
         filling f = {list->at[i], seed, stream_of(list->at[i]->name)};
-        mn__each(&env, mn__param_size(f.p), FILL_GRAIN, fill_range, &f);
+        mn__team_each(team, mn__param_size(f.p), FILL_GRAIN, fill_range, &f);
     }
 }
 
@@ -151,17 +150,21 @@ static void run_chunks(const mn__crew *crew, void *arg)
     }
 }
 
-void mn__each(const mn__env *env, size_t n, size_t grain, mn__each_fn *fn, void *arg)
+void mn__team_each(mn__team *team, size_t n, size_t grain, mn__each_fn *fn, void *arg)
 {
-    if (mn__env_is_dry(env) || !n) return;
-    if (!env->team || mn__team_size(env->team) == 1 || n <= grain) {
+    if (!team || mn__team_size(team) == 1 || n <= grain) {
         for (size_t i = 0; i < n; i += grain) fn(arg, i, n - i < grain ? n : i + grain, 0);
         return;
     }
     spread s = {n, grain, fn, arg};
-    const mn__crew first = {env->team, 0, mn__team_size(env->team)};
+    const mn__crew first = {team, 0, mn__team_size(team)};
     mn__team_claim_reset(&first);
-    mn__team_run(env->team, run_chunks, &s);
+    mn__team_run(team, run_chunks, &s);
+}
+
+void mn__each(const mn__env *env, size_t n, size_t grain, mn__each_fn *fn, void *arg)
+{
+    if (!mn__env_is_dry(env)) mn__team_each(env->team, n, grain, fn, arg);
 }
 
 mn_status mn__env_plan(const mn__env *env, void (*pass)(const mn__env *env, void *arg), void *arg,

@@ -61,7 +61,8 @@ typedef struct mn__param {
     mn__init_kind init;
     double scale;
     size_t row;         /* > 0: read and changed by whole rows of so many values (tables) */
-    mn__real *w;        /* borrowed from the model's flat arrays */
+    size_t at;          /* place in the flat arrays that it is bound into */
+    mn__real *w;        /* borrowed from them */
     mn__real *g;        /* the same shape; NULL for inference and for state */
     mn__row_hook *hook; /* of tables: the optimiser's, or NULL */
 } mn__param;
@@ -115,6 +116,8 @@ typedef void mn__each_fn(void *arg, size_t begin, size_t end, int thread);
 /* fn over n items in chunks of `grain` (> 0), on all threads; returns when all are done. Not from
  * within fn. Nothing where env is dry. */
 void mn__each(const mn__env *env, size_t n, size_t grain, mn__each_fn *fn, void *arg);
+/* The same for those who have no tape; a team of NULL is the caller alone. */
+void mn__team_each(mn__team *team, size_t n, size_t grain, mn__each_fn *fn, void *arg);
 
 /* Run `pass` dry and reserve the tape for it: MN_ENOMEM, with a sentence. env->tape is replaced. */
 mn_status mn__env_plan(const mn__env *env, void (*pass)(const mn__env *env, void *arg), void *arg,
@@ -136,6 +139,8 @@ typedef struct mn__layer {
 struct mn__layer_ops {
     const char *name;
     void (*declare)(mn__layer *l, mn__params *list, const char *prefix);
+    /* First values of MN__INIT_OWN, behind mn__params_fill; NULL: there are none. */
+    void (*fill)(mn__layer *l, uint64_t seed);
     /* keep: backward will follow */
     void (*forward)(mn__layer *l, const mn__env *env, mn__shape s, const mn__real *x, mn__real *y,
                     bool keep);
