@@ -3,16 +3,14 @@
 
 #include <math.h>
 
-static const double pi = 3.14159265358979323846;
+#include "train/cosine.h"
 
 double mn__schedule_rate(const mn__schedule *s, size_t step)
 {
-    double low = s->rate * s->last;
+    const mn__cosine c = {s->rate, s->rate * s->last, (double)s->n_warmup, (double)s->n_step};
     if (step < s->n_warmup)
         return s->rate * (s->first + (1 - s->first) * (double)step / (double)s->n_warmup);
-    if (step >= s->n_step) return low;
-    double done = (double)(step - s->n_warmup) / (double)(s->n_step - s->n_warmup);
-    return low + (s->rate - low) * (1 + cos(pi * done)) / 2;
+    return mn__cosine_rate(&c, (double)step);
 }
 
 double mn__schedule_value_rate(const mn__schedule *s, const mn__value_schedule *v, size_t step)

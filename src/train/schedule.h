@@ -7,7 +7,7 @@
 
 typedef struct mn__schedule {
     double rate;             /* peak */
-    size_t n_warmup, n_step; /* warm-up rises linearly; the cosine ends at n_step */
+    size_t n_warmup, n_step; /* warm-up rises linearly; the cosine (cosine.h) ends at n_step */
     double first, last;      /* rate of step 0 and from n_step on, as shares of the peak */
 } mn__schedule;
 
