@@ -78,9 +78,8 @@ void mn__params_bind(const mn__params *list, mn__real *w, mn__real *g, mn__real 
     }
 }
 
-/* FNV-1a: a stream has its parameter's name, so that what a layer draws does not depend on what
- * else a model holds. */
-static uint32_t stream_of(const char *name)
+/* FNV-1a. */
+uint32_t mn__param_stream(const char *name)
 {
     uint32_t h = 2166136261u;
     for (; *name; name++) h = (h ^ (uint8_t)*name) * 16777619u;
@@ -122,7 +121,7 @@ static void fill_range(void *arg, size_t begin, size_t end, int thread)
 void mn__params_fill(const mn__params *list, mn__team *team, uint64_t seed)
 {
     for (size_t i = 0; i < list->n; i++) {
-        filling f = {list->at[i], seed, stream_of(list->at[i]->name)};
+        filling f = {list->at[i], seed, mn__param_stream(list->at[i]->name)};
         mn__team_each(team, mn__param_size(f.p), FILL_GRAIN, fill_range, &f);
     }
 }

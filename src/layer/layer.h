@@ -86,7 +86,10 @@ size_t mn__param_size(const mn__param *p);
 size_t mn__params_size(const mn__params *list, bool state);
 /* Point w and g into flat arrays of these sizes, borrowed; g may be NULL. */
 void mn__params_bind(const mn__params *list, mn__real *w, mn__real *g, mn__real *state);
-/* First values, from the streams (seed, name of the parameter). */
+/* The stream of random numbers that has a parameter's name: what a layer draws does not depend on
+ * what else a model holds. */
+uint32_t mn__param_stream(const char *name);
+/* First values, from the streams (seed, mn__param_stream). */
 void mn__params_fill(const mn__params *list, mn__team *team, uint64_t seed);
 /* By its whole name; NULL: none. */
 mn__param *mn__params_find(const mn__params *list, const char *name);

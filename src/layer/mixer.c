@@ -26,6 +26,45 @@ static void softmax_backward(mn__mixer *l, const mn__env *env, mn__shape s, cons
     mn__causal_softmax_backward(&l->core.softmax, env, s, &l->saved.core.softmax, dy, out);
 }
 
+static void performer_forward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__qkv *in,
+                              mn__real *y, bool keep)
+{
+    mn__performer_forward(&l->core.performer, env, s, in, y,
+                          keep ? &l->saved.core.performer : NULL);
+}
+
+static void performer_backward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__real *dy,
+                               const mn__qkv_grad *out)
+{
+    mn__performer_backward(&l->core.performer, env, s, &l->saved.core.performer, dy, out);
+}
+
+static void cosformer_forward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__qkv *in,
+                              mn__real *y, bool keep)
+{
+    mn__cosformer_forward(&l->core.cosformer, env, s, in, y,
+                          keep ? &l->saved.core.cosformer : NULL);
+}
+
+static void cosformer_backward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__real *dy,
+                               const mn__qkv_grad *out)
+{
+    mn__cosformer_backward(&l->core.cosformer, env, s, &l->saved.core.cosformer, dy, out);
+}
+
+static void linformer_forward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__qkv *in,
+                              mn__real *y, bool keep)
+{
+    mn__linformer_forward(&l->core.linformer, env, s, in, y,
+                          keep ? &l->saved.core.linformer : NULL);
+}
+
+static void linformer_backward(mn__mixer *l, const mn__env *env, mn__shape s, const mn__real *dy,
+                               const mn__qkv_grad *out)
+{
+    mn__linformer_backward(&l->core.linformer, env, s, &l->saved.core.linformer, dy, out);
+}
+
 static const struct {
     void (*forward)(mn__mixer *l, const mn__env *env, mn__shape s, const mn__qkv *in, mn__real *y,
                     bool keep);
@@ -33,6 +72,9 @@ static const struct {
                      const mn__qkv_grad *out);
 } cores[] = {
     [MN__MIX_SOFTMAX] = {softmax_forward, softmax_backward},
+    [MN__MIX_PERFORMER] = {performer_forward, performer_backward},
+    [MN__MIX_COSFORMER] = {cosformer_forward, cosformer_backward},
+    [MN__MIX_LINFORMER] = {linformer_forward, linformer_backward},
 };
 
 static size_t q_width(const mn__mixer *l)
@@ -63,6 +105,8 @@ static void declare(mn__layer *layer, mn__params *list, const char *prefix)
         mn__rms_norm_declare(&l->q_norm, list, mn__param_join(name, prefix, "q_norm"));
         mn__rms_norm_declare(&l->k_norm, list, mn__param_join(name, prefix, "k_norm"));
     }
+    if (l->sizes.kind == MN__MIX_PERFORMER) mn__performer_declare(&l->core.performer, list, prefix);
+    if (l->sizes.kind == MN__MIX_LINFORMER) mn__linformer_declare(&l->core.linformer, list, prefix);
     if (l->sizes.has_out) mn__dense_declare(&l->out, list, mn__param_join(name, prefix, "out"));
 }
 
@@ -193,8 +237,14 @@ static void backward(mn__layer *layer, const mn__env *env, mn__shape s, const mn
     mn__tape_cut(env->tape, mark);
 }
 
+static void fill(mn__layer *layer, uint64_t seed)
+{
+    mn__mixer *l = self_of(layer);
+    if (l->sizes.kind == MN__MIX_PERFORMER) mn__performer_draw(&l->core.performer, seed, 0);
+}
+
 static const struct mn__layer_ops ops = {
-    .name = "mixer", .declare = declare, .forward = forward, .backward = backward};
+    .name = "mixer", .declare = declare, .fill = fill, .forward = forward, .backward = backward};
 
 static mn_status check_sizes(const mn__mixer_sizes *s, mn_diag *diag)
 {
@@ -216,7 +266,33 @@ static mn_status check_sizes(const mn__mixer_sizes *s, mn_diag *diag)
                         "memory layers of attention: tables times bits is %zu x %zu, width %zu "
                         "wanted",
                         s->n_table, s->n_bit, s->width);
+    if (s->kind == MN__MIX_COSFORMER && !s->context)
+        return mn__fail(diag, MN_ERANGE, "cosFormer: the length of a context is wanted");
+    if (s->kind == MN__MIX_LINFORMER && (!s->block || !s->n_slot))
+        return mn__fail(diag, MN_ERANGE,
+                        "Linformer: blocks of %zu positions and %zu slots cannot be", s->block,
+                        s->n_slot);
     return MN_OK;
+}
+
+static void init_core(mn__mixer *l)
+{
+    const mn__mixer_sizes *s = &l->sizes;
+    switch (s->kind) {
+    case MN__MIX_SOFTMAX: l->core.softmax = (mn__causal_softmax){s->heads}; break;
+    case MN__MIX_PERFORMER:
+        l->core.performer = (mn__performer){.heads = s->heads, .eps = (mn__real)s->eps};
+        l->core.performer.n_feature =
+            s->n_feature ? s->n_feature : mn__performer_features(s->heads.dim);
+        break;
+    case MN__MIX_COSFORMER:
+        l->core.cosformer = (mn__cosformer){s->heads, s->context, (mn__real)s->eps};
+        break;
+    case MN__MIX_LINFORMER:
+        l->core.linformer =
+            (mn__linformer){.heads = s->heads, .n_from = s->block, .n_slot = s->n_slot};
+        break;
+    }
 }
 
 mn_status mn__mixer_init(mn__mixer *l, const mn__mixer_sizes *s, mn_diag *diag)
@@ -236,7 +312,7 @@ mn_status mn__mixer_init(mn__mixer *l, const mn__mixer_sizes *s, mn_diag *diag)
                          .cut = s->cut};
     l->q_norm = (mn__rms_norm){.width = s->heads.dim, .eps = (mn__real)s->qk_eps};
     l->k_norm = l->q_norm;
-    l->core.softmax = (mn__causal_softmax){s->heads};
+    init_core(l);
     if (!s->n_bit) return MN_OK;
     l->memory = (mn__memory_layer){.n_table = s->n_table,
                                    .n_bit = s->n_bit,

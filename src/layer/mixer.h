@@ -4,12 +4,18 @@
 #define MN_LAYER_MIXER_H
 
 #include "layer/causal_softmax.h"
+#include "layer/cosformer.h"
 #include "layer/dense.h"
+#include "layer/linformer.h"
 #include "layer/memory_layer.h"
+#include "layer/performer.h"
 #include "layer/rms_norm.h"
 
 typedef enum mn__mix_kind {
     MN__MIX_SOFTMAX,
+    MN__MIX_PERFORMER,
+    MN__MIX_COSFORMER,
+    MN__MIX_LINFORMER, /* causal by blocks */
 } mn__mix_kind;
 
 typedef struct mn__mixer_sizes {
@@ -26,6 +32,10 @@ typedef struct mn__mixer_sizes {
     size_t n_table, n_bit; /* n_bit > 0: memory layers make queries, keys and values */
     mn__memory_score score;
     double temperature;
+    size_t n_feature;     /* PERFORMER; 0: mn__performer_features */
+    double eps;           /* PERFORMER: of features; COSFORMER: lowest denominator */
+    size_t context;       /* COSFORMER: the longest sequence there will be */
+    size_t block, n_slot; /* LINFORMER: positions of a block, slots that they become */
 } mn__mixer_sizes;
 
 typedef struct mn__mixer {
@@ -36,6 +46,9 @@ typedef struct mn__mixer {
     mn__rms_norm q_norm, k_norm; /* [dim] */
     union {
         mn__causal_softmax softmax;
+        mn__performer performer;
+        mn__cosformer cosformer;
+        mn__linformer linformer;
     } core;
     struct { /* of the pass in flight */
         const mn__real *x;
@@ -44,6 +57,9 @@ typedef struct mn__mixer {
         mn__rms_norm_saved q_norm, k_norm;
         union {
             mn__causal_softmax_saved softmax;
+            mn__performer_saved performer;
+            mn__cosformer_saved cosformer;
+            mn__linformer_saved linformer;
         } core;
     } saved;
 } mn__mixer;

@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "layer/ops.h"
 
-enum { ROW_GRAIN = 16, DRAW_STREAM = 0x70657266, LENGTH_STREAM = 0x70657267 };
+enum { ROW_GRAIN = 16 };
 
 size_t mn__performer_features(size_t dim)
 {
@@ -33,14 +33,15 @@ void mn__performer_declare(mn__performer *l, mn__params *list, const char *prefi
 void mn__performer_draw(mn__performer *l, uint64_t seed, uint64_t round)
 {
     const size_t dim = l->heads.dim;
+    const uint32_t stream = mn__param_stream(l->projection.name);
     for (size_t i = 0; i < l->n_feature; i++) {
         mn__real *w = l->projection.w + i * dim;
         const size_t first = i / dim * dim; /* of this row's group of orthogonal ones */
         double length = 0, norm = 0;
         for (size_t c = 0; c < dim; c++) {
             const uint64_t at = (round * l->n_feature + i) * dim + c;
-            double x = mn__rng_normal(seed, LENGTH_STREAM, at, 0);
-            w[c] = (mn__real)mn__rng_normal(seed, DRAW_STREAM, at, 0);
+            double x = mn__rng_normal(seed, stream, at, 1);
+            w[c] = (mn__real)mn__rng_normal(seed, stream, at, 0);
             length += x * x;
         }
         /* Twice: what rounding leaves of the others after the first time goes with the second. */

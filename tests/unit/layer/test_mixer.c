@@ -66,6 +66,45 @@ static void test_memory(void **state)
           (mn__shape){1, 6});
 }
 
+/* The other kinds of attention; Performer's own test has its gradients. */
+static void test_kinds(void **state)
+{
+    (void)state;
+    check((mn__mixer_sizes){.width = 6,
+                            .heads = {2, 1, 4},
+                            .kind = MN__MIX_COSFORMER,
+                            .context = 9,
+                            .eps = 1e-6,
+                            .rotary = {2, 10000},
+                            .has_out = true},
+          (mn__shape){2, 9});
+    check(
+        (mn__mixer_sizes){
+            .width = 8, .heads = {2, 2, 4}, .kind = MN__MIX_LINFORMER, .block = 3, .n_slot = 2},
+        (mn__shape){2, 8});
+}
+
+static void test_performer(void **state)
+{
+    (void)state;
+    const mn__mixer_sizes sizes = {
+        .width = 8, .heads = {2, 2, 4}, .kind = MN__MIX_PERFORMER, .has_out = true};
+    mn__mixer l;
+    mn__params list = {0};
+    mn__real w[512] = {0}, state_of[64] = {0}, before[64];
+    assert_int_equal(mn__mixer_init(&l, &sizes, NULL), MN_OK);
+    assert_int_equal(l.core.performer.n_feature, 5);
+    l.layer.ops->declare(&l.layer, &list, "m");
+    assert_true(mn__params_size(&list, false) <= 512 && mn__params_size(&list, true) <= 64);
+    mn__params_bind(&list, w, NULL, state_of);
+    l.layer.ops->fill(&l.layer, 3);
+    memcpy(before, state_of, sizeof before);
+    assert_true(before[0] != 0);
+    l.layer.ops->fill(&l.layer, 3);
+    assert_memory_equal(before, state_of, sizeof before);
+    mn__params_fini(&list);
+}
+
 static void refused(mn__mixer_sizes sizes, const char *sentence)
 {
     mn__mixer l;
@@ -84,13 +123,17 @@ static void test_refused(void **state)
     refused((mn__mixer_sizes){.width = 10, .heads = {2, 2, 4}}, "2 heads of 4 wanted to make");
     refused((mn__mixer_sizes){.width = 8, .heads = {2, 2, 4}, .n_table = 3, .n_bit = 2},
             "3 x 2, width 8 wanted");
+    refused((mn__mixer_sizes){.width = 8, .heads = {2, 2, 4}, .kind = MN__MIX_COSFORMER},
+            "cosFormer: the length");
+    refused((mn__mixer_sizes){.width = 8, .heads = {2, 2, 4}, .kind = MN__MIX_LINFORMER},
+            "blocks of 0 positions");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_kinds),   cmocka_unit_test(test_performer),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
