@@ -97,7 +97,7 @@ mn__param *mn__params_find(const mn__params *list, const char *name);
 /* What a pass computes with. */
 typedef struct mn__env {
     mn__team *team;              /* NULL: the caller alone */
-    const struct mn__kern *kern; /* of float; unused in double */
+    const struct mn__kern *kern; /* of float, NULL: plain loops; unused in double */
     mn__tape *tape;
 } mn__env;
 

@@ -24,13 +24,15 @@ enum { ROW_GRAIN = 16 };
 
 typedef struct pass {
     const mn__memory_layer *l;
+    const mn__env *env;
     size_t n, ld;
     const mn__real *x;
     uint16_t *code;
     mn__real *score, *ds, *dx;
     mn__real *const *y;
     const mn__real *const *dy;
-    uint32_t *order, *start; /* a part for each thread: [n], [2^n_bit + 1] */
+    uint32_t *order, *start; /* a part for each thread; forward: [n_table] rows, none; backward: [n]
+                              * sorted, [2^n_bit + 1] */
 } pass;
 
 mn_status mn__memory_layer_check(const mn__memory_layer *l, const char *what, mn_diag *diag)
@@ -103,21 +105,33 @@ static void hash_rows(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* One row of y: rows of the tables by their places, all known before the first is read. */
+static void gather(const mn__env *env, const mn__memory_share *s, const uint32_t *row,
+                   const mn__real *score, size_t n_table, mn__real *y)
+{
+#ifndef MN_REAL_DOUBLE
+    if (env->kern) {
+        env->kern->gather_f32(y, s->bias.w, s->tables.w, row, score, n_table, s->n_out);
+        return;
+    }
+#endif
+    (void)env;
+    memcpy(y, s->bias.w, s->n_out * sizeof *y);
+    for (size_t k = 0; k < n_table; k++)
+        mn__axpy(y, score[k], s->tables.w + row[k] * s->n_out, s->n_out);
+}
+
 static void gather_rows(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const size_t n_table = p->l->n_table;
-    (void)thread;
-    for (size_t h = 0; h < p->l->n_share; h++) {
-        const mn__memory_share *s = &p->l->share[h];
-        for (size_t i = begin; i < end; i++) {
-            mn__real *y = p->y[h] + i * p->ld;
-            memcpy(y, s->bias.w, s->n_out * sizeof *y);
-            for (size_t k = 0; k < n_table; k++) {
-                size_t row = (k << p->l->n_bit) + p->code[i * n_table + k];
-                mn__axpy(y, p->score[i * n_table + k], s->tables.w + row * s->n_out, s->n_out);
-            }
-        }
+    uint32_t *row = p->order + (size_t)thread * n_table;
+    for (size_t i = begin; i < end; i++) {
+        for (size_t k = 0; k < n_table; k++)
+            row[k] = (uint32_t)(k << p->l->n_bit) + p->code[i * n_table + k];
+        for (size_t h = 0; h < p->l->n_share; h++)
+            gather(p->env, &p->l->share[h], row, p->score + i * n_table, n_table,
+                   p->y[h] + i * p->ld);
     }
 }
 
@@ -143,14 +157,16 @@ void mn__memory_layer_forward(const mn__memory_layer *l, const mn__env *env, siz
     mn__memory_saved own = {.x = x};
     own.code = mn__tape_take(env->tape, n * l->n_table, sizeof *own.code);
     own.score = mn__take_reals(env, n * l->n_table);
-    pass p = {.l = l, .n = n, .ld = ld, .x = x, .code = own.code, .score = own.score, .y = y};
+    pass p = {.l = l, .env = env, .n = n, .ld = ld, .x = x, .y = y};
+    const size_t kept = mn__tape_mark(env->tape);
+    p.code = own.code;
+    p.score = own.score;
+    p.order = mn__tape_take(env->tape, (size_t)mn__env_threads(env) * l->n_table, sizeof *p.order);
     mn__each(env, n, ROW_GRAIN, hash_rows, &p);
     if (l->share[0].tables.hook) mn__each(env, l->n_table, 1, touch_tables, &p);
     mn__each(env, n, ROW_GRAIN, gather_rows, &p);
-    if (saved)
-        *saved = own;
-    else
-        mn__tape_cut(env->tape, mark);
+    if (saved) *saved = own;
+    mn__tape_cut(env->tape, saved ? kept : mark);
 }
 
 /* The rows of the batch by the row that they chose in table k: order [n], those of row r from

@@ -1,9 +1,41 @@
-/* ops.c: plain loops, in an order of sums that threads do not change. */
+/* ops.c: products by oneDNN in float, by plain loops in double and where they are small; blocks are
+ * of one shape whatever the number of threads, and so is the order of sums. */
 #include "layer/ops.h"
 
 #include <string.h>
 
-enum { MM_ROWS = 32, ADD_GRAIN = 1 << 14, COLUMN_GRAIN = 64 };
+#if !defined(MN_REAL_DOUBLE) && !defined(MN_REF_PRODUCT)
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#define MN__HAS_SGEMM 1
+#else
+#define MN__HAS_SGEMM 0
+#endif
+
+enum { ROWS = 32, MANY_ROWS = 128, ADD_GRAIN = 1 << 14, COLUMN_GRAIN = 64 };
+/* Multiply-adds from which on a product is worth a call, and a block of it more rows. */
+enum { SGEMM_LEAST = 1 << 14, MANY_LEAST = 1 << 22 };
+
+/* By the library, on this thread alone (OpenMP keeps that number per thread); false: not done. */
+static bool by_sgemm(const mn__mm *p, bool turn_a, bool turn_b)
+{
+#if MN__HAS_SGEMM
+    if (p->m * p->n * p->k < SGEMM_LEAST) return false;
+    const int n_thread = omp_get_max_threads();
+    omp_set_num_threads(1);
+    const dnnl_status_t st =
+        dnnl_sgemm(turn_a ? 'T' : 'N', turn_b ? 'T' : 'N', (dnnl_dim_t)p->m, (dnnl_dim_t)p->n,
+                   (dnnl_dim_t)p->k, 1, p->a, (dnnl_dim_t)p->ld_a, p->b, (dnnl_dim_t)p->ld_b,
+                   p->add ? 1 : 0, p->c, (dnnl_dim_t)p->ld_c);
+    omp_set_num_threads(n_thread);
+    return st == dnnl_success;
+#else
+    (void)p;
+    (void)turn_a;
+    (void)turn_b;
+    return false;
+#endif
+}
 
 void mn__axpy(mn__real *y, mn__real a, const mn__real *x, size_t n)
 {
@@ -23,6 +55,7 @@ mn__real mn__dot(const mn__real *x, const mn__real *y, size_t n)
 
 void mn__mm_nt(const mn__mm *p)
 {
+    if (by_sgemm(p, false, true)) return;
     for (size_t i = 0; i < p->m; i++) {
         mn__real *c = p->c + i * p->ld_c;
         for (size_t j = 0; j < p->n; j++) {
@@ -34,6 +67,7 @@ void mn__mm_nt(const mn__mm *p)
 
 void mn__mm_nn(const mn__mm *p)
 {
+    if (by_sgemm(p, false, false)) return;
     for (size_t i = 0; i < p->m; i++) {
         mn__real *c = p->c + i * p->ld_c;
         if (!p->add) memset(c, 0, p->n * sizeof *c);
@@ -44,10 +78,16 @@ void mn__mm_nn(const mn__mm *p)
 
 void mn__mm_tn(const mn__mm *p)
 {
+    if (by_sgemm(p, true, false)) return;
     for (size_t i = 0; i < p->m && !p->add; i++) memset(p->c + i * p->ld_c, 0, p->n * sizeof *p->c);
     for (size_t j = 0; j < p->k; j++)
         for (size_t i = 0; i < p->m; i++)
             mn__axpy(p->c + i * p->ld_c, p->a[j * p->ld_a + i], p->b + j * p->ld_b, p->n);
+}
+
+static size_t grain_of(const mn__mm *p)
+{
+    return p->m * p->n * p->k < MANY_LEAST ? ROWS : MANY_ROWS;
 }
 
 static mn__mm rows_of(const mn__mm *p, size_t begin, size_t end)
@@ -86,19 +126,19 @@ static void run_tn(void *arg, size_t begin, size_t end, int thread)
 void mn__each_mm_nt(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
-    mn__each(env, p->m, MM_ROWS, run_nt, &all);
+    mn__each(env, p->m, grain_of(p), run_nt, &all);
 }
 
 void mn__each_mm_nn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
-    mn__each(env, p->m, MM_ROWS, run_nn, &all);
+    mn__each(env, p->m, grain_of(p), run_nn, &all);
 }
 
 void mn__each_mm_tn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
-    mn__each(env, p->m, MM_ROWS, run_tn, &all);
+    mn__each(env, p->m, grain_of(p), run_tn, &all);
 }
 
 typedef struct addition {

@@ -92,7 +92,8 @@ bool golden_rig_bind(golden *g, golden_rig *r)
     r->w = zeros(n);
     r->gradient = zeros(n);
     r->state = zeros(mn__params_size(&r->list, true));
-    r->env = (mn__env){.team = mn__team_new(2), .tape = &r->tape};
+    mn__kern_init(&r->kern, golden_level());
+    r->env = (mn__env){.team = mn__team_new(2), .kern = &r->kern, .tape = &r->tape};
     if (!r->w || !r->gradient || !r->state || !r->env.team) return golden_fail(g, "out of memory");
     mn__params_bind(&r->list, r->w, r->gradient, r->state);
     return true;

@@ -34,9 +34,11 @@ typedef struct golden_rig {
     float *w, *gradient, *state;
     mn__tape tape;
     mn__env env;
+    struct mn__kern kern;
 } golden_rig;
 
-/* After the declarations: arrays of zeros for them, a team of two. */
+/* After the declarations: arrays of zeros for them, a team of two, kernels of
+ * golden_level. */
 bool golden_rig_bind(golden *g, golden_rig *r);
 void golden_rig_fini(golden_rig *r);
 /* The file's numbers into a parameter, which must have exactly its shape. */

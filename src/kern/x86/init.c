@@ -28,7 +28,13 @@
     X(softmax_bf16)      \
     X(softmax_f32)       \
     X(pv_bf16)           \
-    X(pv_f32) X(probs) X(colsum) X(ring_add_bf16) X(ring_add_f32) X(stft_ema_bf16) X(stft_ema_f32)
+    X(pv_f32)            \
+    X(probs)             \
+    X(colsum)            \
+    X(ring_add_bf16)     \
+    X(ring_add_f32)      \
+    X(stft_ema_bf16)     \
+    X(stft_ema_f32) X(gather_f32) X(gather_bf16) X(gather_q8)
 
 /* Presence is not speed: on the Xeon measured dpbf16 does 32 operations a cycle, half of what f32
  * multiply-adds on widened numbers reach, so Intel keeps the latter. Other makers' cores, not
