@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 16 };
+enum { BLOCK = 16, LANES = 4 };
 
 /* A NaN would fall out of every comparison. */
 static mn__real plain(mn__real x)
@@ -30,15 +30,26 @@ static size_t place(const mn__real *list, size_t n, mn__real x)
     return lo;
 }
 
+/* The largest of at most a block: maxima side by side, a vector instruction's. */
+static mn__real highest(const mn__real *x, size_t n)
+{
+    const mn__real low = -(mn__real)INFINITY;
+    mn__real top[LANES] = {low, low, low, low};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
+    for (; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+    for (size_t k = 1; k < LANES; k++) top[0] = top[k] > top[0] ? top[k] : top[0];
+    return top[0];
+}
+
 /* The m-th largest block maximum; -infinity when there are fewer blocks. */
 static mn__real lower_bound(const mn__real *score, size_t n, size_t m, mn__real *list)
 {
     size_t n_list = 0;
     if ((n + BLOCK - 1) / BLOCK < m) return -(mn__real)INFINITY;
     for (size_t i = 0; i < n; i += BLOCK) {
-        mn__real top = -(mn__real)INFINITY;
-        size_t end = i + BLOCK < n ? i + BLOCK : n;
-        for (size_t j = i; j < end; j++) top = score[j] > top ? score[j] : top;
+        mn__real top = highest(score + i, n - i < BLOCK ? n - i : BLOCK);
         if (n_list == m && !(top > list[m - 1])) continue;
         size_t at = place(list, n_list, top);
         n_list += n_list < m;
