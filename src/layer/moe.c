@@ -78,9 +78,16 @@ static void choose_experts(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* What both losses are divided by, inverted. */
+static mn__real share_of(const mn__moe *l, size_t n)
+{
+    return (mn__real)(l->loss_share > 0 ? l->loss_share : 1) /
+           ((mn__real)l->n_layer * (mn__real)n * (mn__real)l->n_keep);
+}
+
 static void measure_losses(const mn__moe *l, size_t n, mn__moe_saved *s)
 {
-    const mn__real share = 1 / ((mn__real)l->n_layer * (mn__real)n * (mn__real)l->n_keep);
+    const mn__real share = share_of(l, n);
     mn__real z = 0, balance = 0;
     memset(s->count, 0, l->n_expert * sizeof *s->count);
     for (size_t i = 0; i < n * l->n_keep; i++) s->count[s->expert[i]]++;
@@ -319,7 +326,7 @@ static void back_routes(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__moe *l = p->l;
-    const mn__real share = 1 / ((mn__real)l->n_layer * (mn__real)p->n * (mn__real)l->n_keep);
+    const mn__real share = share_of(l, p->n);
     (void)thread;
     for (size_t i = begin; i < end; i++) {
         const mn__real *prob = p->s->prob + i * l->n_expert, *w = p->s->weight + i * l->n_keep,

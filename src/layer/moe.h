@@ -12,6 +12,7 @@ typedef struct mn__moe {
     bool gelu;         /* experts of two matrices with GELU (erf); else of three, SwiGLU */
     bool renormalise;  /* weights of the kept ones are brought to a sum of 1 */
     double balance, z; /* coefficients of the two losses */
+    double loss_share; /* of both that a pass counts: 1 / passes of a step; 0 is 1 */
     size_t n_layer;    /* such layers of the model, over which the losses are meant */
     double std;        /* of first values, cut at three deviations */
     size_t n_block;    /* of the model: w2 begins smaller by sqrt(2 n_block) */

@@ -41,3 +41,10 @@ void mn__table_layer_refresh(const mn__layer *l)
     if (l->ops == &ultramem_v2_ops)
         mn__tucker_search_refresh(&((const mn__ultramem_v2_face *)l)->self.search);
 }
+
+void mn__table_layer_loss_share(mn__layer *l, double share)
+{
+    if (l->ops == &ultramem_ops) ((mn__ultramem_face *)l)->self.search.loss_share = share;
+    if (l->ops == &ultramem_v2_ops) ((mn__ultramem_v2_face *)l)->self.search.loss_share = share;
+    if (l->ops == &moe_ops) ((mn__moe_face *)l)->self.loss_share = share;
+}

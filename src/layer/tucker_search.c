@@ -178,12 +178,18 @@ static size_t key_rows(const mn__tucker_search *l)
     return l->n_head * 2 * l->n_key * l->rank;
 }
 
+static double loss_share(const mn__tucker_search *l)
+{
+    return l->loss_share > 0 ? l->loss_share : 1;
+}
+
 static void add_losses(const mn__tucker_search *l, const mn__env *env, size_t n, const mn__tdqkr *t,
                        mn__tucker_saved *s)
 {
     if (l->balance != 0)
         s->aux += (mn__real)l->balance * mn__tdqkr_balance(t, env, n, s->query, &s->found);
     if (l->core != 0 && !mn__env_is_dry(env)) s->aux += (mn__real)l->core * core_loss(l, 0);
+    s->aux *= (mn__real)loss_share(l);
 }
 
 void mn__tucker_search_forward(const mn__tucker_search *l, const mn__env *env, size_t n,
@@ -222,8 +228,9 @@ void mn__tucker_search_backward(const mn__tucker_search *l, const mn__env *env, 
     for (size_t c = 0; c < l->n_core; c++) grad.dcore[c] = l->cores[c].g;
     mn__tdqkr_backward(&t, env, n, s->query, &s->found, dweight, &grad);
     if (l->balance != 0)
-        mn__tdqkr_balance_backward(&t, env, n, s->query, &s->found, (mn__real)l->balance, &grad);
-    if (l->core != 0 && !mn__env_is_dry(env)) core_loss(l, l->core);
+        mn__tdqkr_balance_backward(&t, env, n, s->query, &s->found,
+                                   (mn__real)(l->balance * loss_share(l)), &grad);
+    if (l->core != 0 && !mn__env_is_dry(env)) core_loss(l, l->core * loss_share(l));
     mn__rms_norm_backward(&l->key_norm, env, key_rows(l), &s->key_norm, grad.dkey, dkeys);
     if (l->keys.g) mn__each_add(env, l->keys.g, dkeys, n_key);
     mn__rms_norm_backward(&l->query_norm, env, n_query / l->half, &s->query_norm, grad.dquery,

@@ -25,6 +25,7 @@ typedef struct mn__tucker_search {
     double proj_std;             /* of the projection's first values */
     double balance;              /* coefficient of the balance loss; 0: none */
     double core, core_margin;    /* coefficient of the cores' loss, and the margin tau of it */
+    double loss_share; /* of both losses that a pass counts: 1 / passes of a step; 0 is 1 */
     uint64_t shuffle_seed;
     /* Its own. */
     mn__dense query_proj;              /* [2 half] or, not shared, [2 rank half] rows */

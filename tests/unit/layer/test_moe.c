@@ -76,6 +76,7 @@ static void test_differences(void **state)
     (void)state;
     check(l, 12, 1);
     l.renormalise = true;
+    l.loss_share = 0.25;
     check(l, 90, 2); /* more than a tile of tokens an expert */
     l.gelu = true;
     l.renormalise = false;
@@ -144,6 +145,39 @@ static void test_none_dropped(void **state)
     mn__tape_fini(&tape);
 }
 
+/* Two passes of half the losses each are one of all. */
+static void test_loss_share(void **state)
+{
+    enum { N = 8, PARAMS = 2048 };
+    static mn__real w[PARAMS], g[2][PARAMS], x[N * 5], y[N * 5], dx[2][N * 5];
+    const mn__real dy[N * 5] = {0};
+    double aux[2];
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        mn__moe_face f = {.self = small()};
+        mn__params list = {0};
+        mn__tape tape = {0};
+        const mn__env env = {.tape = &tape};
+        mn__moe_face_init(&f);
+        f.layer.ops->declare(&f.layer, &list, "moe");
+        mn__params_bind(&list, w, g[k], NULL);
+        mn__params_fill(&list, NULL, 3);
+        for (size_t i = 0; i < N * 5; i++) x[i] = (mn__real)mn__rng_normal(1, 1, i, 0);
+        assert_int_equal(mn__tape_reserve(&tape, 1 << 20), MN_OK);
+        if (k) mn__table_layer_loss_share(&f.layer, 0.5);
+        for (size_t i = 0; i <= k; i++) {
+            f.layer.ops->forward(&f.layer, &env, (mn__shape){1, N}, x, y, true);
+            f.layer.ops->backward(&f.layer, &env, (mn__shape){1, N}, dy, dx[k]);
+        }
+        aux[k] = f.layer.aux;
+        mn__params_fini(&list);
+        mn__tape_fini(&tape);
+    }
+    assert_true(aux[0] > 0 && fabs(aux[0] - 2 * aux[1]) < 1e-12);
+    for (size_t i = 0; i < PARAMS; i++) assert_true(fabs(g[0][i] - g[1][i]) < 1e-12);
+    for (size_t i = 0; i < N * 5; i++) assert_true(fabs(dx[0][i] - 2 * dx[1][i]) < 1e-12);
+}
+
 static void test_refused(void **state)
 {
     mn__moe l = small();
@@ -160,9 +194,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_face),
-        cmocka_unit_test(test_none_dropped),
+        cmocka_unit_test(test_differences),  cmocka_unit_test(test_face),
+        cmocka_unit_test(test_none_dropped), cmocka_unit_test(test_loss_share),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,7 @@ static void test_v1(void **state)
     s.balance = 0.7;
     s.core = 0.9;
     s.core_margin = 0.05;
+    s.loss_share = 0.5;
     check_v1(&s, 3, 5, 40, 2); /* 5 tables of which keys reach 4 */
     s.two_quadrant = true;
     check_v1(&s, 5, 4, 13, 3);
