@@ -111,6 +111,7 @@ static void fill_range(void *arg, size_t begin, size_t end, int thread)
         case MN__INIT_UNIFORM:
             x = p->scale * (2 * mn__rng_uniform(f->seed, f->stream, i, 0) - 1);
             break;
+        case MN__INIT_ABOVE: x = p->scale * mn__rng_uniform(f->seed, f->stream, i, 0); break;
         case MN__INIT_OWN: break;
         }
         p->w[i] = (mn__real)x;

@@ -41,6 +41,7 @@ typedef enum mn__init_kind {
     MN__INIT_NORMAL,   /* scale: standard deviation */
     MN__INIT_CUT,      /* normal, drawn again beyond three deviations */
     MN__INIT_UNIFORM,  /* in [-scale, scale] */
+    MN__INIT_ABOVE,    /* uniform in [0, scale) */
     MN__INIT_OWN,      /* zeros; its layer fills it */
 } mn__init_kind;
 

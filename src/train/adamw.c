@@ -5,7 +5,8 @@
  *
  * A deferred row replays the steps that it missed with g = 0, in the same arithmetic, before it is
  * read again: with all steps replayed its bits are those of the dense optimiser. The Adam move of
- * such a step shrinks by b1/sqrt(b2); beyond replay_max steps it is left out. */
+ * such a step shrinks by b1/sqrt(b2); beyond replay_max steps it is left out. A selective row has
+ * no step at all that it was not touched in. */
 #include "train/adamw.h"
 
 #include <math.h>
@@ -73,7 +74,7 @@ static void catch_up(mn__adamw_table *t, size_t row, size_t step)
 static void touch(mn__row_hook *hook, size_t row)
 {
     mn__adamw_table *t = (mn__adamw_table *)hook;
-    if (t->last[row] < t->opt->step) catch_up(t, row, t->opt->step);
+    if (!t->opt->config.selective && t->last[row] < t->opt->step) catch_up(t, row, t->opt->step);
     t->hit[row] = 1;
 }
 
@@ -85,9 +86,10 @@ static mn__adamw_table *table_of(const mn__adamw *o, const mn__param *p)
     return NULL;
 }
 
-static bool is_deferred(const mn__adamw_config *c, const mn__param *p)
+/* Whether rows are updated one by one, as they are touched. */
+static bool is_by_row(const mn__adamw_config *c, const mn__param *p)
 {
-    return c->deferred && p->row && p->g;
+    return (c->deferred || c->selective) && p->row && p->g;
 }
 
 /* Sums over tables go by rows, deferred or not, so that a norm does not depend on that either. */
@@ -99,13 +101,13 @@ static size_t parts_of(const mn__param *p)
 
 static mn_status make_tables(mn__adamw *o)
 {
-    for (size_t i = 0; i < o->list->n; i++) o->n_table += is_deferred(&o->config, o->list->at[i]);
+    for (size_t i = 0; i < o->list->n; i++) o->n_table += is_by_row(&o->config, o->list->at[i]);
     o->table = mn__alloc_zero(MN_MEM_OPT, o->n_table * sizeof *o->table);
     if (!o->table) return MN_ENOMEM;
     mn__adamw_table *t = o->table;
     for (size_t i = 0; i < o->list->n; i++) {
         mn__param *p = o->list->at[i];
-        if (!is_deferred(&o->config, p)) continue;
+        if (!is_by_row(&o->config, p)) continue;
         const size_t n_row = mn__param_size(p) / p->row;
         *t = (mn__adamw_table){.hook = {touch}, .opt = o, .p = p, .n_row = n_row};
         t->m = o->m + p->at;
@@ -288,6 +290,7 @@ static void flush_rows(void *arg, size_t begin, size_t end, int thread)
 
 void mn__adamw_flush(mn__adamw *o, mn__team *team)
 {
+    if (o->config.selective) return;
     for (size_t i = 0; i < o->n_table; i++) {
         pass s = {.o = o, .t = &o->table[i]};
         mn__team_each(team, s.t->n_row, ROW_GRAIN, flush_rows, &s);

@@ -1,6 +1,6 @@
 /* adamw.h: AdamW over a model's parameters. Rows of tables that a step did not touch can be owed
  * their updates until they are read again: the numbers are those of a dense optimiser, the work is
- * that of the rows touched. */
+ * that of the rows touched. Or they can be left alone, which is another optimiser. */
 #ifndef MN_TRAIN_ADAMW_H
 #define MN_TRAIN_ADAMW_H
 
@@ -13,6 +13,10 @@ typedef struct mn__adamw_config {
     double beta1, beta2, eps;
     double decay[MN__ADAMW_GROUPS]; /* times the rate, off a weight at each step */
     bool deferred;                  /* tables (rows > 0) by rows, as their layers announce them */
+    /* Rows of tables that a step did not touch stay as they are, for good: neither moments nor
+     * weights fade, and corrections count all steps. What the published code does by values; it
+     * goes before `deferred`. */
+    bool selective;
     /* Most steps without a gradient that are replayed one by one; of more, moments only fade and
      * weights only decay. 0: all are, and bits are the dense optimiser's. */
     size_t replay_max;
