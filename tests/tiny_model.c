@@ -26,12 +26,13 @@ void tiny_model_default(tiny_model_params *p, const char *arch)
     bool gemma3 = strcmp(arch, "gemma3") == 0;
     /* libllama's graphs of these two take the width for heads times head size */
     bool square = strcmp(arch, "qwen2") == 0 || strcmp(arch, "phi3") == 0;
+    uint32_t head_dim = strcmp(arch, "qwen3") == 0 ? 24 : 32;
     *p = (tiny_model_params){
         .arch = arch,
         .n_layer = gemma3 ? 7 : 2,
         .n_head = 4,
         .n_kv_head = 2,
-        .head_dim = square ? 16 : 24,
+        .head_dim = square ? 16 : head_dim,
         .n_embd = 64,
         .n_ff = 96,
         .n_ctx = 256,

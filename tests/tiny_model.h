@@ -36,7 +36,8 @@ typedef struct tiny_model_params {
 } tiny_model_params;
 
 /* llama-like sizes for `arch`: 2 layers (gemma3: 7, window 16), 4/2 heads, untied (gemma3: tied),
- * rope base 10000 (gemma3: a million). */
+ * rope base 10000 (gemma3: a million). Heads have sizes that every kernel takes, but those of
+ * qwen3, for which some leave the work to the plain ones. */
 void tiny_model_default(tiny_model_params *p, const char *arch);
 /* Write the model, weights F32 unless said otherwise. false: a message went to stderr. */
 bool tiny_model_write(const char *path, const tiny_model_params *p);

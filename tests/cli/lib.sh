@@ -1,6 +1,6 @@
 # lib.sh: what the command's tests share. A test calls `run` and then says what it wants of the exit
-# code, of standard output ($out) and of standard error ($err); `finish` ends it. MNEME, MNEME_BUILD
-# and MNEME_SOURCE come from ctest.
+# code, of standard output ($out) and of standard error ($err); `finish` ends it. MNEME, MNEME_BUILD,
+# MNEME_SOURCE and MNEME_SANITIZE come from ctest.
 set -u
 export LC_ALL=C NO_COLOR=1
 : "${MNEME:?}" "${MNEME_BUILD:?}" "${MNEME_SOURCE:?}"

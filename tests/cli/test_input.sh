@@ -90,7 +90,7 @@ refused 3 run -m odd.gguf -p x -- "unknown architecture 'mamba9'" "llama"
 tiny skip.gguf llama skip=blk.1.ffn_up.weight
 refused 3 run -m skip.gguf -p x -- "blk.1.ffn_up.weight: [64, 96] wanted, the tensor is missing"
 tiny grow.gguf llama grow=blk.0.attn_k.weight
-refused 3 run -m grow.gguf -p x -- "blk.0.attn_k.weight: [64, 48] wanted, [64, 49] found"
+refused 3 run -m grow.gguf -p x -- "blk.0.attn_k.weight: [64, 64] wanted, [64, 65] found"
 
 # Memory and processors.
 for limit in "5 " 0.5 0 -1 1X inf; do

@@ -265,7 +265,7 @@ int agree_main(const char *name, bool every_level)
     };
     model_name = name;
     at_every_level = every_level;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef MN_TEST_SANITIZED
     printf("skipped: a real model takes too long under a sanitizer\n");
     return SKIPPED;
 #endif

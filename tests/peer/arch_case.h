@@ -13,8 +13,8 @@ typedef struct arch_length {
 } arch_length;
 
 /* One test: for every case read the text in chunks of 1, 7 and 512 and write it token by token, F32
- * cache, at a kernel level; the largest difference of two logits is printed and held to a limit.
- * Skips the test when the level is not there. */
-void arch_check_all(arch_length length, const char *cpu);
+ * cache, at each of these n_cpu kernel levels that is there; the largest difference of two logits
+ * is printed and held to a limit. Skips the test when no level is there. */
+void arch_check_all(arch_length length, const char *const cpu[], size_t n_cpu);
 
 #endif

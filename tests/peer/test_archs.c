@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -13,23 +14,24 @@
 
 static const arch_length length = {150, 50};
 
-static void test_ref(void **state)
+static void test_levels(void **state)
 {
     (void)state;
-    arch_check_all(length, "ref");
-}
-
-static void test_best(void **state)
-{
-    (void)state;
-    arch_check_all(length, ours_has_level("avx512") ? "avx512" : "avx2");
+    const char *best = ours_has_level("avx512") ? "avx512"
+                       : ours_has_level("avx2") ? "avx2"
+                                                : "ref";
+    const char *const levels[] = {best, "ref"};
+    size_t n_level = strcmp(best, "ref") == 0 ? 1 : 2;
+#ifdef MN_TEST_SANITIZED
+    n_level = 1; /* the plain kernels are the same for every architecture */
+#endif
+    arch_check_all(length, levels, n_level);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref),
-        cmocka_unit_test(test_best),
+        cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,30 +12,17 @@
 
 static const arch_length length = {600, 200};
 
-static void test_ref(void **state)
+static void test_levels(void **state)
 {
     (void)state;
-    arch_check_all(length, "ref");
-}
-
-static void test_avx2(void **state)
-{
-    (void)state;
-    arch_check_all(length, "avx2");
-}
-
-static void test_avx512(void **state)
-{
-    (void)state;
-    arch_check_all(length, "avx512");
+    static const char *const levels[] = {"ref", "avx2", "avx512"};
+    arch_check_all(length, levels, sizeof levels / sizeof *levels);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref),
-        cmocka_unit_test(test_avx2),
-        cmocka_unit_test(test_avx512),
+        cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,9 @@ static mn_model *open_tiny(const tiny_model_params *tp, const mn_model_params *m
     const char *path = tiny_model_path("rope.gguf");
     mn_model *m = NULL;
     mn_diag diag = {""};
-    assert_true(tiny_model_write(path, tp));
+    tiny_model_params of_size = *tp;
+    of_size.head_dim = D;
+    assert_true(tiny_model_write(path, &of_size));
     if (mn_model_open(&m, path, mp, &diag) != MN_OK) fail_msg("%s", diag.text);
     remove(path);
     return m;

@@ -22,7 +22,8 @@
 
 enum { PF_LAYERS = 8, PF_TOKENS = 2048, PF_DIM = 8, PF_HEADS = 8 };
 
-/* Channel c of token i: query head, key or value head of a layer, before rotation. */
+/* Channel c of token i: query head, key or value head of a layer, before rotation. It depends on
+ * nothing else. */
 typedef double (*pf_value)(size_t layer, size_t head, int64_t i, size_t c);
 
 /* Section 11 of the policies' specification. */
@@ -124,16 +125,44 @@ static inline void pf_output_gram(const void *hook, size_t layer, size_t h, floa
         }
 }
 
+/* A row, and all that it was made of. */
+struct pf_made {
+    pf_value fn;
+    size_t layer, head, d;
+    int64_t i;
+    int turn; /* 0: not rotated; 1: pairs half a head apart; 2: neighbours */
+    double freq[PF_DIM / 2], x[PF_DIM];
+};
+
+static inline void pf_make_row(struct pf_made *m)
+{
+    for (size_t c = 0; c < m->d; c++) m->x[c] = m->fn(m->layer, m->head, m->i, c);
+    for (size_t c = 0; c < m->d / 2 && m->turn; c++) {
+        size_t first = m->turn == 2 ? 2 * c : c, second = m->turn == 2 ? 2 * c + 1 : c + m->d / 2;
+        double a = m->freq[c] * (double)m->i, u = m->x[first], v = m->x[second];
+        m->x[first] = cos(a) * u - sin(a) * v;
+        m->x[second] = sin(a) * u + cos(a) * v;
+    }
+}
+
+/* Rows are asked for again by every query that sees them: they are kept, as many as there is room
+ * for. */
 static inline void pf_row(const struct pf *f, pf_value fn, size_t layer, size_t head, int64_t i,
                           bool rotated, double *x)
 {
-    for (size_t c = 0; c < f->d; c++) x[c] = fn(layer, head, i, c);
-    for (size_t c = 0; c < f->d / 2 && rotated; c++) {
-        size_t first = f->adjacent ? 2 * c : c, second = f->adjacent ? 2 * c + 1 : c + f->d / 2;
-        double a = f->freq[c] * (double)i, u = x[first], v = x[second];
-        x[first] = cos(a) * u - sin(a) * v;
-        x[second] = sin(a) * u + cos(a) * v;
+    enum { N_KEPT = 1 << 13 };
+    static struct pf_made kept[N_KEPT];
+    int turn = !rotated ? 0 : f->adjacent ? 2 : 1;
+    size_t at = ((size_t)i * 61 + layer * 17 + head * 5 + (size_t)turn + (uintptr_t)fn) % N_KEPT;
+    struct pf_made *m = &kept[at];
+    if (m->fn != fn || m->layer != layer || m->head != head || m->d != f->d || m->i != i ||
+        m->turn != turn || memcmp(m->freq, f->freq, sizeof m->freq) != 0) {
+        *m = (struct pf_made){
+            .fn = fn, .layer = layer, .head = head, .d = f->d, .i = i, .turn = turn};
+        memcpy(m->freq, f->freq, sizeof m->freq);
+        pf_make_row(m);
     }
+    memcpy(x, m->x, f->d * sizeof *x);
 }
 
 /* Attention of query head h of token t over the lane's tokens up to t: a full row. */

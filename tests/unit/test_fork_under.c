@@ -65,8 +65,14 @@ static void hold_policy(const mn_model *m, const mn_session *base, const char *p
     mn_session_free(own);
 }
 
+/* Under a sanitizer each policy is held at one of the budgets, by turns. */
 static void hold_arch(const char *arch)
 {
+#ifdef MN_TEST_SANITIZED
+    const bool both = false;
+#else
+    const bool both = true;
+#endif
     tiny_model_params tp;
     tiny_model_default(&tp, arch);
     tp.n_ctx = FIX_TOKENS;
@@ -78,8 +84,8 @@ static void hold_arch(const char *arch)
     mn_session *base = fix_session(m, &p);
     fix_read(base, 0, N_READ, true);
     for (size_t i = 0; i < N_ALL; i++) {
-        hold_policy(m, base, all[i], "60%");
-        hold_policy(m, base, all[i], "200");
+        if (both || i % 2) hold_policy(m, base, all[i], "60%");
+        if (both || i % 2 == 0) hold_policy(m, base, all[i], "200");
     }
     mn_session_free(base);
     mn_model_free(m);

@@ -131,7 +131,7 @@ static void test_slices(void **state)
     tp.fused = tp.bias = true;
     m = must_open(&tp, NULL);
     l = &m->layer[1];
-    assert_true(l->v.data == l->q.data + (96 + 48) * row && l->v.bias == l->q.bias + 96 + 48);
+    assert_true(l->v.data == l->q.data + (128 + 64) * row && l->v.bias == l->q.bias + 128 + 64);
     assert_non_null(l->o.bias);
     mn_model_free(m);
 }
@@ -214,7 +214,7 @@ static void test_wrong_tensors(void **state)
     refuse(&tp, "token_embd.weight", "missing");
     tp.skip_tensor = NULL;
     tp.grow_tensor = "blk.0.attn_k.weight";
-    refuse(&tp, "blk.0.attn_k.weight: [64, 48] wanted, [64, 49] found", "");
+    refuse(&tp, "blk.0.attn_k.weight: [64, 64] wanted, [64, 65] found", "");
     tp.grow_tensor = "output_norm.weight";
     refuse(&tp, "output_norm.weight: [64] wanted, [65] found", "");
     tp.grow_tensor = NULL;
@@ -245,7 +245,7 @@ EDIT(nan_eps, gguf_set_val_f32(gguf, "llama.attention.layer_norm_rms_epsilon", N
 EDIT(experts, gguf_set_val_u32(gguf, "llama.expert_count", 8))
 EDIT(no_base, gguf_set_val_f32(gguf, "llama.rope.freq_base", 0))
 EDIT(odd_rot, gguf_set_val_u32(gguf, "llama.rope.dimension_count", 7))
-EDIT(long_rot, gguf_set_val_u32(gguf, "llama.rope.dimension_count", 26))
+EDIT(long_rot, gguf_set_val_u32(gguf, "llama.rope.dimension_count", 34))
 EDIT(bad_scaling, gguf_set_val_str(gguf, "llama.rope.scaling.type", "elastic"))
 EDIT(bad_factor, gguf_set_val_f32(gguf, "llama.rope.scaling.factor", -2))
 EDIT(no_arch, gguf_remove_key(gguf, "general.architecture"))
@@ -276,7 +276,7 @@ static void test_wrong_keys(void **state)
         {odd_heads, "a multiple of KV heads wanted, 4 and 3"},
         {odd_dim, "23"},
         {long_head, "llama.attention.key_length"},
-        {short_value, "24 and 12"},
+        {short_value, "32 and 12"},
         {wide, "llama.embedding_length"},
         {no_eps, "llama.attention.layer_norm_rms_epsilon"},
         {text_eps, "llama.attention.layer_norm_rms_epsilon"},

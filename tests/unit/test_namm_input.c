@@ -199,23 +199,24 @@ static void test_recent_attention(void **state)
     }
 }
 
-/* Attention that slot i of lane l, as it lives now, was paid by query t: the lane lost tokens after
- * FIRST queries. */
-static double paid_by(const struct scene *s, size_t l, int64_t t, size_t i)
+/* Attention that the slots of lane l, as they live now, were paid by query t: the lane lost tokens
+ * after FIRST queries. */
+static void paid_by(const struct scene *s, size_t l, int64_t t, double *out)
 {
     const mn__lane *lane = lane_of(s, l);
     const int32_t *token = mn__lane_token(lane);
     int32_t whole[FIRST];
-    double row[ALL_TOKENS], sum = 0;
+    double row[ALL_TOKENS];
     for (int32_t k = 0; k < FIRST; k++) whole[k] = k;
+    memset(out, 0, lane->n * sizeof *out);
     for (size_t g = 0; g < 2; g++) {
         if (t < FIRST)
             pf_attention(&s->f, l / 2, l % 2 * 2 + g, t, whole, FIRST, row);
         else
             pf_attention(&s->f, l / 2, l % 2 * 2 + g, t, token, lane->n, row);
-        sum += (t < FIRST ? (token[i] < FIRST ? row[token[i]] : 0) : row[i]) / 2;
+        for (size_t i = 0; i < lane->n && token[i] <= t; i++)
+            out[i] += row[t < FIRST ? (size_t)token[i] : i] / 2;
     }
-    return t < token[i] ? 0 : sum;
 }
 
 /* Tokens that query t could see in lane l. */
@@ -237,17 +238,20 @@ static void hold_means(bool by_length)
     fill(&s);
     for (size_t l = 0; l < LANES; l++) {
         const mn__lane *lane = lane_of(&s, l);
+        double p[ALL_TOKENS], ema[ALL_TOKENS] = {0}, sum[ALL_TOKENS] = {0};
         assert_int_equal(s.f.shape.slot_bytes, 8);
-        for (size_t i = 0; i < lane->n; i++) {
-            int32_t token = mn__lane_token(lane)[i];
-            double ema = 0, sum = 0;
-            for (int64_t t = 0; t < ALL_TOKENS; t++) {
-                double p = paid_by(&s, l, t, i);
-                ema = gamma * ema + (1 - gamma) * p * (by_length ? length_at(&s, l, t) : 1);
-                sum += p;
+        for (int64_t t = 0; t < ALL_TOKENS; t++) {
+            double scale = by_length ? length_at(&s, l, t) : 1;
+            paid_by(&s, l, t, p);
+            for (size_t i = 0; i < lane->n; i++) {
+                ema[i] = gamma * ema[i] + (1 - gamma) * p[i] * scale;
+                sum[i] += p[i];
             }
-            dc[l][i] = ema / (1 - pow(gamma, ALL_TOKENS - token));
-            observed[l][i] = sum / (ALL_TOKENS - token);
+        }
+        for (size_t i = 0; i < lane->n; i++) {
+            int32_t age = ALL_TOKENS - mn__lane_token(lane)[i];
+            dc[l][i] = ema[i] / (1 - pow(gamma, age));
+            observed[l][i] = sum[i] / age;
         }
     }
     hold_spreads(&s, dc, 1 + 4 + 8, 0, by_length, "dc");
@@ -263,16 +267,19 @@ static void test_observed_in_part(void **state)
     struct scene s;
     start_strided(&s, "observed observed.s observed.sp", 2, true, 2);
     fill(&s);
-    for (size_t l = 0; l < LANES; l++)
-        for (size_t i = 0; i < lane_of(&s, l)->n; i++) {
-            double sum = 0, n = 0;
-            for (int64_t t = mn__lane_token(lane_of(&s, l))[i]; t < ALL_TOKENS; t++) {
-                if (t / 32 % 2) continue;
-                sum += paid_by(&s, l, t, i);
-                n++;
+    for (size_t l = 0; l < LANES; l++) {
+        const mn__lane *lane = lane_of(&s, l);
+        double p[ALL_TOKENS], sum[ALL_TOKENS] = {0}, n[ALL_TOKENS] = {0};
+        for (int64_t t = 0; t < ALL_TOKENS; t++) {
+            if (t / 32 % 2) continue;
+            paid_by(&s, l, t, p);
+            for (size_t i = 0; i < lane->n; i++) {
+                sum[i] += p[i];
+                n[i] += t >= mn__lane_token(lane)[i];
             }
-            observed[l][i] = n > 0 ? sum / n : 0;
         }
+        for (size_t i = 0; i < lane->n; i++) observed[l][i] = n[i] > 0 ? sum[i] / n[i] : 0;
+    }
     hold_spreads(&s, observed, 1 + 4 + 8, 0, false, "observed in part");
     stop(&s);
 }
