@@ -76,7 +76,7 @@ void mn__tucker_search_declare(mn__tucker_search *l, mn__params *list, const cha
                                .scale = 1 / sqrt((double)l->half)}, /* lost in the norm */
                    prefix, "keys");
     for (size_t c = 0; c < l->n_core; c++) {
-        char core[32];
+        char core[40];
         snprintf(core, sizeof core, "tucker_core.%zu", c);
         mn__params_add(list, &l->cores[c],
                        (mn__param){.dim = {l->n_head, l->rank, l->rank},

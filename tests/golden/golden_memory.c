@@ -159,7 +159,7 @@ void golden_list_search(golden_list *l, const char *prefix, mn__tucker_search *s
     golden_list_add(l, prefix, "query_norm.weight", &s->query_norm.scale);
     golden_list_add(l, prefix, "keys_norm.weight", &s->key_norm.scale);
     for (size_t c = 0; c < s->n_core; c++) {
-        char core[32];
+        char core[40];
         snprintf(core, sizeof core, "tucker_core.%zu", c);
         golden_list_add(l, prefix, core, &s->cores[c]);
     }
