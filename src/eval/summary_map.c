@@ -96,7 +96,8 @@ static mn_status map_needles(mn__summary *s, size_t *cap, const mn__sheet *sheet
         if (add_score(s, cap, first, &line) != MN_OK) return MN_ENOMEM;
     }
     for (size_t i = first; i < s->n_needle; i++) s->needle[i].score /= (double)s->needle[i].n;
-    qsort(s->needle + first, s->n_needle - first, sizeof *s->needle, by_cell);
+    if (s->n_needle > first)
+        qsort(s->needle + first, s->n_needle - first, sizeof *s->needle, by_cell);
     return MN_OK;
 }
 

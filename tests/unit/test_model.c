@@ -449,7 +449,7 @@ static void test_identity(void **state)
         snprintf(text[i], sizeof text[i], "%s", info.identity);
         mn_model_free(m);
     }
-    assert_string_equal(text[0], "tiny (llama, 2 layers, 4 heads, 2 KV heads, head size 24, width "
+    assert_string_equal(text[0], "tiny (llama, 2 layers, 4 heads, 2 KV heads, head size 32, width "
                                  "64, feed-forward 96, vocabulary 273)");
     assert_string_equal(text[1], text[0]);
     assert_string_equal(text[2], text[0]);
