@@ -275,12 +275,12 @@ static mn_status make_reading(const maker *k, const mn__row *row, const char *co
     MN_TRY(mn__prompt_fill(&p, k->task, row, k->diag));
     MN_TRY(make_fit(k, &p));
     MN_TRY(tokens_of(k, p.text, p.n_byte, &t));
-    if (t.n == 0)
-        MN_TRY(mn__fail(k->diag, MN_EINPUT, "task %s, row `%.80s`: the prompt is empty",
-                        k->task->name, row->id));
     r->token = t.data;
     r->n = t.n;
     r->n_cut = p.n_cut;
+    if (t.n == 0)
+        MN_TRY(mn__fail(k->diag, MN_EINPUT, "task %s, row `%.80s`: the prompt is empty",
+                        k->task->name, row->id));
     MN_TRY(find_context(k, &p, r));
     r->gold = mn__alloc_zero(MN_MEM_OTHER, n_gold * sizeof *r->gold);
     if (!r->gold) MN_TRY(mn__fail(k->diag, MN_ENOMEM, "no memory for continuations"));

@@ -67,11 +67,13 @@ check "killed 20 times and resumed: the same" [ "$(table killed)" = "$whole" ]
 
 # Several processes.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+ranks() { # N COMMAND...: what MPI itself never frees is not looked for
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+        mpirun -n "$1" --oversubscribe --bind-to none "${@:2}"
+}
 if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
-    for n in 2 4; do # what MPI itself never frees is not looked for
-        ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
-            mpirun -n $n --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" -t 1 \
-            --out ranks$n >out 2>err </dev/null
+    for n in 2 4; do
+        ranks $n "$MNEME" eval "${common[@]}" -t 1 --out ranks$n >out 2>err </dev/null
         code=$? err=$(<err)
         said="mpirun -n $n mneme eval"
         want_code 0
@@ -80,7 +82,7 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
     done
 
     # A rank dies while the others work: they say so, and the next run completes the table.
-    mpirun -n 2 --oversubscribe --bind-to none bash -c '
+    ranks 2 bash -c '
         [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
         "$@" & until [ -e dead/results.rank-1.sqlite ] || ! kill -0 $!; do sleep 0.02; done
         kill -9 $! $$' rank "$MNEME" eval "${common[@]}" -t 1 --ctx 1023 \
@@ -97,7 +99,7 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
 
     # What is wrong for all is told once, with its own exit code, and leaves nothing behind.
     alike() { # CODE SENTENCE ARGS...
-        mpirun -n 3 --oversubscribe --bind-to none "$MNEME" eval "${@:3}" --out none -t 1 \
+        ranks 3 "$MNEME" eval "${@:3}" --out none -t 1 \
             >out 2>err </dev/null
         code=$? err=$(<err)
         said="mpirun -n 3 mneme eval ${*:3}"
@@ -115,7 +117,7 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
     # What goes wrong for one ends all.
     mkdir broken
     printf 'no store' >broken/results.sqlite
-    mpirun -n 3 --oversubscribe --bind-to none "$MNEME" eval "${common[@]}" --out broken -t 1 \
+    ranks 3 "$MNEME" eval "${common[@]}" --out broken -t 1 \
         >out 2>err </dev/null
     code=$? err=$(<err)
     said="mpirun with a store that is none"

@@ -4,7 +4,7 @@
 unset MNEME_DATA MNEME_NAMM
 tiny m.gguf llama ctx=1024
 tiny copy.gguf llama ctx=1024 q8=1
-tiny other.gguf llama ctx=1024 dim=32
+tiny other.gguf llama ctx=1024 dim=48
 mkdir -p data/longctx/longbench
 for i in $(seq 40); do
     printf '{"dataset":"qasper","context":"paper %d the world is old and the sea is wide","input":"Which?","answers":["sea"],"_id":"r%d"}\n' $i $i
@@ -48,7 +48,7 @@ run "${asked[@]}" -q
 want_no_err
 run "${asked[@]}" -m copy.gguf
 said_once "m.namm.gguf (trained for this model)"
-refused 3 "${asked[@]}" -m other.gguf -- "no file for tiny (llama, " "head size 32, "
+refused 3 "${asked[@]}" -m other.gguf -- "no file for tiny (llama, " "head size 48, "
 
 # Of several for a model the one with the shortest name; another model's name says nothing.
 cp two $namms/m-2.namm.gguf
