@@ -159,6 +159,9 @@ static mn_status unknown(const char *section, const char *key, mn_diag *diag)
     const char *near = nearest_of(has_section ? key : section, has_section ? section : NULL);
     printable(from, section);
     printable(shown, key);
+    if (!*section)
+        return mn__fail(diag, MN_EUSAGE, "'%s' stands in no section: [model] or another wanted",
+                        shown);
     if (!has_section)
         return mn__fail(diag, MN_EUSAGE, "no section [%s] of a training%s%s%s", from,
                         near ? ": did you mean [" : "", near ? near : "", near ? "]?" : "");

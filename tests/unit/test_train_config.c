@@ -174,7 +174,10 @@ static void test_file(void **state)
     assert_int_equal(read_text("[model]\nwidth = 8\n  heads = 9\n"), MN_EINPUT);
     assert_int_equal(read_text("[model]\nwidth\n"), MN_EINPUT);
     assert_says(":2: ");
-    assert_int_equal(read_text("[model\nwidth = 8\n"), MN_EINPUT);
+    assert_int_equal(read_text("[model]\n[train\n"), MN_EINPUT);
+    assert_says(":2: ");
+    assert_int_equal(read_text("[model\nwidth = 8\n"), MN_EUSAGE);
+    assert_says("'width' stands in no section");
     assert_int_equal(read_text("width = 8\n"), MN_EUSAGE);
     char text[700] = "[data]\ntrain = ";
     memset(text + strlen(text), 'x', 600);
