@@ -1,12 +1,5 @@
 /* test_learner.c: a model of every architecture and every kind of attention: made, and learning. */
-#include "small_training.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "train_fixture.h"
 
 static mn_diag diag;
 

@@ -1,27 +1,36 @@
-/* small_training.c: see the header. */
-#include "small_training.h"
+/* train_fixture.h: what tests of trainings share: tiny configs, and sequences that can be learnt.
+ */
+#ifndef MN_TEST_TRAIN_FIXTURE_H
+#define MN_TEST_TRAIN_FIXTURE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "train/loop.h"
 
-void set_option(mn__config *c, const char *text)
+/* "section.key=value", or the test fails. */
+static inline void set_option(mn__config *c, const char *text)
 {
     mn_diag diag = {{0}};
     if (mn__config_override(c, text, &diag) != MN_OK) fail_msg("%s: %s", text, diag.text);
 }
 
-void finish_config(mn__config *c)
+/* Checked, or the test fails. */
+static inline void finish_config(mn__config *c)
 {
     mn_diag diag = {{0}};
     if (mn__config_check(c, &diag) != MN_OK) fail_msg("%s", diag.text);
 }
 
-void small_config(mn__config *c, mn__arch_kind arch)
+/* A config of any architecture that trains in milliseconds; not checked yet. */
+static inline void small_config(mn__config *c, mn__arch_kind arch)
 {
     static const char *const options[] = {
         "model.vocab=13",        "model.width=16",  "model.blocks=3",     "model.heads=2",
@@ -36,8 +45,15 @@ void small_config(mn__config *c, mn__arch_kind arch)
     c->model_arch = (int)arch;
 }
 
-static mn_status count(mn__row_source *self, size_t step, size_t row, size_t length, int32_t *out,
-                       mn_diag *diag)
+/* Counting modulo the vocabulary, by strides that the row chooses: learnt within some steps. */
+typedef struct counting {
+    mn__row_source source;
+    int32_t vocab;
+    size_t n_fill; /* rows given so far */
+} counting;
+
+static inline mn_status tf_count(mn__row_source *self, size_t step, size_t row, size_t length,
+                                 int32_t *out, mn_diag *diag)
 {
     counting *s = (counting *)self;
     const uint64_t name = (uint64_t)step * 1000 + row;
@@ -49,7 +65,9 @@ static mn_status count(mn__row_source *self, size_t step, size_t row, size_t len
     return MN_OK;
 }
 
-void counting_init(counting *s, const mn__config *c)
+static inline void counting_init(counting *s, const mn__config *c)
 {
-    *s = (counting){{.identity = 42, .fill = count}, (int32_t)c->model_vocab, 0};
+    *s = (counting){{.identity = 42, .fill = tf_count}, (int32_t)c->model_vocab, 0};
 }
+
+#endif
