@@ -139,7 +139,7 @@ static void test_derived(void **state)
 
 #ifdef MN_HAVE_INIH
 
-static char path[] = "/tmp/mneme-config-XXXXXX";
+static char path[] = P_tmpdir "/mneme-config-XXXXXX";
 
 static mn_status read_text(const char *text)
 {
@@ -186,7 +186,7 @@ static void test_file(void **state)
     assert_memory_equal(&before, &config, sizeof config);
     unlink(path);
     assert_int_equal(mn__config_read(&config, path, &diag), MN_EIO);
-    assert_int_equal(mn__config_read(&config, "/tmp", &diag), MN_EIO);
+    assert_int_equal(mn__config_read(&config, P_tmpdir, &diag), MN_EIO);
 }
 
 #else
