@@ -225,6 +225,39 @@ static void test_damaged(void **state)
     mn__trainer_free(t);
 }
 
+/* Bytes changed anywhere: refused, or nowhere that matters. Cut anywhere: refused. */
+static void test_every_place(void **state)
+{
+    enum { FLIPS = 97, CUTS = 23 };
+    (void)state;
+    struct stat info;
+    configure(MN__ARCH_MOE, NULL);
+    mn__trainer *t = begin(&config), *from = begin(&config);
+    const size_t bytes = t->learner->n_w * sizeof *t->learner->w;
+    size_t n_refused = 0;
+    steps(from, 2);
+    save(from);
+    assert_int_equal(stat(path, &info), 0);
+    for (size_t i = 0; i < FLIPS; i++) {
+        const off_t at = info.st_size / FLIPS * (off_t)i + (off_t)i % 7;
+        flip_byte(path, at);
+        const mn_status st = mn__trainer_resume(t, path, &warning, &diag);
+        n_refused += st == MN_EINPUT;
+        if (st != MN_EINPUT && st != MN_OK)
+            fail_msg("byte %lld: status %d: %s", (long long)at, (int)st, diag.text);
+        if (st == MN_OK) assert_memory_equal(t->learner->w, from->learner->w, bytes);
+        flip_byte(path, at);
+    }
+    assert_true(n_refused > FLIPS / 2); /* most are in tensors */
+    for (size_t i = CUTS; i-- > 0;) {
+        assert_int_equal(truncate(path, info.st_size / CUTS * (off_t)i), 0);
+        const mn_status st = mn__trainer_resume(t, path, &warning, &diag);
+        assert_true(st == MN_EINPUT || (i == 0 && st == MN_EIO)); /* an empty file */
+    }
+    mn__trainer_free(from);
+    mn__trainer_free(t);
+}
+
 static void test_another(void **state)
 {
     (void)state;
@@ -295,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup(test_killed, fresh),
         cmocka_unit_test_setup(test_same_bits, fresh),
         cmocka_unit_test_setup(test_damaged, fresh),
+        cmocka_unit_test_setup(test_every_place, fresh),
         cmocka_unit_test_setup(test_another, fresh),
         cmocka_unit_test_setup(test_last_good, fresh),
         cmocka_unit_test_setup(test_unwritable, fresh),
