@@ -9,6 +9,7 @@
 #include "mneme/status.h"
 
 enum { MN__CONFIG_TEXT = 256 };
+typedef char mn__config_text[MN__CONFIG_TEXT];
 
 /* Members are section_key; choices are numbers in the order of their names, which is that of the
  * enums below or of the layers' own. */
@@ -18,7 +19,8 @@ typedef struct mn__config {
 #define MN_CONFIG_REAL(section, key, use, fallback, least, most, meaning) double section##_##key;
 #define MN_CONFIG_FLAG(section, key, use, fallback, meaning)              bool section##_##key;
 #define MN_CONFIG_CHOICE(section, key, use, fallback, names, meaning)     int section##_##key;
-#define MN_CONFIG_TEXT(section, key, use, fallback, meaning)              char section##_##key[MN__CONFIG_TEXT];
+
+#define MN_CONFIG_TEXT(section, key, use, fallback, meaning) mn__config_text section##_##key;
 #include "train/config.def"
 #undef MN_CONFIG_SECTION
 #undef MN_CONFIG_SIZE
@@ -44,6 +46,11 @@ typedef enum mn__update_kind {
     MN__UPDATE_DEFERRED,
     MN__UPDATE_SELECTIVE,
 } mn__update_kind;
+
+typedef enum mn__projection_kind { /* of LookupFFN */
+                                   MN__PROJECTION_DENSE,
+                                   MN__PROJECTION_BH4,
+} mn__projection_kind;
 
 typedef enum mn__config_kind {
     MN__CONFIG_IS_SECTION, /* no option: a heading; key is empty */

@@ -2,8 +2,10 @@
 #include <math.h>
 
 #include "base/diag.h"
+#include "layer/dense_ffn.h"
 #include "layer/insertion.h"
 #include "layer/memory_layer.h"
+#include "layer/pkm.h"
 #include "train/config.h"
 
 /* Rows of a pass: what layers take for them is counted in size_t without a check. */
@@ -24,7 +26,7 @@ static void or_else(size_t *x, size_t derived)
 
 static void derive_sizes(mn__config *c)
 {
-    const bool is_swiglu = c->model_activation == 2; /* as in the table */
+    const bool is_swiglu = c->model_activation == MN__ACT_SWIGLU;
     const size_t width = c->model_width,
                  third = (8 * width / 3 + HIDDEN_ROUND - 1) / HIDDEN_ROUND * HIDDEN_ROUND;
     or_else(&c->model_kv_heads, c->model_heads);
@@ -67,7 +69,7 @@ static mn_status check_memories(const mn__config *c, mn_diag *diag)
     }
     const bool is_pkm = c->model_arch == MN__ARCH_PKM,
                is_plus = c->model_arch == MN__ARCH_MEMORY_PLUS;
-    const bool has_batch_norm = (is_pkm || is_plus) && c->memory_query_norm == 1;
+    const bool has_batch_norm = (is_pkm || is_plus) && c->memory_query_norm == MN__PKM_BATCH;
     if (is_pkm && c->memory_value_width != c->model_width)
         return mn__fail(diag, MN_ERANGE,
                         "memory.value_width: pkm adds rows to the stream: width %zu wanted, %zu "
@@ -103,7 +105,7 @@ static mn_status check_experts(const mn__config *c, mn_diag *diag)
     if (c->experts_keep > c->experts_n)
         return mn__fail(diag, MN_ERANGE, "experts.keep: at most the %zu experts wanted, %zu found",
                         c->experts_n, c->experts_keep);
-    if (c->model_activation == 1)
+    if (c->model_activation == MN__ACT_GELU_TANH)
         return mn__fail(diag, MN_ERANGE,
                         "model.activation: gelu or swiglu of experts wanted, "
                         "gelu_tanh found");

@@ -102,7 +102,7 @@ static mn_status make_ffn(mn__learner *l, size_t i, mn_diag *diag)
             &(mn__lookup_ffn_sizes){.width = c->model_width,
                                     .n_table = c->lookup_tables,
                                     .n_bit = c->lookup_bits,
-                                    .is_bh4 = c->lookup_projection == 1,
+                                    .is_bh4 = c->lookup_projection == MN__PROJECTION_BH4,
                                     .block = c->lookup_bh4_block,
                                     .std_in = c->model_std,
                                     .std_tables = c->lookup_std,
