@@ -1,5 +1,5 @@
 /* test_train_config.c: options of trainings: defaults, files, overrides, what cannot be. */
-#include "train/config.h"
+#include "train/learner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,6 +84,49 @@ static void test_overrides(void **state)
     assert_false(config.model_tied);
     assert_int_equal(config.model_arch, MN__ARCH_MOE);
     assert_string_equal(config.data_train, "a=b.c");
+}
+
+/* Names stand in the order of the enums that they are cast to. */
+static void test_choices(void **state)
+{
+    static const struct {
+        const char *text;
+        const int *at;
+        int wanted;
+    } cases[] = {
+        {"model.arch=dense", &config.model_arch, MN__ARCH_DENSE},
+        {"model.arch=memory_plus", &config.model_arch, MN__ARCH_MEMORY_PLUS},
+        {"model.arch=lookup_ffn", &config.model_arch, MN__ARCH_LOOKUP_FFN},
+        {"model.mixer=softmax", &config.model_mixer, MN__MIX_SOFTMAX},
+        {"model.mixer=performer", &config.model_mixer, MN__MIX_PERFORMER},
+        {"model.mixer=cosformer", &config.model_mixer, MN__MIX_COSFORMER},
+        {"model.mixer=linformer", &config.model_mixer, MN__MIX_LINFORMER},
+        {"model.activation=gelu", &config.model_activation, MN__ACT_GELU},
+        {"model.activation=gelu_tanh", &config.model_activation, MN__ACT_GELU_TANH},
+        {"model.activation=swiglu", &config.model_activation, MN__ACT_SWIGLU},
+        {"model.norm=rms", &config.model_norm, MN__NORM_RMS},
+        {"model.norm=rms_outside", &config.model_norm, MN__NORM_RMS_OUTSIDE},
+        {"model.norm=layer", &config.model_norm, MN__NORM_LAYER},
+        {"memory.query_norm=raw", &config.memory_query_norm, MN__PKM_RAW},
+        {"memory.query_norm=batch", &config.memory_query_norm, MN__PKM_BATCH},
+        {"memory.query_norm=rms", &config.memory_query_norm, MN__PKM_RMS},
+        {"memory.query=shared", &config.memory_query, MN__QUERY_SHARED},
+        {"memory.query=per_rank", &config.memory_query, MN__QUERY_PER_RANK},
+        {"memory.query=published", &config.memory_query, MN__QUERY_PUBLISHED},
+        {"memory.first=code", &config.memory_first, MN__FIRST_CODE},
+        {"memory.first=paper", &config.memory_first, MN__FIRST_PAPER},
+        {"lookup.score=l1_prob", &config.lookup_score, MN__SCORE_L1_PROB},
+        {"lookup.score=prob", &config.lookup_score, MN__SCORE_PROB},
+        {"lookup.projection=bh4", &config.lookup_projection, MN__PROJECTION_BH4},
+        {"train.update=dense", &config.train_update, MN__UPDATE_DENSE},
+        {"train.update=deferred", &config.train_update, MN__UPDATE_DEFERRED},
+        {"train.update=selective", &config.train_update, MN__UPDATE_SELECTIVE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(mn__config_override(&config, cases[i].text, &diag), MN_OK);
+        if (*cases[i].at != cases[i].wanted) fail_msg("%s", cases[i].text);
+    }
 }
 
 /* Impossible shapes: which settings, and a word of the sentence. */
@@ -202,9 +245,13 @@ static void test_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_table, fresh),     cmocka_unit_test_setup(test_unknown, fresh),
-        cmocka_unit_test_setup(test_overrides, fresh), cmocka_unit_test(test_impossible),
-        cmocka_unit_test_setup(test_derived, fresh),   cmocka_unit_test_setup(test_file, fresh),
+        cmocka_unit_test_setup(test_table, fresh),
+        cmocka_unit_test_setup(test_unknown, fresh),
+        cmocka_unit_test_setup(test_overrides, fresh),
+        cmocka_unit_test_setup(test_choices, fresh),
+        cmocka_unit_test(test_impossible),
+        cmocka_unit_test_setup(test_derived, fresh),
+        cmocka_unit_test_setup(test_file, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
