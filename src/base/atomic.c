@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,4 +137,17 @@ void mn__atomic_abort(mn__atomic *a)
     if (a->file) fclose(a->file);
     if (a->tmp) unlink(a->tmp);
     release(a);
+}
+
+mn_status mn__keep_previous(const char *path, mn_diag *diag)
+{
+    char name[PATH_MAX];
+    if (snprintf(name, sizeof name, "%s.1", path) >= (int)sizeof name)
+        return mn__fail(diag, MN_ERANGE, "%s: too long a name for a checkpoint", path);
+    if (access(path, F_OK)) return MN_OK;
+    if (unlink(name) && errno != ENOENT)
+        return mn__fail(diag, MN_EIO, "%s: cannot be replaced: %s", name, strerror(errno));
+    if (link(path, name) && rename(path, name))
+        return mn__fail(diag, MN_EIO, "%s: cannot be kept as %s: %s", path, name, strerror(errno));
+    return MN_OK;
 }

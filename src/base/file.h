@@ -28,6 +28,11 @@ mn_status mn__atomic_commit(
     mn_diag *diag); /* flush, fsync, rename, fsync folder; on failure the temporary is removed */
 void mn__atomic_abort(mn__atomic *a); /* also fine after commit */
 
+/* The file that stands there gets a second name, PATH.1, in the place of what had it, so that what
+ * is then written to PATH leaves the one before whole. Where links are impossible it is renamed.
+ * Nothing where there is no file. MN_EIO, MN_ERANGE: too long a name. */
+mn_status mn__keep_previous(const char *path, mn_diag *diag);
+
 /* Make a folder, and those above it, where they are not there. MN_EIO names the one that cannot be;
  * a file of the name is found by whoever opens what lies in it. */
 mn_status mn__folder_make(const char *path, mn_diag *diag);

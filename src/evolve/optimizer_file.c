@@ -1,10 +1,8 @@
 /* optimizer_file.c: checkpoints: one GGUF file with every number of a search (docs/formats.md).
  * What is drawn next follows from them, so it is not written. */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/diag.h"
@@ -157,21 +155,6 @@ static void put_fields(mn__gguf_writer *w, const mn_optimizer *o)
     }
 }
 
-/* The file that stands there gets a second name, so that at every moment one of them is whole.
- * Where links are impossible it is renamed. */
-static mn_status keep_previous(const char *path, mn_diag *diag)
-{
-    char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s.1", path) >= (int)sizeof name)
-        return mn__fail(diag, MN_ERANGE, "%s: too long a name for a checkpoint", path);
-    if (access(path, F_OK)) return MN_OK;
-    if (unlink(name) && errno != ENOENT)
-        return mn__fail(diag, MN_EIO, "%s: cannot be replaced: %s", name, strerror(errno));
-    if (link(path, name) && rename(path, name))
-        return mn__fail(diag, MN_EIO, "%s: cannot be kept as %s: %s", path, name, strerror(errno));
-    return MN_OK;
-}
-
 mn_status mn_optimizer_save(mn_optimizer *o, const char *path, const char *note, mn_diag *diag)
 {
     mn_status st;
@@ -193,7 +176,7 @@ mn_status mn_optimizer_save(mn_optimizer *o, const char *path, const char *note,
             mn__gguf_add_tensor(w, arrays[i].name, GGML_TYPE_F64,
                                 (const int64_t[4]){(int64_t)arrays[i].n, 1, 1, 1},
                                 &(mn__gguf_source){.bytes = arrays[i].data});
-    if (!o->has_bad_file) MN_TRY(keep_previous(path, diag));
+    if (!o->has_bad_file) MN_TRY(mn__keep_previous(path, diag));
     MN_TRY(mn__gguf_write(w, path, diag));
     o->has_bad_file = false;
 done:

@@ -236,22 +236,26 @@ static void update_rows(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* Room for the rates of `n` steps; those that are there stay. */
+static mn_status hold_rates(mn__adamw *o, size_t n, mn_diag *diag)
+{
+    if (n < o->room) return MN_OK;
+    size_t room = o->room ? 2 * o->room : FIRST_ROOM;
+    if (room <= n) room = n + FIRST_ROOM;
+    mn__adamw_rate *rate = mn__alloc_zero(MN_MEM_OPT, room * sizeof *rate);
+    if (!rate) return mn__fail(diag, MN_ENOMEM, "rates of %zu steps cannot be remembered", room);
+    if (o->room) memcpy(rate, o->rate, o->room * sizeof *rate);
+    mn__free(o->rate);
+    o->rate = rate;
+    o->room = room;
+    return MN_OK;
+}
+
 /* The rates of the next step, remembered for rows that miss it. */
 static mn_status note_rate(mn__adamw *o, const double lr[MN__ADAMW_GROUPS], mn_diag *diag)
 {
-    if (o->step + 1 >= o->room) {
-        const size_t room = o->room ? 2 * o->room : FIRST_ROOM;
-        mn__adamw_rate *rate = mn__alloc_array(MN_MEM_OPT, room, sizeof *rate);
-        if (!rate)
-            return mn__fail(diag, MN_ENOMEM, "rates of %zu steps cannot be remembered", room);
-        if (o->room)
-            memcpy(rate, o->rate, o->room * sizeof *rate);
-        else
-            rate[0] = (mn__adamw_rate){.correct1 = 0};
-        mn__free(o->rate);
-        o->rate = rate;
-        o->room = room;
-    }
+    const mn_status st = hold_rates(o, o->step + 1, diag);
+    if (st != MN_OK) return st;
     const double t = (double)(o->step + 1);
     mn__adamw_rate *r = &o->rate[o->step + 1];
     r->correct1 = 1 - pow(o->config.beta1, t);
@@ -295,4 +299,17 @@ void mn__adamw_flush(mn__adamw *o, mn__team *team)
         pass s = {.o = o, .t = &o->table[i]};
         mn__team_each(team, s.t->n_row, ROW_GRAIN, flush_rows, &s);
     }
+}
+
+mn_status mn__adamw_resume(mn__adamw *o, size_t step, mn_diag *diag)
+{
+    const mn_status st = hold_rates(o, step, diag);
+    if (st != MN_OK) return st;
+    o->step = step;
+    for (size_t i = 0; i < o->n_table; i++) {
+        mn__adamw_table *t = &o->table[i];
+        memset(t->hit, 0, t->n_row);
+        for (size_t r = 0; r < t->n_row; r++) t->last[r] = (uint32_t)step;
+    }
+    return MN_OK;
 }

@@ -64,6 +64,9 @@ double mn__adamw_norm(const mn__adamw *o, mn__team *team);
  * step was not made. */
 mn_status mn__adamw_step(mn__adamw *o, mn__team *team, const double lr[MN__ADAMW_GROUPS],
                          double scale, mn_diag *diag);
+/* Moments were loaded that `step` steps have made, and no row is owed any (mn__adamw_flush came
+ * before they were saved): go on from there. MN_ENOMEM. */
+mn_status mn__adamw_resume(mn__adamw *o, size_t step, mn_diag *diag);
 /* All rows up to date: before weights or moments are read by others than layers. */
 void mn__adamw_flush(mn__adamw *o, mn__team *team);
 

@@ -1,0 +1,62 @@
+/* learner.h: a model as a config describes it: all of its layers, and the flat arrays that its
+ * parameters lie in. The one place that knows every layer. */
+#ifndef MN_TRAIN_LEARNER_H
+#define MN_TRAIN_LEARNER_H
+
+#include "layer/dense_ffn.h"
+#include "layer/lm.h"
+#include "layer/lookup_ffn.h"
+#include "layer/memory_ffn.h"
+#include "layer/memory_socket.h"
+#include "layer/mixer.h"
+#include "layer/table_layers.h"
+#include "train/config.h"
+
+/* Feed-forward layers of blocks, and memories between them: which one, the config says. */
+typedef union mn__any_ffn {
+    mn__layer layer;
+    mn__dense_ffn dense;
+    mn__moe_face moe;
+    mn__memory_ffn memory;
+    mn__lookup_ffn lookup;
+} mn__any_ffn;
+typedef union mn__any_memory {
+    mn__layer layer;
+    mn__pkm_face pkm;
+    mn__memory_plus_face plus;
+    mn__ultramem_face ultramem;
+    mn__ultramem_v2_face v2;
+} mn__any_memory;
+
+typedef struct mn__learner {
+    mn__config config; /* checked */
+    mn__lm lm;
+    mn__block *block; /* [blocks] each */
+    mn__mixer *mixer;
+    mn__any_ffn *ffn;
+    mn__memory_socket *socket;
+    mn__memories memories; /* none where the architecture has none */
+    mn__any_memory *memory;
+    mn__value_pool pool; /* ultramem_v2 */
+    mn__params list;
+    mn__real *w, *g, *state; /* flat; g NULL: inference alone */
+    size_t n_w, n_state;
+} mn__learner;
+
+/* A model with its first values, which follow from train.seed. `config` has been checked
+ * (mn__config_check). MN_ERANGE: sizes that cannot be, in one sentence; MN_ENOMEM. */
+mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
+                          mn__team *team, mn_diag *diag);
+void mn__learner_free(mn__learner *l); /* NULL is fine */
+
+/* Before each step of training, and after parameters were loaded: what follows from them. */
+void mn__learner_refresh(const mn__learner *l);
+/* mn__lm_loss with the memories between blocks. `aux` may be NULL; auxiliary losses count 1/passes
+ * of the step. */
+mn__nll mn__learner_loss(mn__learner *l, const mn__env *env, const mn__lm_batch *b, bool backward,
+                         double *aux);
+/* mn__lm_logits likewise. */
+void mn__learner_logits(mn__learner *l, const mn__env *env, mn__shape s, const int32_t *token,
+                        mn__real *logits);
+
+#endif
