@@ -63,6 +63,28 @@ static void test_taken(void **state)
     assert_int_equal(ef_held(), before);
 }
 
+/* Its keys go on into another file, and only they. */
+static void test_put(void **state)
+{
+    (void)state;
+    mn__tokenizer t, back;
+    mn__gguf_writer *w;
+    mn_diag diag = {""};
+    const char *path = tiny_model_path("put.gguf");
+    open_tokenizer(&t, write_abc("abc.gguf", NULL));
+    assert_int_equal(mn__gguf_writer_new(&w, &diag), MN_OK);
+    mn__gguf_set_str(w, "general.architecture", "own");
+    mn__tokenizer_put(&t, w); /* the other file has an architecture too */
+    assert_int_equal(mn__gguf_write(w, path, &diag), MN_OK);
+    mn__gguf_writer_free(w);
+    open_tokenizer(&back, path);
+    const struct gguf_context *g = mn__gguf_get_context(back.file);
+    assert_string_equal(gguf_get_val_str(g, gguf_find_key(g, "general.architecture")), "own");
+    assert_true(back.hash == t.hash && back.n_token == t.n_token);
+    mn__tokenizer_close(&back);
+    mn__tokenizer_close(&t);
+}
+
 static void test_hash(void **state)
 {
     (void)state;
@@ -278,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),   cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_put),
 #ifdef MN_HAVE_SENTENCEPIECE
         cmocka_unit_test(test_learned), cmocka_unit_test(test_sample),
         cmocka_unit_test(test_refused),
