@@ -39,16 +39,15 @@ struct mn__documents {
     bool has_text; /* the file has a document */
 };
 
-static const char *path_of(const mn__documents *d)
+const char *mn__documents_path(const mn__documents *d)
 {
-    return d->path[d->i_path];
+    return d->path[d->i_path < d->n_path ? d->i_path : d->n_path - 1];
 }
 
 mn_status mn__documents_open(mn__documents **out, const char *const *path, size_t n_path,
                              const mn__documents_params *params, mn_diag *diag)
 {
     const mn__documents_params p = params ? *params : (mn__documents_params){0};
-    mn_status st = MN_ENOMEM;
     *out = NULL;
     if (!n_path) return mn__fail(diag, MN_EUSAGE, "a file of text wanted, none given");
     if (p.part_bytes && p.part_bytes < PART_MIN)
@@ -69,7 +68,7 @@ mn_status mn__documents_open(mn__documents **out, const char *const *path, size_
     return MN_OK;
 done:
     mn__documents_close(d);
-    return mn__fail(diag, st, "no memory to read documents");
+    return mn__fail(diag, MN_ENOMEM, "no memory to read documents");
 }
 
 static void close_file(mn__documents *d)
@@ -109,9 +108,9 @@ static bool has_json_lines(const char *path)
 
 static mn_status open_file(mn__documents *d, mn_diag *diag)
 {
-    mn_status st = mn__unpack_open(&d->file, path_of(d), 0, diag);
+    mn_status st = mn__unpack_open(&d->file, mn__documents_path(d), 0, diag);
     if (st != MN_OK) return st;
-    d->is_lines = has_json_lines(path_of(d));
+    d->is_lines = has_json_lines(mn__documents_path(d));
     d->read_all = d->is_open = d->has_text = false;
     d->at_line = true;
     d->gate = (mn__utf8_gate){0};
@@ -123,7 +122,7 @@ static mn_status open_file(mn__documents *d, mn_diag *diag)
 static mn_status bad_bytes(const mn__documents *d, const char *found, mn_diag *diag)
 {
     return mn__fail(diag, MN_EINPUT, "%s: line %llu, byte %llu: text in UTF-8 wanted, %s found",
-                    path_of(d), (unsigned long long)d->n_line + 1,
+                    mn__documents_path(d), (unsigned long long)d->n_line + 1,
                     (unsigned long long)(d->n_byte - d->gate.n_held + 1), found);
 }
 
@@ -155,7 +154,8 @@ static mn_status make_room(mn__documents *d, size_t more, mn_diag *diag)
     size_t room = d->room ? d->room : READ_BYTES;
     while (room - d->n < more) room *= 2;
     char *window = mn__alloc(MN_MEM_OTHER, room);
-    if (!window) return mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", path_of(d));
+    if (!window)
+        return mn__fail(diag, MN_ENOMEM, "%s: no memory to read it", mn__documents_path(d));
     if (d->n) memcpy(window, d->window, d->n);
     mn__free(d->window);
     d->window = window;
@@ -270,7 +270,7 @@ static mn_status bad_line(const mn__documents *d, const char *found, mn_diag *di
 {
     return mn__fail(diag, MN_EINPUT,
                     "%s: line %llu: a JSON object with a text under \"%s\" wanted, %s found",
-                    path_of(d), (unsigned long long)d->i_line, d->field, found);
+                    mn__documents_path(d), (unsigned long long)d->i_line, d->field, found);
 }
 
 static mn_status read_object(mn__documents *d, const char *line, size_t n, mn_diag *diag)
@@ -279,8 +279,8 @@ static mn_status read_object(mn__documents *d, const char *line, size_t n, mn_di
     d->object = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
     if (!d->object) {
         mn__make_printable(error.text, '?');
-        return mn__fail(diag, MN_EINPUT, "%s: line %llu: a JSON object wanted: %s", path_of(d),
-                        (unsigned long long)d->i_line, error.text);
+        return mn__fail(diag, MN_EINPUT, "%s: line %llu: a JSON object wanted: %s",
+                        mn__documents_path(d), (unsigned long long)d->i_line, error.text);
     }
     if (!json_is_object(d->object)) return bad_line(d, "another value", diag);
     const json_t *text = json_object_get(d->object, d->field);
@@ -306,9 +306,9 @@ static mn_status next_object(mn__documents *d, mn_diag *diag)
         if (!end && !d->read_all) {
             seen = held;
             if (held > d->line_bytes)
-                return mn__fail(diag, MN_EINPUT,
-                                "%s: line %llu: at most %zu bytes wanted, more found", path_of(d),
-                                (unsigned long long)d->i_line + 1, d->line_bytes);
+                return mn__fail(
+                    diag, MN_EINPUT, "%s: line %llu: at most %zu bytes wanted, more found",
+                    mn__documents_path(d), (unsigned long long)d->i_line + 1, d->line_bytes);
             st = read_on(d, diag);
             continue;
         }
@@ -353,7 +353,8 @@ mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *fou
                              : next_of_text(d, out, found, diag);
         if (st != MN_OK || *found) return st;
         if (!d->has_text)
-            return mn__fail(diag, MN_EINPUT, "%s: a text wanted, none found", path_of(d));
+            return mn__fail(diag, MN_EINPUT, "%s: a text wanted, none found",
+                            mn__documents_path(d));
         close_file(d);
         d->i_path++;
     }

@@ -38,6 +38,8 @@ mn_status mn__documents_open(mn__documents **out, const char *const *path, size_
  * and byte from 1), a line that is no object with a text under the key (file and line), a file
  * without any text, a damaged archive. MN_EIO, MN_ENOMEM. After a failure only closing is left. */
 mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *found, mn_diag *diag);
+/* The file of the last part. */
+const char *mn__documents_path(const mn__documents *d);
 void mn__documents_close(mn__documents *d); /* NULL is fine */
 
 #endif

@@ -78,7 +78,11 @@ mn_status mn__tokenizer_shard(const mn__tokenizer *t, const char *out, const cha
         MN_TRY(mn__documents_next(d, &part, &found, diag));
         if (!found) break;
         if (part.n) {
-            MN_TRY(cut_part(t, &part, &buf, diag));
+            st = cut_part(t, &part, &buf, diag);
+            if (st != MN_OK) {
+                mn__diag_prefix(diag, "%s", mn__documents_path(d));
+                goto done;
+            }
             MN_TRY(mn__shard_put(w, buf.data, buf.n, diag));
         }
         if (part.ends) mn__shard_end_document(w);

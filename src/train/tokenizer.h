@@ -30,7 +30,7 @@ void mn__tokenizer_put(const mn__tokenizer *t, mn__gguf_writer *w);
 typedef struct mn__tokenizer_params {
     int32_t n_vocab; /* 320 to 262,144 tokens in all; 258 are bytes and special */
     uint64_t
-        sample_bytes; /* of the corpus, drawn by lines; 0: 32 MiB. Memory: about 20 times that */
+        sample_bytes; /* of the corpus, drawn by lines; 0: 16 MiB. Memory: about 30 times that */
     double coverage;  /* of the sample's characters that get a token; 0: 0.9995 */
     uint64_t seed;    /* of the draw */
 } mn__tokenizer_params;

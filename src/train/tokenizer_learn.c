@@ -15,7 +15,7 @@ enum {
     PURPOSE = 0x6c696e65, /* "line" */
     VOCAB_MIN = 320,      /* 258 and some characters */
     VOCAB_MAX = 1 << 18,
-    SAMPLE_BYTES = 32 << 20
+    SAMPLE_BYTES = 16 << 20
 };
 #define COVERAGE 0.9995
 

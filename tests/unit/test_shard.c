@@ -2,6 +2,9 @@
  * cut, changed in any byte, or made by another tokenizer is refused. */
 #include "train/shard.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "base/heap.h"
 #include "eval_fixture.h"
 
@@ -127,12 +130,42 @@ static void test_writer(void **state)
     assert_int_equal(ef_held(), before);
 }
 
+/* The disk is full behind 4 KiB: the shard that stood there still does. */
+static void test_full(void **state)
+{
+    (void)state;
+    const char *path = make("full.shard", &small, 60);
+    const int32_t token[1000] = {1};
+    struct rlimit old, few;
+    mn__shard_writer *w;
+    mn__shard s;
+    mn_diag diag = {""};
+    const size_t before = ef_held();
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    few = (struct rlimit){4096, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+    assert_int_equal(mn__shard_writer_new(&w, path, &small, &diag), MN_OK);
+    for (size_t i = 0; i < 100; i++) assert_int_equal(mn__shard_put(w, token, 1000, &diag), MN_OK);
+    mn__shard_end_document(w);
+    const mn_status st = mn__shard_commit(w, NULL, &diag);
+    mn__shard_writer_free(w);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(st, MN_EIO);
+    assert_non_null(strstr(diag.text, path));
+    assert_int_equal(mn__shard_open(&s, path, 77, &diag), MN_OK);
+    assert_true(s.info.n_token == 62);
+    mn__shard_close(&s);
+    assert_int_equal(ef_held(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

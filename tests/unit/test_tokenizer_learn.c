@@ -63,6 +63,31 @@ static void test_taken(void **state)
     assert_int_equal(ef_held(), before);
 }
 
+/* Whatever is refused, nothing stays behind and the old shard stands. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    mn__tokenizer t;
+    mn_status st = MN_ENOMEM;
+    int n_refused = 0;
+    open_tokenizer(&t, write_abc("abc.gguf", NULL));
+    const char *text = ef_write_text("abc.txt", "abc\nabc abc\n"),
+               *shard = tiny_model_path("abc.shard");
+    const size_t before = ef_held();
+    for (size_t limit = 1; st == MN_ENOMEM; limit += 5000) {
+        mn_diag diag = {""};
+        mn_mem_set_limit(before + limit);
+        st = mn__tokenizer_shard(&t, shard, &text, 1, NULL, NULL, &diag);
+        mn_mem_set_limit(0);
+        n_refused += st != MN_OK;
+        assert_int_equal(ef_held(), before);
+        if (st != MN_OK) assert_non_null(strstr(diag.text, "memory"));
+    }
+    assert_int_equal(st, MN_OK);
+    assert_true(n_refused > 3);
+    mn__tokenizer_close(&t);
+}
+
 /* Its keys go on into another file, and only they. */
 static void test_put(void **state)
 {
@@ -300,7 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),   cmocka_unit_test(test_hash),
-        cmocka_unit_test(test_put),
+        cmocka_unit_test(test_put),     cmocka_unit_test(test_no_memory),
 #ifdef MN_HAVE_SENTENCEPIECE
         cmocka_unit_test(test_learned), cmocka_unit_test(test_sample),
         cmocka_unit_test(test_refused),
