@@ -4,7 +4,7 @@
 
 #include "eval_fixture.h"
 
-enum { ROOM = 1 << 16 };
+enum { ROOM = 1 << 17 };
 
 /* All documents, each between [ and ], parts parted by |. */
 static mn_status read_all(const char *const *path, size_t n_path, const mn__documents_params *p,
@@ -173,10 +173,37 @@ static void test_parts(void **state)
     assert_true(n_cut > 100);
 }
 
+/* Where a part has to end inside a line, and where a read does. */
+static void test_edges(void **state)
+{
+    (void)state;
+    enum { READ = 1 << 16, PART = 64, BREAKS = 55 };
+    static const char mark[] = "<|endoftext|>";
+    static char text[READ + 64], out[ROOM], want[256];
+    const mn__documents_params p = {.part_bytes = PART};
+    mn_diag diag = {""};
+    memset(text, 'a', PART);
+    snprintf(text + PART, 64, "%s\nb", mark); /* no line of its own, though a part begins with it */
+    snprintf(want, sizeof want, "[%.*s|%s\nb]", PART, text, mark);
+    expect(ef_write_text("edge.txt", text), &p, want);
+    for (size_t i = 0; i < 40; i++) memcpy(text + 3 * i, "\xE3\x81\x82", 4);
+    snprintf(want, sizeof want, "[%.63s|%.57s]", text, text + 63);
+    expect(ef_write_text("edge.txt", text), &p, want);
+    /* The first read ends behind what would be a mark if the line ended there too. */
+    memset(text, 'a', READ);
+    for (size_t i = 40; i < READ - BREAKS - 50; i += 41) text[i] = ' ';
+    memset(text + READ - BREAKS - (sizeof mark - 1), '\n', BREAKS);
+    snprintf(text + READ - (sizeof mark - 1), 64, "%sx\nend", mark);
+    const char *path = ef_write_text("edge.txt", text);
+    assert_int_equal(read_all(&path, 1, &p, out, &diag), MN_OK);
+    assert_true(out[strlen(out) - 1] == ']' && strchr(out, ']') == out + strlen(out) - 1);
+}
+
 static void test_files(void **state)
 {
     (void)state;
-    char a[256], out[256];
+    static char out[ROOM];
+    char a[256];
     mn_diag diag = {""};
     snprintf(a, sizeof a, "%s", ef_write_text("f1.txt", "a\n"));
     const char *path[] = {a, ef_write_text("f2.jsonl", "{\"text\":\"b\"}\n"), a};
@@ -191,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),   cmocka_unit_test(test_packed), cmocka_unit_test(test_lines),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_parts),  cmocka_unit_test(test_files),
+        cmocka_unit_test(test_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

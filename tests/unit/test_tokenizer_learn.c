@@ -181,6 +181,23 @@ static bool next_line(void *ctx, const char **line, size_t *n)
     return true;
 }
 
+/* The tokens give the text back; those of a lower block mean a space. */
+static void expect_back(const mn__tokenizer *t, const int32_t *token, size_t n, const char *text,
+                        size_t n_text)
+{
+    static char out[4 * ROOM];
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        mn_text_buf piece = {out + at, sizeof out - at, 0};
+        assert_int_equal(mn__vocab_token_text(t->vocab, token[i], false, &piece, NULL), MN_OK);
+        at += piece.n;
+        assert_true(at < sizeof out);
+    }
+    if (memmem(text, n_text, "\xE2\x96\x81", 3)) return;
+    assert_int_equal(at, n_text);
+    if (n_text) assert_memory_equal(out, text, n_text);
+}
+
 static void expect_ids(const mn__tokenizer *t, const mn__spm *spm, const char *text, size_t n,
                        const char *spm_text, size_t n_spm)
 {
@@ -194,6 +211,7 @@ static void expect_ids(const mn__tokenizer *t, const mn__spm *spm, const char *t
         if (got[i] != want[i])
             fail_msg("%.*s: token %zu: %d wanted, %d found", (int)n, text, i, want[i], got[i]);
     assert_int_equal(buf.n, n_want);
+    if (memchr(spm_text, '\xFF', n_spm) == NULL) expect_back(t, got, buf.n, spm_text, n_spm);
 }
 
 static void expect_text(const mn__tokenizer *t, const mn__spm *spm, const char *text)
@@ -258,6 +276,14 @@ static void test_learned(void **state)
     const char *known = "吾輩は猫である";
     assert_int_equal(mn__vocab_tokenize(t.vocab, known, strlen(known), 0, &one, &diag), MN_OK);
     assert_true(one.n <= 3); /* it did learn */
+    int32_t begun[8];
+    one = (mn_token_buf){begun, 8, 0, 0};
+    assert_int_equal(mn__vocab_tokenize(t.vocab, "", 0, MN_TOKENIZE_ADD_SPECIAL, &one, &diag),
+                     MN_OK);
+    assert_true(one.n == 1 && begun[0] == MN__SPM_END && mn__vocab_is_end(t.vocab, MN__SPM_END));
+    mn_text_buf none = {NULL, 0, 1};
+    assert_int_equal(mn__vocab_token_text(t.vocab, MN__SPM_END, false, &none, &diag), MN_OK);
+    assert_int_equal(none.n, 0); /* a control token */
     mn__spm_free(spm);
     mn__tokenizer_close(&t);
     assert_int_equal(ef_held(), before);
