@@ -51,6 +51,13 @@ static void test_taken(void **state)
     memcpy(want, buf.data, 2 * sizeof *want);
     assert_memory_equal(got, want, sizeof want);
     mn__shard_close(&s);
+    /* Parts of a document are no documents. */
+    char words[201] = "";
+    for (size_t i = 0; i < 200; i += 4) memcpy(words + i, "abc ", 5);
+    const mn__documents_params parts = {.part_bytes = 64};
+    text = ef_write_text("abc.txt", words);
+    assert_int_equal(mn__tokenizer_shard(&t, shard, &text, 1, &parts, &info, &diag), MN_OK);
+    assert_true(info.n_document == 1 && info.n_token > 100);
     text = ef_write_text("bad.txt", "abc\xff");
     assert_int_equal(mn__tokenizer_shard(&t, shard, &text, 1, NULL, &info, &diag), MN_EINPUT);
     assert_int_equal(mn__shard_open(&s, shard, t.hash, &diag), MN_OK); /* the old one stands */
