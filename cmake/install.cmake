@@ -16,6 +16,9 @@ install(FILES ${PROJECT_BINARY_DIR}/man/mneme.1 DESTINATION ${CMAKE_INSTALL_MAND
 install(FILES ${PROJECT_BINARY_DIR}/completion/mneme
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions OPTIONAL)
 
+if(TARGET mneme_spm)
+    install(TARGETS mneme_spm LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mneme)
+endif()
 # The .pc finds its prefix from where it lies, so that an installation can be moved.
 file(RELATIVE_PATH pc_to_prefix /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(cmake/mneme.pc.in mneme.pc @ONLY)

@@ -7,7 +7,7 @@
 
 #include "base/diag.h"
 #include "base/heap.h"
-#include "eval/unpack.h"
+#include "base/unpack.h"
 #include "text/utf8.h"
 
 enum { MAX_BYTES = 1 << 30, BUF_BYTES = 1 << 16 };

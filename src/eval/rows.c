@@ -8,7 +8,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "eval/draft.h"
-#include "eval/unpack.h"
+#include "base/unpack.h"
 
 enum { BUF_BYTES = 1 << 16, MAX_LINE = 64 << 20 };
 #define MAX_BYTES (UINT64_C(16) << 30)

@@ -111,6 +111,19 @@ void mn__gguf_set_keys_of(mn__gguf_writer *w, const mn__gguf *from)
     gguf_remove_key(w->ctx, GGUF_KEY_GENERAL_ALIGNMENT); /* this file is laid out by the default */
 }
 
+void mn__gguf_set_keys_under(mn__gguf_writer *w, const mn__gguf *from, const char *prefix)
+{
+    const struct gguf_context *all = mn__gguf_get_context(from);
+    if (w->st != MN_OK) return;
+    struct gguf_context *some = gguf_init_empty();
+    gguf_set_kv(some, all);
+    for (int64_t i = 0; i < gguf_get_n_kv(all); i++)
+        if (strncmp(gguf_get_key(all, i), prefix, strlen(prefix)) != 0)
+            gguf_remove_key(some, gguf_get_key(all, i));
+    gguf_set_kv(w->ctx, some);
+    gguf_free(some);
+}
+
 /* The types that ggml_quantize_chunk converts to without a matrix; it aborts on the others. */
 static bool converts_from_floats(enum ggml_type type)
 {

@@ -42,6 +42,8 @@ void mn__gguf_set_array(mn__gguf_writer *w, const char *key, enum gguf_type type
                         size_t n);
 /* All keys of an open file but its alignment. */
 void mn__gguf_set_keys_of(mn__gguf_writer *w, const mn__gguf *from);
+/* Those of its keys whose names begin with `prefix`. */
+void mn__gguf_set_keys_under(mn__gguf_writer *w, const mn__gguf *from, const char *prefix);
 
 /* Append a tensor: name of 1 to 63 bytes, not yet taken; ne[i] >= 1, ne[0] a multiple of the type's
  * block. Copies `source`. */

@@ -216,6 +216,12 @@ bool mn__vocab_is_end(const mn__vocab *v, int32_t token)
     return token >= 0 && token < v->n_token && llama_vocab_is_eog(v->vocab, token);
 }
 
+int32_t mn__vocab_end(const mn__vocab *v)
+{
+    const int32_t token = llama_vocab_eos(v->vocab);
+    return token >= 0 && token < v->n_token ? token : -1;
+}
+
 const char *mn__vocab_chat_template(const mn__vocab *v)
 {
     return llama_model_chat_template(v->model, NULL);

@@ -23,6 +23,7 @@ void mn__vocab_close(mn__vocab *v); /* NULL is fine */
 
 int32_t mn__vocab_n_token(const mn__vocab *v);
 bool mn__vocab_is_end(const mn__vocab *v, int32_t token);
+int32_t mn__vocab_end(const mn__vocab *v);        /* the one that ends a text (EOS); -1: none */
 size_t mn__vocab_token_bytes(const mn__vocab *v); /* no token's text is longer */
 
 /* As mn_tokenize and mn_token_text (mneme/text.h). */

@@ -317,9 +317,47 @@ def namm_inputs():
     yield "options-long", namm({"namm.policy_options": (STR, "o" * 4097)})
 
 
+def shard(tokens=(5, 6, 2, 7, 2), magic=b"mn-shard", version=1, size=2, n_vocab=9, end=2, n_token=None, n_document=2, repair=1,
+          reserved=b"\0" * 64):
+    """The target makes the sums right where the first byte is odd."""
+    head = magic + struct.pack("<IIQIiQQQ", version, size, 77, n_vocab, end, len(tokens) if n_token is None else n_token, n_document, 0)
+    return bytes([repair]) + head + reserved + bytes(8) + b"".join(struct.pack("<I", t)[:size] for t in tokens)
+
+
+def shard_inputs():
+    sound = shard()
+    yield "sound", sound
+    yield "wide", shard((70000, 3, 65536), size=4, n_vocab=70001, end=65536, n_document=1)
+    yield "sums", shard(repair=0)
+    for n in (1, 2, 9, 128, 129, 130, len(sound) - 2, len(sound) - 1):
+        yield "cut-%d" % n, sound[:n]
+    yield "longer", sound + b"\0\0"
+    yield "magic", shard(magic=b"mn-shart")
+    for x in (0, 2):
+        yield "version-%d" % x, shard(version=x)
+    for x in (0, 1, 3, 4):
+        yield "width-%d" % x, shard(size=x)
+    for x in (0, 1, 7, 2**31, 2**32 - 1):
+        yield "vocab-%x" % x, shard(n_vocab=x)
+    for x in (-1, 6, 9, -2**31, 2**31 - 1):
+        yield "end-%d" % x, shard(end=x)
+    for x in (0, 4, 6, 2**31, 2**63, 2**64 - 1):
+        yield "tokens-%x" % x, shard(n_token=x)
+    for x in (0, 1, 3, 2**64 - 1):
+        yield "documents-%x" % x, shard(n_document=x)
+    yield "no-tokens", shard((), n_document=0)
+    yield "one-token", shard((2,), n_document=1)
+    yield "open", shard((2, 2, 5))
+    yield "beyond", shard((5, 9, 2, 2))
+    yield "minus", shard((2**32 - 1, 65536), size=4, n_vocab=70001, end=65536, n_document=1)
+    yield "reserved", shard(reserved=b"\1" * 64)
+    yield "many", shard([5, 6, 7, 2] * 900)
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-    for target, inputs in (("gguf", gguf_inputs()), ("namm", namm_inputs()), ("rows", row_inputs()), ("session", session_inputs())):
+    for target, inputs in (("gguf", gguf_inputs()), ("namm", namm_inputs()), ("rows", row_inputs()),
+                           ("session", session_inputs()), ("shard", shard_inputs())):
         folder = os.path.join(root, target)
         os.makedirs(folder, exist_ok=True)
         names = set()

@@ -1,6 +1,6 @@
 /* test_unpack.c: plain, xz and zstd files come out as they went in; damaged, truncated and
  * oversized ones are told apart. */
-#include "eval/unpack.h"
+#include "base/unpack.h"
 
 #include "eval_fixture.h"
 

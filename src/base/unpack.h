@@ -1,6 +1,6 @@
 /* unpack.h: the bytes of a file that may be packed (.xz, .zst), as a stream. */
-#ifndef MN_EVAL_UNPACK_H
-#define MN_EVAL_UNPACK_H
+#ifndef MN_BASE_UNPACK_H
+#define MN_BASE_UNPACK_H
 
 #include <stddef.h>
 #include <stdint.h>

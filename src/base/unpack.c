@@ -1,6 +1,6 @@
 /* unpack.c: plain files, xz (liblzma) and zstd (libzstd) behind one read. Several archives in one
  * file, one behind the other, are one text, as both formats say. */
-#include "eval/unpack.h"
+#include "base/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
