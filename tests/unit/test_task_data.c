@@ -5,7 +5,7 @@
 
 #include "base/heap.h"
 #include "eval/source.h"
-#include "eval/unpack.h"
+#include "base/unpack.h"
 #include "eval_fixture.h"
 #include "gguf.h"
 #include "text/vocab.h"
