@@ -55,7 +55,8 @@ typedef struct mn_evolve_namm_params {
     size_t n_layer;              /**< layers captured of a prompt, for retained and warm (8) */
     size_t n_lane;               /**< lanes of a prompt that retained rates by, drawn; 0: 4 where
                                     the network attends, else all that are captured */
-    size_t bank_bytes;           /**< of readings that are kept (4 GiB) */
+    size_t bank_bytes;           /**< of readings that are kept in memory (4 GiB); the others lie in
+                                    files of DIR/readings while it lasts */
     const char *dictionary;      /**< of metrics over words; NULL: where it is installed */
     const char *model, *command; /**< for the NAMM's notes; not NULL */
     /** Prompts read before any candidate is rated: for the statistics of a shape's inputs, for warm

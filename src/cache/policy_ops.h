@@ -16,7 +16,8 @@ enum mn__need {
     MN__NEED_COLUMNS = 1, /* observe: probabilities of every query row, by column blocks */
     MN__NEED_WINDOW = 2,  /* the ring of the last queries (shape.n_query_ring) */
     MN__NEED_PREROPE = 4, /* observe_query: queries before rotation (after q-norm) */
-    MN__NEED_OUTPUT = 8   /* rows of the output projection (critical) */
+    MN__NEED_OUTPUT = 8,  /* rows of the output projection (critical) */
+    MN__NEED_GRAM = 16    /* norms through it by a product that is made once (policy/gram.c) */
 };
 
 enum { MN__SHOW_ROWS = 32 };
@@ -56,7 +57,8 @@ typedef struct mn__score_view {
      * MN__NEED_OUTPUT */
     void (*output_norm)(const void *hook, size_t layer, size_t head, const float *v, size_t n_row,
                         float *out);
-    float *scratch; /* scratch_floats(...) of this thread, 64-byte aligned */
+    const struct mn__gram *gram; /* NULL unless MN__NEED_GRAM */
+    float *scratch;              /* scratch_floats(...) of this thread, 64-byte aligned */
 } mn__score_view;
 
 /* One lane among all those of an event. */

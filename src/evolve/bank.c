@@ -1,31 +1,60 @@
-/* bank.c: a short list of readings, the last used in front. One lock guards the list; reading runs
- * outside. Two threads that want the same prompt at once each get a session of their own. */
+/* bank.c: a short list of readings, the last used in front. One lock guards the list; reading,
+ * saving and loading run outside, by the thread that has marked the reading as in use. Two threads
+ * that want the same prompt at once each get a session of their own. */
 #include "evolve/bank.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/heap.h"
 #include "model/model.h"
 
+enum { PATH = 4096 };
+
 typedef struct entry {
-    struct entry *next;
-    uint64_t hash;
+    struct entry *next, *next_idle;
+    uint64_t hash, id;
     size_t n, bytes;
-    bool in_use;
-    mn_session *session;
-    float *logits;  /* [V] */
-    int32_t *token; /* [n] */
+    bool in_use, has_file;
+    mn_session *session; /* NULL: in its file alone */
+    float *logits;       /* [V] */
+    int32_t *token;      /* [n] */
 } entry;
 
 struct mn__bank {
     mn__bank_params p;
     pthread_mutex_t lock;
     entry *first;
+    uint64_t n_made;
     mn__bank_info info;
 };
+
+/* ---- files ---- */
+
+static const char *path_of(const mn__bank *b, const entry *e, char out[PATH])
+{
+    snprintf(out, PATH, "%s/%zu-%llu.reading", b->p.folder, b->p.rank, (unsigned long long)e->id);
+    return out;
+}
+
+/* What a run that was killed left behind. */
+static void clear_folder(const mn__bank *b)
+{
+    char own[32], path[PATH];
+    snprintf(own, sizeof own, "%zu-", b->p.rank);
+    DIR *d = opendir(b->p.folder);
+    for (const struct dirent *f; d && (f = readdir(d));)
+        if (strncmp(f->d_name, own, strlen(own)) == 0 && strstr(f->d_name, ".reading") &&
+            snprintf(path, PATH, "%s/%s", b->p.folder, f->d_name) < PATH)
+            unlink(path);
+    if (d) closedir(d);
+}
 
 mn_status mn__bank_new(mn__bank **out, const mn__bank_params *params, mn_diag *diag)
 {
@@ -38,13 +67,19 @@ mn_status mn__bank_new(mn__bank **out, const mn__bank_params *params, mn_diag *d
     b->p.session.also = params->also;
     b->p.session.n_also = params->n_also;
     pthread_mutex_init(&b->lock, NULL);
+    if (b->p.folder) {
+        mkdir(b->p.folder, 0777);
+        clear_folder(b);
+    }
     *out = b;
     return MN_OK;
 }
 
-static void free_entry(entry *e)
+static void free_entry(const mn__bank *b, entry *e)
 {
+    char path[PATH];
     if (!e) return;
+    if (e->has_file) unlink(path_of(b, e, path));
     mn_session_free(e->session);
     mn__free(e->logits);
     mn__free(e->token);
@@ -57,8 +92,9 @@ void mn__bank_free(mn__bank *b)
     while (b->first) {
         entry *e = b->first;
         b->first = e->next;
-        free_entry(e);
+        free_entry(b, e);
     }
+    if (b->p.folder) rmdir(b->p.folder); /* unless another rank's files are in it */
     pthread_mutex_destroy(&b->lock);
     mn__free(b);
 }
@@ -69,7 +105,7 @@ static void put_in_front(mn__bank *b, entry *e)
 {
     e->next = b->first;
     b->first = e;
-    b->info.bytes += e->bytes;
+    b->info.bytes += e->session ? e->bytes : 0;
     b->info.n_kept++;
 }
 
@@ -77,7 +113,7 @@ static void take_out(mn__bank *b, entry **at)
 {
     entry *e = *at;
     *at = e->next;
-    b->info.bytes -= e->bytes;
+    b->info.bytes -= e->session ? e->bytes : 0;
     b->info.n_kept--;
 }
 
@@ -99,30 +135,76 @@ static entry *find(mn__bank *b, uint64_t hash, const int32_t *token, size_t n)
     return e;
 }
 
-/* Those that nobody uses go from the end. Returns them as a list to be freed outside the lock. */
+/* Those in memory that nobody uses go from the end: marked as in use, for the caller to put away
+ * outside the lock. */
 static entry *over_limit(mn__bank *b)
 {
-    entry *gone = NULL;
-    while (b->info.bytes > b->p.max_bytes) {
-        entry **last = NULL;
-        for (entry **at = &b->first; *at; at = &(*at)->next)
-            if (!(*at)->in_use) last = at;
+    entry *idle = NULL;
+    for (size_t bytes = b->info.bytes; bytes > b->p.max_bytes;) {
+        entry *last = NULL;
+        for (entry *e = b->first; e; e = e->next)
+            if (!e->in_use && e->session) last = e;
         if (!last) break;
-        entry *e = *last;
-        take_out(b, last);
-        e->next = gone;
-        gone = e;
+        bytes -= last->bytes;
+        last->in_use = true;
+        last->next_idle = idle;
+        idle = last;
     }
-    return gone;
+    return idle;
 }
 
-static void free_list(entry *e)
+static void drop(mn__bank *b, entry *e)
 {
-    while (e) {
-        entry *next = e->next;
-        free_entry(e);
-        e = next;
+    pthread_mutex_lock(&b->lock);
+    entry **at = &b->first;
+    while (*at != e) at = &(*at)->next;
+    take_out(b, at);
+    pthread_mutex_unlock(&b->lock);
+    free_entry(b, e);
+}
+
+static void put_away(mn__bank *b, entry *e)
+{
+    mn_diag nobody_asks;
+    char path[PATH];
+    for (entry *next; e; e = next) {
+        next = e->next_idle;
+        if (b->p.folder && !e->has_file)
+            e->has_file = mn_session_save(e->session, path_of(b, e, path), &nobody_asks) == MN_OK;
+        if (!e->has_file) {
+            drop(b, e);
+            continue;
+        }
+        mn_session *session = e->session;
+        pthread_mutex_lock(&b->lock);
+        b->info.bytes -= e->bytes;
+        e->session = NULL;
+        e->in_use = false;
+        pthread_mutex_unlock(&b->lock);
+        mn_session_free(session);
     }
+}
+
+/* From its file into memory again; false: it is gone. */
+static bool is_loaded(mn__bank *b, entry *e)
+{
+    mn_diag nobody_asks;
+    char path[PATH];
+    mn_session *session = NULL;
+    if (e->session) return true;
+    if (mn_session_load(&session, b->p.model, &b->p.session, path_of(b, e, path), &nobody_asks) !=
+        MN_OK) {
+        drop(b, e);
+        return false;
+    }
+    pthread_mutex_lock(&b->lock);
+    e->session = session;
+    b->info.bytes += e->bytes;
+    b->info.n_loaded++;
+    entry *idle = over_limit(b);
+    pthread_mutex_unlock(&b->lock);
+    put_away(b, idle);
+    return true;
 }
 
 /* ---- reading ---- */
@@ -174,7 +256,7 @@ static mn_status make_entry(const mn__bank *b, entry **out, const int32_t *token
     *out = e;
     e = NULL;
 done:
-    free_entry(e);
+    free_entry(b, e);
     return st;
 }
 
@@ -184,16 +266,17 @@ mn_status mn__bank_take(mn__bank *b, const int32_t *token, size_t n, bool (*stop
     polled poll = {.stop = stop, .ctx = ctx};
     const uint64_t hash = mn__hash64(token, n * sizeof *token, 0);
     entry *e = find(b, hash, token, n);
-    if (!e) {
+    if (!e || !is_loaded(b, e)) {
         mn_status st = make_entry(b, &e, token, n, &poll, diag);
         if (st != MN_OK) return st;
         e->hash = hash;
         pthread_mutex_lock(&b->lock);
+        e->id = b->n_made++;
         put_in_front(b, e);
         b->info.n_read++;
-        entry *gone = over_limit(b);
+        entry *idle = over_limit(b);
         pthread_mutex_unlock(&b->lock);
-        free_list(gone);
+        put_away(b, idle);
     }
     *out = (mn__based){.session = e->session, .logits = e->logits};
     return MN_OK;
@@ -204,9 +287,9 @@ void mn__bank_give(mn__bank *b, const mn_session *session)
     pthread_mutex_lock(&b->lock);
     for (entry *e = b->first; e; e = e->next)
         if (e->session == session) e->in_use = false;
-    entry *gone = over_limit(b);
+    entry *idle = over_limit(b);
     pthread_mutex_unlock(&b->lock);
-    free_list(gone);
+    put_away(b, idle);
 }
 
 mn__bank_info mn__bank_get_info(mn__bank *b)

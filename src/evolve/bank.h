@@ -10,8 +10,11 @@ typedef struct mn__bank_params {
     mn_session_params session; /* policy, budget and `also` are not looked at */
     const char *const *also;   /* [n_also] policies that candidates go on under; borrowed */
     size_t n_also;
-    size_t max_bytes; /* of what is kept beside the readings in use: the one that was not used for
-                         longest goes first, and is read again when it is wanted */
+    size_t max_bytes;   /* of what is kept beside the readings in use: the one that was not used for
+                           longest goes first */
+    const char *folder; /* where it goes, a file each, made if need be; borrowed. NULL, or no room
+                           there: it is read again when it is wanted */
+    size_t rank;        /* whose files they are, where several banks share a folder */
 } mn__bank_params;
 
 typedef struct mn__bank mn__bank;
@@ -26,8 +29,9 @@ mn_status mn__bank_take(mn__bank *b, const int32_t *token, size_t n, bool (*stop
 void mn__bank_give(mn__bank *b, const mn_session *session);
 
 typedef struct mn__bank_info {
-    size_t bytes, n_kept;
+    size_t bytes, n_kept;     /* in memory; there and in files */
     uint64_t n_read, n_found; /* readings made; readings that were there */
+    uint64_t n_loaded;        /* of those, from files */
 } mn__bank_info;
 mn__bank_info mn__bank_get_info(mn__bank *b);
 

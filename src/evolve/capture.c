@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "eval/ask.h"
 #include "infer/session_internal.h"
+#include "policy/policy_kind.h"
 
 enum { STREAM_LAYER = 0x43415054, LATER_ROWS = 256, POOL = 7, ROW_PAD = 64 };
 #define LATER_RULE "window:window=256"
@@ -148,6 +149,22 @@ static void normalise(const mn__lane_sample *lane, float *t)
     for (size_t i = 0; i < lane->n; i++) t[i] = sum > 0 ? (float)((double)t[i] / sum) : 0;
 }
 
+/* What a value carries into the stream, where the network sees that too. */
+static void times_output(const run *r, size_t layer, size_t head, float *work,
+                         const mn__lane_sample *lane)
+{
+    const mn_session *s = r->session;
+    const size_t d = s->cache->shape.head_dim;
+    float *t = (float *)(uintptr_t)lane->target, *norm = work + mn__pad16(MN__PAGE_TOKENS * d),
+          *rest = norm + MN__PAGE_TOKENS;
+    for (size_t i = 0, n; s->env.gram && i < lane->n; i += n) {
+        n = lane->n - i < MN__PAGE_TOKENS ? lane->n - i : MN__PAGE_TOKENS;
+        mn__lane_read(s->cache, mn__cache_lane(s->cache, layer, head), i, n, NULL, work);
+        mn__gram_norms(s->env.gram, s->cache->kern, layer, head, work, n, rest, norm);
+        for (size_t k = 0; k < n; k++) t[i + k] *= norm[k];
+    }
+}
+
 /* Largest or mean attention of the last n_row queries of the group to each of the lane's first n
  * tokens. */
 static void later_attention(const run *r, size_t layer, size_t head, size_t n_row, float *p,
@@ -170,6 +187,7 @@ static void later_attention(const run *r, size_t layer, size_t head, size_t n_ro
                     t[i] = a;
             }
     }
+    if (r->p->target == MN__TARGET_SHARED) times_output(r, layer, head, p, lane);
     normalise(lane, t);
 }
 
@@ -199,7 +217,10 @@ static mn_status look_later(run *r, size_t n_later, mn_diag *diag)
 {
     const size_t n_row = n_later < LATER_ROWS ? n_later : LATER_ROWS,
                  n = (size_t)r->session->cache->n_seen;
-    float *p = mn__alloc_array(MN_MEM_OTHER, n_row * (n + ROW_PAD) + n, sizeof *p);
+    const size_t d = r->session->cache->shape.head_dim,
+                 norms = mn__pad16(MN__PAGE_TOKENS * d) + MN__PAGE_TOKENS + mn__gram_floats(d),
+                 rows = n_row * (n + ROW_PAD) + n;
+    float *p = mn__alloc_array(MN_MEM_OTHER, rows > norms ? rows : norms, sizeof *p);
     if (!p) return mn__fail(diag, MN_ENOMEM, "no memory for attention to %zu tokens", n);
     for (size_t i = 0; i < r->n_layer; i++) {
         const size_t layer = r->full[i];

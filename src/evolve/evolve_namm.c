@@ -312,6 +312,8 @@ static mn_status make_trial(const job *j, const stage_tasks *t, bool reads, mn__
                                        .n_worker = j->n_worker,
                                        .max_gold = p->max_gold,
                                        .bank_bytes = p->bank_bytes,
+                                       .bank_folder = j->readings,
+                                       .rank = (size_t)j->run.ranks.rank,
                                        .metric_dictionary = p->dictionary,
                                        .stop = p->run.stop,
                                        .stop_ctx = p->run.ctx};
@@ -468,6 +470,7 @@ static mn_status name_files(job *j, mn_diag *diag)
         return mn__fail(diag, MN_EUSAGE, "a shorter path of the run's folder wanted");
     snprintf(j->start, sizeof j->start, "%s/start.namm.gguf", dir);
     snprintf(j->best, sizeof j->best, "%s/best.namm.gguf", dir);
+    snprintf(j->readings, sizeof j->readings, "%s/readings", dir);
     MN_TRY(mn__fidelity_policy(j->frozen, sizeof j->frozen, j->start, j->p->policy, false, diag));
     MN_TRY(mn__fidelity_policy(j->true_policy, sizeof j->true_policy, j->start, j->p->policy, true,
                                diag));

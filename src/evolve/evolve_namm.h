@@ -17,8 +17,8 @@ typedef struct mn__namm_job {
                              callbacks pass on to p's */
     mn__namm *namm;       /* as evolution begins */
     mn_evolve_loss loss;  /* of raters to be made */
-    char start[MN__JOB_PATH], best[MN__JOB_PATH], frozen[MN__JOB_PATH + 512],
-        true_policy[MN__JOB_PATH + 512];
+    char start[MN__JOB_PATH], best[MN__JOB_PATH], readings[MN__JOB_PATH],
+        frozen[MN__JOB_PATH + 512], true_policy[MN__JOB_PATH + 512];
     double *mean;
     size_t n_worker;
     mn__draft options;

@@ -22,6 +22,8 @@ typedef struct mn__trial_rater_params {
     size_t population, n_worker;
     size_t max_gold, max_new; /* as in mn__ask_params */
     size_t bank_bytes;
+    const char *bank_folder; /* as mn__bank_params */
+    size_t rank;
     const char *metric_dictionary;
     bool (*stop)(void *ctx);
     void *stop_ctx;

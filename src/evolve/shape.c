@@ -14,11 +14,13 @@ enum { STREAM_DRAW = 0x53484150, UPDATE = 512, WINDOW = 32, HOP = 16, AGE_DIM = 
 enum { STRIDE = 4 };
 
 /* What is not in the paper's: attention of all queries and of the last ones, of all heads, and of
- * neighbours. */
+ * neighbours; what the output makes of a value. */
 #define SHARED                                                                                     \
     "age", "recency", "observed", "observed.s", "observed.sp", "w64", "w64.s", "w64.sp", "w16",    \
         "w16.p", "w16.s", "w16.sp", "w16.g", "w16.gp", "row", "row.p", "row.g", "row.gp", "knorm", \
-        "vnorm"
+        "vnorm", "onorm"
+/* Heads compete for the slots of their layer by the shares of later attention that they expect. */
+#define OPTIONS "scale=share,alloc=ada,chunk=0,every=0,recent=16"
 
 typedef struct shape {
     const char *name;
@@ -42,21 +44,21 @@ static const shape shapes[] = {
      .by_length = true,
      .corrected = true,
      .stride = STRIDE,
-     .options = "chunk=0,every=0,recent=16"},
+     .options = OPTIONS},
     {.name = "mlp",
      .group = {SHARED},
      .net = {.head = MN__NAMM_MLP, .hidden = MLP_WIDTH, .depth = 2, .bias = true},
      .by_length = true,
      .corrected = true,
      .stride = STRIDE,
-     .options = "chunk=0,every=0,recent=16"},
+     .options = OPTIONS},
     {.name = "bam",
      .group = {SHARED},
      .net = {.head = MN__NAMM_BAM, .hidden = 16, .n_head = 1, .bias = true, .mult = true},
      .by_length = true,
      .corrected = true,
      .stride = STRIDE,
-     .options = "chunk=0,every=0,recent=16"},
+     .options = OPTIONS},
 };
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
 

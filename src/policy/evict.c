@@ -195,6 +195,7 @@ static mn__score_view view_of(const event_run *r, const mn__quota *q, float *scr
         .softmax_scale = r->env->softmax_scale,
         .model_hook = r->env->model_hook,
         .output_norm = r->env->output_norm,
+        .gram = r->env->gram,
         .seed = r->env->seed,
         .scratch = scratch,
     };
@@ -458,7 +459,7 @@ mn_status mn__evict(mn__evictor *e, const mn__policy *p, mn__cache *c, mn__team 
                               "the cache is full (%zu bytes) and policy %s drops nothing",
                               p->budget.amount, p->text)
                    : MN_OK;
-    if (p->kind->critical && (p->norm_l2 ? !env->gram : !env->output_norm))
+    if ((p->scorer->needs & MN__NEED_GRAM) ? !env->gram : p->kind->critical && !env->output_norm)
         return mn__fail(diag, MN_EFAIL,
                         "policy %s needs the output projection, which this model does not show",
                         p->text);

@@ -20,7 +20,7 @@ static size_t stride_of(size_t d)
 
 static bool wants(const mn__policy *p)
 {
-    return p->kind->critical && p->norm_l2 && p->n_full;
+    return p->scorer && (p->scorer->needs & MN__NEED_GRAM) && p->n_full;
 }
 
 static bool data_floats(const mn__policy *p, const mn__cache_shape *shape, size_t *out)

@@ -6,6 +6,8 @@
  *             counts in the text, and survivors are fewer
  *   spectrum  namm_spectrum.h
  *   knorm, vnorm  log of the norm, less its mean over the lane
+ *   onorm     the same of what the output projection makes of the value: |Wo[h] v|_2, the group's
+ *             mean (gram.c)
  *
  * State of a slot: float, running mean of attention (dc); float, sum of attention (observed);
  * ring and means (spectrum); each only where a group asks for it. */
@@ -19,7 +21,7 @@
 enum { ROWS = 16, LOOK_BACK = 64, AGE_RUN = 64, MEAN_RUN = 512, NOWHERE = -1 };
 #define LOG_EPS 1e-3f
 
-typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, COLUMN } kind;
+typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, ONORM, COLUMN } kind;
 typedef enum source { W16, W64, ROW, DC, OBSERVED, N_SOURCE, NONE = 0 } source;
 typedef enum spread { OWN, LAYER, ALL, N_SPREAD } spread;
 
@@ -46,7 +48,7 @@ struct mn__namm_input {
     size_t n_in, slot_bytes, stft_at, observed_at;
     int column[N_SOURCE][N_SPREAD]; /* which of a room's columns, NOWHERE: not needed */
     int n_column;
-    bool has_dc, has_observed, has_norms;
+    bool has_dc, has_observed, has_norms, has_gram;
     double *turn; /* [AGE_RUN][age_dim/2][2] sine and cosine of small ages */
 };
 
@@ -115,7 +117,8 @@ static void plan_groups(mn__namm_input *in)
     memset(in->column, NOWHERE, sizeof in->column); /* all bits set */
     for (size_t i = 0; i < in->namm->n_group; i++) {
         const group *g = in->group[i];
-        in->has_norms |= g->kind == KNORM || g->kind == VNORM;
+        in->has_norms |= g->kind == KNORM || g->kind == VNORM || g->kind == ONORM;
+        in->has_gram |= g->kind == ONORM;
         if (g->kind != COLUMN) continue;
         in->has_dc |= g->source == DC;
         in->has_observed |= g->source == OBSERVED;
@@ -198,7 +201,8 @@ void mn__namm_input_ask(const mn__namm_input *in, mn__scorer *s)
     s->n_query_ring = window_rows(in);
     s->slot_bytes = in->slot_bytes;
     s->show_stride = in->namm->stride;
-    s->needs = (s->n_query_ring ? MN__NEED_WINDOW : 0u) | (s->slot_bytes ? MN__NEED_COLUMNS : 0u);
+    s->needs = (s->n_query_ring ? MN__NEED_WINDOW : 0u) | (s->slot_bytes ? MN__NEED_COLUMNS : 0u) |
+               (in->has_gram ? MN__NEED_GRAM : 0u);
 }
 
 bool mn__namm_input_compares(const mn__namm_input *in)
@@ -255,6 +259,7 @@ size_t mn__namm_scratch_floats(const mn__namm_input *in, const mn__cache_shape *
 {
     size_t look = window_rows(in) * row_floats(n),
            fill = in->has_norms ? mn__pad16(MN__PAGE_TOKENS * shape->head_dim) : 0;
+    if (in->has_gram) fill += mn__gram_floats(shape->head_dim) + MN__PAGE_TOKENS;
     return look > fill ? look : fill;
 }
 
@@ -442,19 +447,29 @@ static float log_norm(const float *x, size_t d)
     return (float)(0.5 * log(sum + 1e-30));
 }
 
-static void fill_norm(const sheet *t, bool of_value)
+/* Logarithms of the norms of a page's rows in scratch: out [n] t->ld apart. */
+static void page_norms(const sheet *t, kind of, size_t n, float *out)
+{
+    const mn__cache *c = t->v->cache;
+    size_t d = c->shape.head_dim;
+    float *norm = t->scratch + mn__pad16(MN__PAGE_TOKENS * d), *work = norm + MN__PAGE_TOKENS;
+    if (of == ONORM)
+        mn__gram_norms(t->v->gram, c->kern, t->v->layer, t->v->head, t->scratch, n, work, norm);
+    for (size_t k = 0; k < n; k++)
+        out[k * t->ld] = of == ONORM ? logf(norm[k] + 1e-30f) : log_norm(t->scratch + k * d, d);
+}
+
+static void fill_norm(const sheet *t, kind of)
 {
     const mn__cache *c = t->v->cache;
     const mn__lane *lane = mn__cache_lane(c, t->v->layer, t->v->head);
-    size_t d = c->shape.head_dim;
     double sum = 0;
     for (size_t i = 0, n; i < t->v->n; i += n) {
         n = t->v->n - i < MN__PAGE_TOKENS ? t->v->n - i : MN__PAGE_TOKENS;
-        mn__lane_read(c, lane, i, n, of_value ? NULL : t->scratch, of_value ? t->scratch : NULL);
-        for (size_t k = 0; k < n; k++) {
-            t->x[(i + k) * t->ld] = log_norm(t->scratch + k * d, d);
-            sum += (double)t->x[(i + k) * t->ld];
-        }
+        mn__lane_read(c, lane, i, n, of == KNORM ? t->scratch : NULL,
+                      of == KNORM ? NULL : t->scratch);
+        page_norms(t, of, n, t->x + i * t->ld);
+        for (size_t k = 0; k < n; k++) sum += (double)t->x[(i + k) * t->ld];
     }
     for (size_t i = 0; i < t->v->n; i++) t->x[i * t->ld] -= (float)(sum / (double)t->v->n);
 }
@@ -491,8 +506,9 @@ static void fill_group(const sheet *t, const group *g)
     case AGE: fill_age(t); break;
     case RECENCY: fill_recency(t); break;
     case SPECTRUM: fill_spectrum(t); break;
-    case KNORM: fill_norm(t, false); break;
-    case VNORM: fill_norm(t, true); break;
+    case KNORM:
+    case VNORM:
+    case ONORM: fill_norm(t, g->kind); break;
     case COLUMN: fill_column(t, g); break;
     }
 }

@@ -220,7 +220,7 @@ static mn_status read_scorer(mn__policy *p, const mn__spec *s, const mn__cache_s
     for (size_t i = 0; i < p->n_full; i++) p->n_skip += p->skip[p->full[i]];
     MN_TRY(read_profile(p, s, shape, diag));
     MN_TRY(p->base->make(&p->scorer, s, shape, diag));
-    if (p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT;
+    if (p->kind->critical) p->scorer->needs |= MN__NEED_OUTPUT | (p->norm_l2 ? MN__NEED_GRAM : 0u);
     if (p->judge == MN__JUDGE_ONCE) {
         p->judged_at = (p->scorer->lane_bytes + 7) / 8 * 8;
         p->scorer->lane_bytes = p->judged_at + sizeof(int64_t);

@@ -9,8 +9,12 @@
  * Deviations: rule=threshold drops what the paper's text says, where its code keeps as many in all
  * heads of a layer; sinks and recent tokens are protected; attention is f32 until it is kept.
  * A lane with a score that is none keeps everything.
+ * scale=share: softmax of S over the lane, which is what a network fitted to shares of later
+ * attention means by S. The order within a lane stays; heads can compete then (alloc=ada, global),
+ * and values' norms weigh in (critical).
  * Needs: MN__NEED_COLUMNS, MN__NEED_WINDOW as the inputs ask for them. Cost: namm_spectrum.h while
  * reading; at an event the network, and a pass over all layers where inputs are means over them. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/diag.h"
@@ -21,6 +25,7 @@ typedef struct namm_scorer {
     mn__scorer scorer;
     const mn__namm *namm;
     mn__namm_input *input;
+    bool as_share;
     mn__inputs_fn show; /* NULL: nobody looks */
     void *show_ctx;
 } namm_scorer;
@@ -45,6 +50,18 @@ static size_t scratch_floats(const mn__scorer *s, const mn__cache_shape *shape, 
            mn__namm_room_floats(self->input, n);
 }
 
+static void become_shares(float *score, size_t n)
+{
+    double sum = 0;
+    float top = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(score[i])) return;
+        top = score[i] > top ? score[i] : top;
+    }
+    for (size_t i = 0; i < n; i++) sum += (double)(score[i] = expf(score[i] - top));
+    for (size_t i = 0; i < n; i++) score[i] = (float)((double)score[i] / sum);
+}
+
 /* room: what the lane was paid, alone or beside others. */
 static void score_rows(const namm_scorer *self, const mn__score_view *v, float *room,
                        float *scratch, float *score)
@@ -55,6 +72,7 @@ static void score_rows(const namm_scorer *self, const mn__score_view *v, float *
     mn__namm_input_fill(self->input, v, room, x, rest);
     if (self->show) self->show(self->show_ctx, v, x);
     mn__namm_net_run(&namm->net, v->cache->kern, namm->param, x, v->n, NULL, score, NULL, rest);
+    if (self->as_share) become_shares(score, v->n);
 }
 
 static void score(const mn__scorer *s, const mn__score_view *v, float *out)
@@ -135,13 +153,16 @@ done:
 static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
                       mn_diag *diag)
 {
-    static const char *const states[] = {"bf16", "f32", NULL};
+    static const char *const states[] = {"bf16", "f32", NULL}, *const scales[] = {"raw", "share",
+                                                                                  NULL};
     mn_status st;
-    int f32 = 0;
+    int f32 = 0, share = 0;
     namm_scorer *self = mn__alloc_zero(MN_MEM_POLICY, sizeof *self);
     (void)shape;
     if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
     MN_TRY(mn__spec_word(s, "state", states, &f32, diag));
+    MN_TRY(mn__spec_word(s, "scale", scales, &share, diag));
+    self->as_share = share != 0;
     self->scorer.ops = &alone;
     if (s->namm) {
         self->namm = s->namm;

@@ -84,6 +84,7 @@ static void fill(struct scene *s)
                                            .token = mn__lane_token(lane),
                                            .state = lane->state.data,
                                            .softmax_scale = s->f.env.softmax_scale,
+                                           .gram = s->f.gram,
                                            .scratch = s->room[l]};
     }
     mn__team_run(s->f.team, fill_crew, s);
@@ -334,6 +335,45 @@ static void test_norms_and_ages(void **state)
     stop(&s);
 }
 
+/* log |Wo[h] v|_2, the group's mean, without a Gram matrix. */
+static double output_norm(const struct scene *s, size_t l, int32_t token)
+{
+    const struct pf *f = &s->f;
+    const size_t n_group = f->n_head / f->n_kv_head;
+    double sum = 0;
+    for (size_t h = l % 2 * n_group; h < (l % 2 + 1) * n_group; h++) {
+        double square = 0;
+        for (size_t a = 0; a < 16; a++) {
+            double dot = 0;
+            for (size_t c = 0; c < f->d; c++)
+                dot += pf_output(f, h, a, c) * f->v(l / 2, l % 2, token, c);
+            square += dot * dot;
+        }
+        sum += sqrt(square);
+    }
+    return log(sum / (double)n_group);
+}
+
+static void test_output_norms(void **state)
+{
+    (void)state;
+    struct scene s;
+    start(&s, "knorm onorm vnorm", false, 2);
+    assert_non_null(s.f.gram);
+    fill(&s);
+    for (size_t l = 0; l < LANES; l++) {
+        const mn__lane *lane = lane_of(&s, l);
+        double mean = 0;
+        for (size_t i = 0; i < lane->n; i++)
+            mean += output_norm(&s, l, mn__lane_token(lane)[i]) / (double)lane->n;
+        for (size_t i = 0; i < lane->n; i++) {
+            const double want = output_norm(&s, l, mn__lane_token(lane)[i]) - mean;
+            assert_true(fabs(column(&s, l, i, 1) - want) < 1e-3);
+        }
+    }
+    stop(&s);
+}
+
 /* Statistics of the file are applied to each column. */
 static void test_standardised(void **state)
 {
@@ -400,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recent_attention), cmocka_unit_test(test_running_means),
         cmocka_unit_test(test_observed_in_part), cmocka_unit_test(test_norms_and_ages),
-        cmocka_unit_test(test_standardised),     cmocka_unit_test(test_refused)};
+        cmocka_unit_test(test_output_norms),     cmocka_unit_test(test_standardised),
+        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

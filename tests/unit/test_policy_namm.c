@@ -188,6 +188,7 @@ static void test_threads(void **state)
                                           {"age w16.g row.p", "alloc=global"},
                                           {"age spectrum dc", "rule=layer,recent=2"},
                                           {"recency w16.s observed vnorm", "rule=threshold"},
+                                          {"row onorm w16.s", "scale=share,alloc=ada,mass=1"},
                                           {"row w16 age", "alloc=ada,share=layer,pool=3"}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         for (int bam = 0; bam < 2; bam++) {
@@ -203,6 +204,21 @@ static void test_threads(void **state)
                 }
             }
         }
+}
+
+/* Shares of a lane leave the order in it as it is. */
+static void test_shares(void **state)
+{
+    (void)state;
+    int32_t raw[4][N], share[4][N];
+    size_t n_raw[4], n_share[4];
+    survivors("row knorm age", false, "", 1, raw, n_raw);
+    survivors("row knorm age", false, "scale=share", 2, share, n_share);
+    for (size_t l = 0; l < 4; l++)
+        assert_memory_equal(raw[l], share[l], n_raw[l] * sizeof(int32_t));
+    assert_memory_equal(n_raw, n_share, sizeof n_raw);
+    survivors("row knorm age", false, "alloc=ada,alpha=0,scale=share", 1, share, n_share);
+    assert_int_equal(n_raw[0] + n_raw[1], n_share[0] + n_share[1]);
 }
 
 /* One opinion for the layer leaves the same tokens in its heads. */
@@ -370,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_layer),
         cmocka_unit_test(test_top_k),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_shares),
         cmocka_unit_test(test_shared_inputs),
         cmocka_unit_test(test_nan_keeps_everything),
         cmocka_unit_test(test_nan_of_one_lane),

@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "rater_fixture.h"
 #include "model/model.h"
+#include <unistd.h>
 
 enum { P = 3 };
 
@@ -215,6 +216,60 @@ static void test_bank(void **state)
     ev_drop(f);
 }
 
+/* Readings beyond the limit come back from files as they were; a damaged file is read anew. */
+static void test_bank_files(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"30%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw(f);
+    mn_diag diag = {""};
+    char folder[512], command[640];
+    mn__rating kept[3][P], again[P];
+    snprintf(folder, sizeof folder, "%s", tiny_model_path("readings"));
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    mn__rater r = make_rater(&p);
+    for (uint64_t i = 0; i < 3; i++) rate(&r, 0, i, x, P, kept[i]);
+    r.free(r.ctx);
+    p.bank_bytes = 1;
+    p.bank_folder = folder;
+    r = make_rater(&p);
+    for (int turn = 0; turn < 3; turn++) {
+        for (uint64_t i = 0; i < 3; i++) {
+            rate(&r, i % 2, i, x, P, again);
+            assert_memory_equal(kept[i], again, sizeof again);
+        }
+        snprintf(command, sizeof command, "for f in %s/*; do echo damaged > $f; done", folder);
+        if (turn == 1) assert_int_equal(system(command), 0);
+    }
+    r.free(r.ctx);
+    assert_int_equal(access(folder, F_OK), -1); /* nothing is left */
+
+    const int32_t *token = fix_text();
+    const char *also = f->policy;
+    mn__based a;
+    mn__bank *bank = NULL;
+    const mn__bank_params bp = {.model = f->m,
+                                .session = ev_session(1),
+                                .also = &also,
+                                .n_also = 1,
+                                .max_bytes = 1,
+                                .folder = folder};
+    assert_int_equal(mn__bank_new(&bank, &bp, &diag), MN_OK);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(mn__bank_take(bank, token + i % 3, 200, NULL, NULL, &a, &diag), MN_OK);
+        mn__bank_give(bank, a.session);
+    }
+    const mn__bank_info info = mn__bank_get_info(bank);
+    assert_int_equal(info.n_read, 3);
+    assert_int_equal(info.n_loaded, 3);
+    assert_int_equal(info.n_kept, 3);
+    assert_int_equal(info.bytes, 0);
+    mn__bank_free(bank);
+    free(x);
+    ev_drop(f);
+}
+
 /* ---- without the model ---- */
 
 /* Scores are the first input, so what is kept can be told by sorting it. */
@@ -358,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_nothing_to_evolve),
         cmocka_unit_test(test_bank),
+        cmocka_unit_test(test_bank_files),
         cmocka_unit_test(test_retained),
         cmocka_unit_test(test_retained_company),
     };

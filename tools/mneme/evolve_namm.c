@@ -99,6 +99,7 @@ static mn_status read_ratings(job *j, mn_diag *diag)
     MN_TRY(args_sizes(a, OPT_LENGTHS, 64, (size_t)1 << 27, &lengths, diag));
     MN_TRY(args_size(a, OPT_LIMIT, p->limit, 1, 1 << 30, &limit, diag));
     MN_TRY(args_size(a, OPT_LANES, 0, 1, 1 << 20, &p->n_lane, diag));
+    if (a->value[OPT_BANK]) MN_TRY(ui_bytes(a->value[OPT_BANK], "bank", &p->bank_bytes, diag));
     MN_TRY(args_size(a, OPT_GOLD_TOKENS, p->max_gold, 1, 1 << 20, &p->max_gold, diag));
     MN_TRY(read_budgets(j, diag));
     p->evict_context = where;
