@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 #include "train/adamw.h"
-#include "train/learner.h"
+#include "lm/learner.h"
 
 /* Write where `l` and `o` stand. Rows that are owed updates get them first. `source`: identity of
  * what is learnt from. is_over_bad: what stands at `path` is damaged and not worth keeping.

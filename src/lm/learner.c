@@ -1,5 +1,5 @@
 /* learner.c: config -> layers -> parameters. */
-#include "train/learner.h"
+#include "lm/learner.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* learner.h: a model as a config describes it: all of its layers, and the flat arrays that its
  * parameters lie in. The one place that knows every layer. */
-#ifndef MN_TRAIN_LEARNER_H
-#define MN_TRAIN_LEARNER_H
+#ifndef MN_LM_LEARNER_H
+#define MN_LM_LEARNER_H
 
 #include "layer/dense_ffn.h"
 #include "layer/lm.h"
@@ -10,7 +10,7 @@
 #include "layer/memory_socket.h"
 #include "layer/mixer.h"
 #include "layer/table_layers.h"
-#include "train/config.h"
+#include "lm/config.h"
 
 /* Feed-forward layers of blocks, and memories between them: which one, the config says. */
 typedef union mn__any_ffn {
