@@ -166,7 +166,7 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * bag.n_hit);
     weigh_experts(l, env, n, s);
     const mn__bag_hits hits = {.row = s->found.cell, .weight = s->weight};
-    mn__bag_forward(&bag, env, n, l->values->w, &hits, y);
+    mn__bag_forward(&bag, env, n, l->values, &hits, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
 
