@@ -324,15 +324,27 @@ static void fill(mn__learner *l, mn__team *team)
     mn__learner_refresh(l);
 }
 
-mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
-                          mn__team *team, mn_diag *diag)
+mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_diag *diag)
 {
-    mn_status st;
     *out = NULL;
     mn__learner *l = mn__alloc_zero(MN_MEM_WEIGHTS, sizeof *l);
     if (!l) return mn__fail(diag, MN_ENOMEM, "no memory for a model");
     l->config = *config;
-    MN_TRY(make_layers(l, diag));
+    const mn_status st = make_layers(l, diag);
+    if (st == MN_OK)
+        *out = l;
+    else
+        mn__learner_free(l);
+    return st;
+}
+
+mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
+                          mn__team *team, mn_diag *diag)
+{
+    mn_status st;
+    mn__learner *l = NULL;
+    *out = NULL;
+    MN_TRY(mn__learner_layers(&l, config, diag));
     MN_TRY(make_arrays(l, has_gradients, diag));
     fill(l, team);
     *out = l;

@@ -47,6 +47,9 @@ typedef struct mn__learner {
  * (mn__config_check). MN_ERANGE: sizes that cannot be, in one sentence; MN_ENOMEM. */
 mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
                           mn__team *team, mn_diag *diag);
+/* The same layers and their list of parameters without memory for any: whoever binds them sees to
+ * that, and to mn__learner_refresh. For models in files. */
+mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_diag *diag);
 void mn__learner_free(mn__learner *l); /* NULL is fine */
 
 /* Before each step of training, and after parameters were loaded: what follows from them. */
