@@ -1,6 +1,6 @@
 /* export.c: a checkpoint's parameters as tensors of a model's file (mneme/export.h). A tensor has
- * its parameter's name; the names of dimensions turn around, for GGUF counts the innermost first.
- * Rows in 8 bits are an I8 tensor with another one beside it, NAME.scale, of a float for each. */
+ * its parameter's name and the shape that lm/tensor.h says. Rows in 8 bits are an I8 tensor with
+ * another one beside it, NAME.scale, of a float for each. */
 #include "mneme/export.h"
 
 #include <limits.h>
@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "lm/config_gguf.h"
+#include "lm/tensor.h"
 #include "train/checkpoint.h"
 #include "train/tokenizer.h"
 
@@ -27,19 +28,8 @@ typedef struct shape {
 
 static shape shape_of(const mn__param *p)
 {
-    shape s = {.ne = {1, 1, 1, 1}};
-    size_t dim[MN__PARAM_DIMS];
-    int n = p->n_dim;
-    memcpy(dim, p->dim, sizeof dim);
-    if (p->is_turned) {
-        dim[n - 1] = p->dim[n - 2];
-        dim[n - 2] = p->dim[n - 1];
-    }
-    for (; n > 4; n--) { /* GGUF has four dimensions: the outer ones become one */
-        dim[0] *= dim[1];
-        memmove(dim + 1, dim + 2, (size_t)(n - 2) * sizeof *dim);
-    }
-    for (int i = 0; i < n; i++) s.ne[i] = (int64_t)dim[n - 1 - i];
+    shape s;
+    mn__tensor_shape(p, s.ne);
     s.n_row = mn__param_size(p) / (size_t)s.ne[0];
     return s;
 }
@@ -115,7 +105,7 @@ static void put_param(mn__gguf_writer *w, mn__param *p, const shape *s, enum ggm
     if (p->is_turned) source = (mn__gguf_source){.fill_floats = fill_turned, .ctx = p};
     if (type == GGML_TYPE_I8) {
         source = (mn__gguf_source){.fill_bytes = fill_bytes, .ctx = p};
-        snprintf(name, sizeof name, "%s.scale", p->name);
+        snprintf(name, sizeof name, "%s" MN__SCALE_SUFFIX, p->name);
         mn__gguf_add_tensor(w, name, GGML_TYPE_F32, (const int64_t[4]){1, (int64_t)s->n_row, 1, 1},
                             &(mn__gguf_source){.fill_floats = fill_scales, .ctx = p});
     }
@@ -166,9 +156,9 @@ static mn_status count_model(const mn__checkpoint_model *m, const mn_export_para
     for (size_t i = 0; i < m->learner->list.n; i++) {
         const mn__param *p = m->learner->list.at[i];
         const shape s = shape_of(p);
-        if (strlen(p->name) + sizeof ".scale" > GGUF_NAME)
+        if (strlen(p->name) + sizeof MN__SCALE_SUFFIX > GGUF_NAME)
             return mn__fail(diag, MN_ERANGE, "parameter %s: a name of at most %zu bytes wanted",
-                            p->name, GGUF_NAME - sizeof ".scale");
+                            p->name, GGUF_NAME - sizeof MN__SCALE_SUFFIX);
         count(p, &s, type_of(p, &s, how), info);
     }
     return MN_OK;
