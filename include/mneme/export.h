@@ -30,7 +30,8 @@ typedef enum mn_export_tables {
 typedef struct mn_export_params {
     mn_export_type type;
     mn_export_tables tables;
-    const char *tokenizer; /**< GGUF file with it; NULL: the one that the checkpoint names */
+    const char *tokenizer; /**< GGUF file with it; NULL: tokenizer.gguf beside the checkpoint, or
+                              the one that it names */
     const char *name;      /**< of the model; NULL: its architecture and width */
     bool plan_only;        /**< count, write nothing */
 } mn_export_params;

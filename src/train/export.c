@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/heap.h"
@@ -164,13 +165,26 @@ static mn_status count_model(const mn__checkpoint_model *m, const mn_export_para
     return MN_OK;
 }
 
-static mn_status open_tokenizer(const mn__config *c, const char *path, mn__tokenizer *out,
-                                mn_diag *diag)
+/* tokenizer.gguf in a checkpoint's folder. */
+static bool beside_of(const char *checkpoint, char out[PATH_MAX])
 {
+    const char *slash = strrchr(checkpoint, '/');
+    const int n = slash ? (int)(slash - checkpoint) + 1 : 0;
+    return snprintf(out, PATH_MAX, "%.*stokenizer.gguf", n, checkpoint) < PATH_MAX;
+}
+
+/* The one asked for, the one in the training's folder, or the one that its config names. */
+static mn_status open_tokenizer(const mn__config *c, const char *path, const char *checkpoint,
+                                mn__tokenizer *out, mn_diag *diag)
+{
+    char beside[PATH_MAX];
+    const bool fits = beside_of(checkpoint, beside);
+    if (!path && fits && access(beside, F_OK) == 0) path = beside;
     if (!path) path = c->data_tokenizer;
     if (!*path)
-        return mn__fail(diag, MN_EUSAGE,
-                        "a tokenizer is wanted: the checkpoint names none (data.tokenizer)");
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "a tokenizer is wanted: none stands beside the checkpoint, which names none either (data.tokenizer)");
     const mn_status st = mn__tokenizer_open(out, path, diag);
     if (st != MN_OK || (size_t)out->n_token == c->model_vocab) return st;
     const int32_t found = out->n_token;
@@ -202,7 +216,7 @@ mn_status mn_export(const char *checkpoint, const char *out, const mn_export_par
     MN_TRY(mn__checkpoint_open(&m, path, diag));
     MN_TRY(count_model(&m, &how, info, diag));
     if (how.plan_only) goto done;
-    MN_TRY(open_tokenizer(&m.learner->config, how.tokenizer, &tokenizer, diag));
+    MN_TRY(open_tokenizer(&m.learner->config, how.tokenizer, path, &tokenizer, diag));
     MN_TRY(write_model(m.learner, out, &tokenizer, &how, info, diag));
 done:
     mn__tokenizer_close(&tokenizer);
