@@ -15,7 +15,8 @@ enum { EF_TOKENS = 29 };
 typedef struct exported {
     mn__config config;
     char folder[64], checkpoint[96], tokenizer[96], file[96];
-    float *logits; /* [EF_TOKENS][ABC_N]: the trainer's */
+    mn_export_tables rounding; /* of the tables that the trainer's logits are made with */
+    float *logits;             /* [EF_TOKENS][ABC_N]: the trainer's */
 } exported;
 
 static inline const int32_t *ef_text(void)
@@ -37,6 +38,30 @@ static inline void ef_disturb(mn__learner *l)
                        (float)mn__rng_normal(3, mn__param_stream(p->name), k, 0);
     }
     mn__learner_refresh(l);
+}
+
+static inline float ef_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000; /* to the nearest, ties to even */
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Rows of tables as a file of so many bits would have them. */
+static inline void ef_round(mn__learner *l, mn_export_tables rounding)
+{
+    for (size_t i = 0; i < l->list.n; i++) {
+        const mn__param *p = l->list.at[i];
+        for (size_t at = 0; p->row && at < mn__param_size(p); at += p->row) {
+            float most = 0, *w = p->w + at;
+            for (size_t k = 0; k < p->row; k++) most = fmaxf(most, fabsf(w[k]));
+            for (size_t k = 0; k < p->row; k++)
+                w[k] = rounding == MN_EXPORT_TABLES_INT8 ? rintf(w[k] * (127 / most)) * (most / 127)
+                                                         : ef_bf16(w[k]);
+        }
+    }
 }
 
 typedef struct ef_pass {
@@ -75,10 +100,10 @@ static inline void ef_make(exported *e)
     finish_config(&e->config);
     if (mn__learner_new(&l, &e->config, true, NULL, &diag) != MN_OK) fail_msg("%s", diag.text);
     ef_disturb(l);
-    assert_int_equal(mn__adamw_new(&o, &l->list, &(mn__adamw_config){.beta1 = 0.9, .beta2 = 0.9},
-                                   &diag),
-                     MN_OK);
+    assert_int_equal(
+        mn__adamw_new(&o, &l->list, &(mn__adamw_config){.beta1 = 0.9, .beta2 = 0.9}, &diag), MN_OK);
     assert_int_equal(mn__checkpoint_save(e->checkpoint, l, o, NULL, 7, false, &diag), MN_OK);
+    if (e->rounding) ef_round(l, e->rounding);
     e->logits = malloc(EF_TOKENS * ABC_N * sizeof *e->logits);
     assert_non_null(e->logits);
     ef_pass p = {l, e->logits};

@@ -154,12 +154,70 @@ static void test_options(void **state)
     }
 }
 
+/* ---- fewer bits ---- */
+
+/* Tables in fewer bits are those that the trainer's layers would have after the same rounding. */
+static void test_tables(void **state)
+{
+    static exported e;
+    (void)state;
+    for (mn__arch_kind arch = MN__ARCH_PKM; arch < MN__ARCH_KINDS; arch++)
+        for (mn_export_tables t = MN_EXPORT_TABLES_BF16; t <= MN_EXPORT_TABLES_INT8; t++) {
+            char what[32];
+            snprintf(what, sizeof what, "architecture %d, tables %d", arch, t);
+            small_config(&e.config, arch);
+            e.rounding = t;
+            ef_make(&e);
+            ef_export(&e, MN_EXPORT_F32, t);
+            mn_model *m = ef_open(&e);
+            assert_reads(what, &e, m, 3);
+            assert_steps(what, &e, m);
+            mn_model_free(m);
+            ef_free(&e);
+        }
+    e.rounding = MN_EXPORT_TABLES_AUTO;
+}
+
+/* Root of the mean squared difference, as a share of the logits' own. */
+static double share_off(const exported *e, mn_export_type type, mn_export_tables tables)
+{
+    mn_diag diag = {{0}};
+    ef_compare c = {.wanted = e->logits};
+    ef_export(e, type, tables);
+    mn_model *m = ef_open(e);
+    mn_session *s = ef_session(m, 8, "full", "");
+    assert_int_equal(mn_session_score(s, ef_text(), EF_TOKENS, ef_row, &c, &diag), MN_OK);
+    mn_session_free(s);
+    mn_model_free(m);
+    return sqrt(c.sum / c.norm);
+}
+
+/* Rounded matrices. Where signs of random values choose rows of tables (MemoryFormer, LookupFFN),
+ * those near zero change: other rows are read, and only the part that is no look-up stays. */
+static void test_types(void **state)
+{
+    static exported e;
+    (void)state;
+    for (mn__arch_kind arch = MN__ARCH_DENSE; arch < MN__ARCH_KINDS; arch++) {
+        const bool by_signs = arch >= MN__ARCH_MEMORYFORMER;
+        small_config(&e.config, arch);
+        set_option(&e.config, "model.width=32");
+        ef_make(&e);
+        const double bf16 = share_off(&e, MN_EXPORT_BF16, MN_EXPORT_TABLES_AUTO),
+                     q8 = share_off(&e, MN_EXPORT_Q8, MN_EXPORT_TABLES_INT8);
+        if (!(bf16 > 1e-4 && bf16 < (by_signs ? 1 : 0.05)) ||
+            !(q8 > 1e-3 && q8 < (by_signs ? 1 : 0.1)))
+            fail_msg("architecture %d: bf16 off by %g, q8 by %g", arch, bf16, q8);
+        ef_free(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_architectures),
-        cmocka_unit_test(test_mixers),
-        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_architectures), cmocka_unit_test(test_mixers),
+        cmocka_unit_test(test_options),       cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
