@@ -210,7 +210,8 @@ done:
 static size_t model_bytes(const mn_model *m)
 {
     size_t per_layer = sizeof *m->layer + sizeof *m->window + sizeof *m->layer_rope;
-    return sizeof *m + m->n_layer * per_layer + m->packed_bytes;
+    return sizeof *m + m->n_layer * per_layer + m->packed_bytes +
+           (m->lm ? mn__learner_bytes(m->lm) : 0);
 }
 
 static size_t session_bytes(const run *r)

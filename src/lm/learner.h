@@ -41,6 +41,8 @@ typedef struct mn__learner {
     mn__params list;
     mn__real *w, *g, *state; /* flat; g NULL: inference alone */
     size_t n_w, n_state;
+    size_t n_settled;
+    mn__real *settled; /* mn__learner_settle's; NULL: parameters may change */
 } mn__learner;
 
 /* A model with its first values, which follow from train.seed. `config` has been checked
@@ -54,6 +56,11 @@ void mn__learner_free(mn__learner *l); /* NULL is fine */
 
 /* Before each step of training, and after parameters were loaded: what follows from them. */
 void mn__learner_refresh(const mn__learner *l);
+/* For inference alone, after a refresh: what memories make of their keys at each pass is made once.
+ * Parameters must not change any more. MN_ENOMEM. */
+mn_status mn__learner_settle(mn__learner *l, mn_diag *diag);
+/* Memory of a model of mn__learner_layers: layers, shuffled cells, what was settled. */
+size_t mn__learner_bytes(const mn__learner *l);
 /* mn__lm_loss with the memories between blocks. `aux` may be NULL; auxiliary losses count 1/passes
  * of the step. */
 mn__nll mn__learner_loss(mn__learner *l, const mn__env *env, const mn__lm_batch *b, bool backward,

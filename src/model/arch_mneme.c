@@ -238,6 +238,7 @@ static mn_status bind(struct mn_model *m, mn_diag *diag)
     if (!m->stored) MN_TRY(no_memory(m, "its parameters", diag));
     for (size_t i = 0; i < list->n; i++) MN_TRY(bind_param(m, list->at[i], &m->stored[i], diag));
     mn__learner_refresh(m->lm);
+    MN_TRY(mn__learner_settle(m->lm, diag));
     fill_layers(m);
 done:
     return st;
