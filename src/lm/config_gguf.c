@@ -62,15 +62,15 @@ void mn__config_put(const mn__config *c, mn__gguf_writer *w)
         if (is_of_model(mn__config_at(i))) put_option(c, mn__config_at(i), w);
 }
 
-/* The file's value as a config's text. */
+/* The file's value as a config's text: *text, or made in value. */
 static mn_status read_option(const mn__gguf *g, const mn__config_field *f, const char *key,
-                             char value[MN__CONFIG_TEXT], mn_diag *diag)
+                             char value[MN__CONFIG_TEXT], const char **text, mn_diag *diag)
 {
     mn_status st = MN_OK;
     uint64_t size;
     double real;
     bool flag;
-    const char *text;
+    *text = value;
     switch (f->kind) {
     case MN__CONFIG_IS_SECTION: break;
     case MN__CONFIG_IS_SIZE:
@@ -86,10 +86,7 @@ static mn_status read_option(const mn__gguf *g, const mn__config_field *f, const
         snprintf(value, MN__CONFIG_TEXT, "%s", flag ? "yes" : "no");
         break;
     case MN__CONFIG_IS_CHOICE:
-    case MN__CONFIG_IS_TEXT:
-        MN_TRY(mn__gguf_need_str(g, key, &text, diag));
-        snprintf(value, MN__CONFIG_TEXT, "%s", text);
-        break;
+    case MN__CONFIG_IS_TEXT: MN_TRY(mn__gguf_need_str(g, key, text, diag)); break;
     }
 done:
     return st;
@@ -99,11 +96,12 @@ static mn_status take_option(mn__config *c, const mn__gguf *g, const mn__config_
                              mn_diag *diag)
 {
     char key[KEY_BYTES], value[MN__CONFIG_TEXT] = "";
+    const char *text;
     key_of(f, key);
     if (!mn__gguf_has(g, key)) return MN_OK;
-    mn_status st = read_option(g, f, key, value, diag);
+    mn_status st = read_option(g, f, key, value, &text, diag);
     if (st != MN_OK) return st;
-    st = mn__config_set(c, f->section, f->key, value, diag);
+    st = mn__config_set(c, f->section, f->key, text, diag);
     if (st == MN_OK) return MN_OK;
     mn__diag_prefix(diag, "%s: " MN__LM_ARCHITECTURE, mn__gguf_name(g));
     return MN_EINPUT;
