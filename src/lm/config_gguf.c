@@ -115,7 +115,7 @@ mn_status mn__config_take(mn__config *out, const mn__gguf *g, mn_diag *diag)
     c.train_steps = 1; /* a checked config has some */
     for (size_t i = 0; i < mn__config_count() && st == MN_OK; i++)
         if (is_of_model(mn__config_at(i))) st = take_option(&c, g, mn__config_at(i), diag);
-    if (st != MN_OK) return st;
+    if (st != MN_OK) return MN_EINPUT; /* numbers out of range too */
     if (mn__config_check(&c, diag) != MN_OK) {
         mn__diag_prefix(diag, "%s", mn__gguf_name(g));
         return MN_EINPUT;

@@ -1,5 +1,6 @@
 /* arch_mneme.c: models that were trained here (mneme export): the options of the file make the very
  * layers that learnt (lm/learner.h), and their parameters stay in the map. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/diag.h"
@@ -135,8 +136,7 @@ static mn_status bind_scales(struct mn_model *m, const mn__param *p, size_t n_ro
     char name[MN__PARAM_NAME + sizeof MN__SCALE_SUFFIX];
     const mn__gguf_tensor *t;
     const int64_t ne[4] = {1, (int64_t)n_row, 1, 1};
-    strcpy(name, p->name);
-    strcat(name, MN__SCALE_SUFFIX);
+    snprintf(name, sizeof name, "%s" MN__SCALE_SUFFIX, p->name);
     const mn_status st = mn__bind_tensor(m, name, ne, &t, diag);
     if (st != MN_OK) return st;
     if (t->type != GGML_TYPE_F32) return wrong_type(m, t, "f32", diag);
