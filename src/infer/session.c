@@ -446,6 +446,7 @@ void mn_session_get_info(const mn_session *s, mn_session_info *out)
                              .kv_full_bytes = b.kv_full,
                              .kv_peak_bytes = s->kv_peak_bytes > b.kv ? s->kv_peak_bytes : b.kv,
                              .policy_bytes = b.policy,
+                             .state_bytes = c->shape.state_bytes,
                              .kept_share = lanes && c->n_seen && !c->state
                                                ? (double)kept / ((double)lanes * (double)c->n_seen)
                                                : 1.0,

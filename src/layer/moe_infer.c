@@ -102,7 +102,8 @@ void mn__moe_infer(const mn__moe *l, const mn__env *env, size_t n, const mn__rea
                           .c = p.logit,
                           .ld_a = l->width,
                           .ld_b = l->width,
-                          .ld_c = l->n_expert};
+                          .ld_c = l->n_expert,
+                          .alone = env->decode};
     mn__each_mm_nt(env, &route);
     mn__each(env, n, TOKEN_GRAIN, choose_experts, &p);
     mn__hits_sort(env, p.expert, n * l->n_keep, l->n_expert, &p.by_expert);

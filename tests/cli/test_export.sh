@@ -19,6 +19,9 @@ for mixer in performer linformer; do
     exported $mixer model.mixer=$mixer
     run run -m $mixer.gguf --raw -f text -p ab -n 5 -q
     want_code 0
+    run run -m $mixer.gguf --raw -p ab -n 1
+    want_err "attention carries a state of"
+    check "nothing is gone" [ -z "$(grep "gone everywhere" err)" ]
     refused 2 run -m $mixer.gguf --raw -p ab --policy h2o --budget 8 -- "keeps no keys and values"
 done
 

@@ -150,7 +150,7 @@ static inline mn_session *ef_session(const mn_model *m, size_t chunk, const char
     mn_session_params_default(&p);
     p.kv_type = MN_KV_F32;
     p.chunk = chunk;
-    p.n_thread = 2;
+    p.n_thread = 1;
     p.n_ctx = 64;
     p.policy = policy;
     p.budget = budget;

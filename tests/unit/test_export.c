@@ -36,16 +36,18 @@ static void assert_steps(const char *what, const exported *e, const mn_model *m)
     mn_session_free(s);
 }
 
-/* Two sequences, one five tokens ahead, in one step. */
+/* Two sequences, one five tokens ahead, in one step: near the trainer's, and the first one's bits
+ * are those that it has alone. */
 static void assert_side_by_side(const char *what, const exported *e, const mn_model *m)
 {
     enum { AHEAD = 5 };
     mn_diag diag = {{0}};
     ef_compare c = {.wanted = e->logits};
-    mn_session *s[2] = {ef_session(m, 8, "full", ""), ef_session(m, 8, "full", "")};
+    mn_session *s[2] = {ef_session(m, 8, "full", ""), ef_session(m, 8, "full", "")},
+               *alone = ef_session(m, 8, "full", "");
     mn_session_params p;
     mn_batch *b;
-    const float *logits[2];
+    const float *logits[2], *own;
     mn_session_params_default(&p);
     p.kv_type = MN_KV_F32;
     p.n_ctx = 64;
@@ -56,6 +58,9 @@ static void assert_side_by_side(const char *what, const exported *e, const mn_mo
     for (size_t i = 0; i + AHEAD < EF_TOKENS; i++) {
         const int32_t token[2] = {ef_text()[i], ef_text()[i + AHEAD]};
         assert_int_equal(mn_batch_step(b, s, token, 2, logits, &diag), MN_OK);
+        assert_int_equal(mn_session_step(alone, token[0], &own, &diag), MN_OK);
+        if (memcmp(logits[0], own, ABC_N * sizeof *own) != 0)
+            fail_msg("%s: token %zu has other bits beside another sequence", what, i);
         ef_row(i, logits[0], &c);
         ef_row(i + AHEAD, logits[1], &c);
     }
@@ -63,6 +68,7 @@ static void assert_side_by_side(const char *what, const exported *e, const mn_mo
     mn_batch_free(b);
     mn_session_free(s[0]);
     mn_session_free(s[1]);
+    mn_session_free(alone);
 }
 
 static void assert_same(const char *what, exported *e)
