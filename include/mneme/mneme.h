@@ -8,6 +8,7 @@
 
 #include "mneme/eval.h"
 #include "mneme/evolve.h"
+#include "mneme/export.h"
 #include "mneme/generate.h"
 #include "mneme/inspect.h"
 #include "mneme/mem.h"

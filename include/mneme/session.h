@@ -130,7 +130,9 @@ typedef struct mn_session_info {
     size_t kv_full_bytes;   /* what kv_bytes would be had nothing been dropped */
     size_t kv_peak_bytes;   /* the most kv_bytes was */
     size_t policy_bytes;
-    double kept_share; /* of tokens seen, mean over full-attention lanes */
+    size_t state_bytes; /* of attention that carries a state of the whole text instead of keys and
+                           values; lanes hold nothing then. 0: it has lanes */
+    double kept_share;  /* of tokens seen, mean over full-attention lanes */
     uint64_t n_nan_scores;
     const char *policy;        /* canonical, all options resolved; borrowed */
     double evict_s, forward_s; /* time spent so far */

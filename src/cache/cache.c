@@ -97,6 +97,13 @@ static mn_status init_query_ring(mn__cache *c)
     return st == MN_OK ? mn__span_resize(&c->query_ring, bytes) : st;
 }
 
+static mn_status init_state(mn__cache *c)
+{
+    if (!c->shape.state_bytes) return MN_OK;
+    c->state = mn__alloc_zero(MN_MEM_KV, c->shape.state_bytes);
+    return c->state ? MN_OK : MN_ENOMEM;
+}
+
 mn_status mn__cache_new(mn__cache **out, const mn__cache_shape *shape, mn__pool *pool,
                         const struct mn__kern *kern, mn_diag *diag)
 {
@@ -112,6 +119,7 @@ mn_status mn__cache_new(mn__cache **out, const mn__cache_shape *shape, mn__pool 
         c->kern = kern;
         st = init_lanes(c);
         if (st == MN_OK) st = init_query_ring(c);
+        if (st == MN_OK) st = init_state(c);
     }
     if (st != MN_OK) {
         mn__fail(diag, st, "kv cache: no memory for the arrays of %zu lanes of %zu slots",
@@ -138,6 +146,7 @@ void mn__cache_free(mn__cache *c)
     }
     if (c->lane) mn__free(c->lane[0].lane_state);
     mn__free(c->lane);
+    mn__free(c->state);
     mn__span_fini(&c->query_ring);
     mn__free(c);
 }
@@ -216,6 +225,7 @@ mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cac
             goto done;
         }
     }
+    if (c->state) memcpy(child->state, c->state, c->shape.state_bytes);
     fork_query_ring(child, c);
     child->n_seen = c->n_seen;
     child->n_prompt = c->n_prompt;
@@ -238,6 +248,7 @@ void mn__cache_clear(mn__cache *c)
 {
     for (size_t i = 0; i < n_lane(c); i++) mn__lane_cut(c, &c->lane[i], 0);
     if (c->shape.lane_bytes) memset(c->lane[0].lane_state, 0, n_lane(c) * c->shape.lane_bytes);
+    if (c->state) memset(c->state, 0, c->shape.state_bytes);
     c->n_seen = 0;
     c->n_prompt = 0;
     c->n_reserved = 0;
@@ -252,6 +263,9 @@ static mn_status check_room(const mn__cache *c, size_t n_new, mn_diag *diag)
     if (c->n_seen + (int64_t)n_new > INT32_MAX)
         return mn__fail(diag, MN_ERANGE, "kv cache: %lld tokens, wanted at most %d",
                         (long long)c->n_seen + (long long)n_new, INT32_MAX);
+    if (c->state && (size_t)c->n_seen + n_new > c->shape.max_slots)
+        return mn__fail(diag, MN_ERANGE, "state: %lld tokens were read, %zu more exceed its %zu",
+                        (long long)c->n_seen, n_new, c->shape.max_slots);
     for (size_t i = 0; i < n_lane(c); i++)
         if (window_of(c, i) <= 0 && c->lane[i].n + n_new > c->shape.max_slots)
             return mn__fail(diag, MN_ERANGE,
@@ -299,7 +313,7 @@ mn_status mn__cache_reserve(mn__cache *c, size_t n_new, mn_diag *diag)
     assert(c->n_reserved == 0);
     mn_status st = check_room(c, n_new, diag);
     if (st != MN_OK || n_new == 0) return st;
-    for (size_t i = 0; i < n_lane(c); i++) {
+    for (size_t i = 0; i < n_lane(c) && !c->state; i++) {
         st = take_pages(c, &c->lane[i], n_new);
         if (st == MN_OK) continue;
         for (size_t k = 0; k <= i; k++) mn__lane_cut(c, &c->lane[k], c->lane[k].n);
@@ -308,7 +322,7 @@ mn_status mn__cache_reserve(mn__cache *c, size_t n_new, mn_diag *diag)
                         "bytes, 0: none)",
                         n_new, (long long)c->n_seen, mn_mem_get_limit());
     }
-    for (size_t i = 0; i < n_lane(c); i++) begin_slots(c, &c->lane[i], n_new);
+    for (size_t i = 0; i < n_lane(c) && !c->state; i++) begin_slots(c, &c->lane[i], n_new);
     c->n_reserved = n_new;
     return MN_OK;
 }
@@ -334,7 +348,7 @@ static void drop_front(mn__cache *c, mn__lane *l, int32_t window)
 void mn__cache_commit(mn__cache *c)
 {
     c->n_seen += (int64_t)c->n_reserved;
-    for (size_t i = 0; i < n_lane(c); i++) {
+    for (size_t i = 0; i < n_lane(c) && !c->state; i++) {
         c->lane[i].n += c->n_reserved;
         if (window_of(c, i) > 0) drop_front(c, &c->lane[i], window_of(c, i));
     }
@@ -394,7 +408,8 @@ size_t mn__cache_lane_bytes(const mn__cache_shape *shape, size_t n)
 void mn__cache_get_bytes(const mn__cache *c, mn__cache_bytes *out)
 {
     *out = (mn__cache_bytes){.policy = n_lane(c) * c->shape.lane_bytes + c->query_ring.committed};
-    for (size_t i = 0; i < n_lane(c); i++) {
+    out->kv = out->kv_full = c->shape.state_bytes;
+    for (size_t i = 0; i < n_lane(c) && !c->state; i++) {
         const mn__lane *l = &c->lane[i];
         size_t kv = mn__cache_lane_bytes(&c->shape, l->n + c->n_reserved) + l->origin.committed;
         out->policy += l->state.committed;

@@ -39,6 +39,8 @@ typedef struct mn__cache_shape {
     size_t slot_bytes; /* policy state per slot */
     size_t lane_bytes; /* policy state per lane */
     size_t n_query_ring; /* last queries kept per layer for policies that look back (0: none) */
+    size_t state_bytes;  /* > 0: attention carries this state of the whole sequence, and lanes stay
+                          * empty */
 } mn__cache_shape;
 
 typedef struct mn__lane {
@@ -71,6 +73,7 @@ typedef struct mn__cache {
     mn__lane *lane;      /* [n_layer][n_kv_head] */
     int64_t n_seen;      /* tokens written so far == position and index of the next one */
     size_t n_reserved;   /* tokens of the step under way */
+    float *state;        /* [shape.state_bytes]: of all layers, zeros at first; NULL: none */
     mn__span query_ring; /* float [n_layer][n_query_ring][n_head][head_dim], rotated; row of token t
                             is t % n_query_ring */
     int64_t query_begin; /* oldest token whose queries the ring holds whole */

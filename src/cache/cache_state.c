@@ -58,6 +58,7 @@ size_t mn__cache_state_bytes(const mn__cache *c)
 {
     size_t sum, bytes = 0;
     (void)mn__ring_state_bytes(&c->shape, &sum); /* memory holds all this, so it can be counted */
+    sum += c->shape.state_bytes;
     for (size_t i = 0; i < n_lane(c); i++) {
         mn__lane_head head = head_of(&c->lane[i]);
         (void)mn__lane_state_bytes(&c->shape, &head, &bytes);
@@ -94,6 +95,7 @@ mn_status mn__cache_save(const mn__cache *c, mn__put_fn put, void *ctx)
     for (size_t i = 0; i < n_lane(c); i++) MN_TRY(save_lane(c, &c->lane[i], put, ctx));
     (void)mn__ring_state_bytes(&c->shape, &ring);
     MN_TRY(put(ctx, c->query_ring.data, ring));
+    MN_TRY(put(ctx, c->state, c->shape.state_bytes));
 done:
     return st;
 }
@@ -227,6 +229,7 @@ mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *di
     }
     (void)mn__ring_state_bytes(&c->shape, &ring);
     MN_TRY(get(&in, c->query_ring.data, ring));
+    MN_TRY(get(&in, c->state, c->shape.state_bytes));
 done:
     return st;
 }

@@ -159,8 +159,10 @@ done:
     return st;
 }
 
+/* Where attention keeps no keys and values there is nothing to compare. */
 static mn_status add_baselines(job *j, const char *budget, mn_diag *diag)
 {
+    if (mn__model_state_bytes(j->m, 1)) return MN_OK;
     mn_status st = add_case(j, RECENCY, NULL, budget, diag);
     return st == MN_OK ? add_case(j, "random", NULL, budget, diag) : st;
 }
@@ -265,6 +267,12 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
+/* 0: nothing rotates. */
+static double rope_frequency(const mn__rope *r, size_t i)
+{
+    return r->n_rot ? r->freq[i] : 0;
+}
+
 static mn_status write_options(job *j, mn_diag *diag)
 {
     const mn_eval_params *u = j->u;
@@ -278,8 +286,8 @@ static mn_status write_options(job *j, mn_diag *diag)
         (json_int_t)u->n_depth, "chat_template", or_empty(u->chat_template), "task_file",
         or_empty(u->task_file), "prompt", u->task_file ? j->own.task.prompt : "", "metric",
         u->task_file ? j->own.task.metric : "", "dictionary", or_empty(u->dictionary), "haystack",
-        or_empty(u->haystack), "rope_first", (double)j->m->rope.freq[0], "rope_last",
-        (double)j->m->rope.freq[j->m->rope.n_rot / 2 - 1]);
+        or_empty(u->haystack), "rope_first", rope_frequency(&j->m->rope, 0), "rope_last",
+        rope_frequency(&j->m->rope, j->m->rope.n_rot / 2 - 1));
     mn_status st = mn__draft_json(&j->options, doc)
                        ? MN_OK
                        : mn__fail(diag, MN_ENOMEM, "no memory for the run's description");

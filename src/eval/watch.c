@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "eval/report.h"
 #include "eval/watch_internal.h"
+#include "model/model.h"
 
 void mn_watch_params_default(mn_watch_params *p)
 {
@@ -108,6 +109,9 @@ mn_status mn_watch_new(mn_watch **out, const mn_model *m, const mn_watch_params 
     sp.also = NULL;
     sp.n_also = 0;
     MN_TRY(check(params, diag));
+    if (mn__model_state_bytes(m, 1))
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "nothing to watch: attention of %s keeps no tokens",
+                        m->name));
     w = mn__alloc_zero(MN_MEM_OTHER, sizeof *w);
     if (!w) MN_TRY(no_memory(diag));
     w->m = m;

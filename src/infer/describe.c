@@ -141,6 +141,7 @@ static mn_status tell_lanes(const mn__teller *t, mn__state_reader *r)
     char name[64];
     const mn__cache_shape shape = shape_of(&r->head);
     size_t bytes;
+    uint64_t n_slot = 0;
     for (size_t i = 0; i < shape.n_layer * shape.n_kv_head; i++) {
         mn__lane_head head;
         snprintf(name, sizeof name, "layer %zu head %zu", i / shape.n_kv_head, i % shape.n_kv_head);
@@ -149,12 +150,17 @@ static mn_status tell_lanes(const mn__teller *t, mn__state_reader *r)
             MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: %s claims more bytes than the file has",
                             r->path, name));
         MN_TRY(mn__state_skip(r, bytes));
+        n_slot += head.n;
         mn__tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
     }
     if (!mn__ring_state_bytes(&shape, &bytes) || bytes > r->left)
         MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: its queries claim more bytes than the file has",
                         r->path));
     MN_TRY(mn__state_skip(r, bytes));
+    if (n_slot == 0 && r->head.n_seen > 0) { /* attention carries a state instead of lanes */
+        mn__tell(t, "file", "attention state bytes", "%llu", (unsigned long long)r->left);
+        MN_TRY(mn__state_skip(r, r->left));
+    }
     MN_TRY(mn__state_end(r));
 done:
     return st;

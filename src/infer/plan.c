@@ -38,8 +38,8 @@ static size_t lane_slots(const run *r, size_t i)
 static size_t kv_bytes(const run *r)
 {
     const mn__cache_shape *shape = &r->cache.shape;
-    size_t bytes = 0;
-    for (size_t i = 0; i < r->n_lane; i++)
+    size_t bytes = shape->state_bytes;
+    for (size_t i = 0; i < r->n_lane && !shape->state_bytes; i++)
         bytes += mn__cache_lane_bytes(shape, lane_slots(r, i)) +
                  mn__whole_pages(r->cache.lane[i].n_origin * mn__origin_bytes(shape));
     return bytes;
@@ -66,6 +66,9 @@ static void note(run *r, size_t kv)
 static mn_status check_room(const run *r, size_t n_new, mn_diag *diag)
 {
     const mn__cache *c = &r->cache;
+    if (c->shape.state_bytes && (size_t)c->n_seen + n_new > c->shape.max_slots)
+        return mn__fail(diag, MN_EBUDGET, "the run stops at token %zu: the context holds as many",
+                        c->shape.max_slots);
     for (size_t i = 0; i < r->n_lane; i++)
         if (window_of(r, i) <= 0 && c->lane[i].n + n_new > c->shape.max_slots)
             return mn__fail(
@@ -96,7 +99,7 @@ static mn_status step(run *r, size_t n_new, bool always_note, mn_diag *diag)
     if (drops) note(r, kv_bytes(r)); /* the most before less */
     c->n_reserved = 0;
     c->n_seen += (int64_t)n_new;
-    for (size_t i = 0; i < r->n_lane; i++) {
+    for (size_t i = 0; i < r->n_lane && !c->shape.state_bytes; i++) {
         c->lane[i].n += n_new;
         c->lane[i].n -= unseen(c->lane[i].n, window_of(r, i));
     }
@@ -207,7 +210,8 @@ done:
 static size_t model_bytes(const mn_model *m)
 {
     size_t per_layer = sizeof *m->layer + sizeof *m->window + sizeof *m->layer_rope;
-    return sizeof *m + m->n_layer * per_layer + m->packed_bytes;
+    return sizeof *m + m->n_layer * per_layer + m->packed_bytes +
+           (m->lm ? mn__learner_bytes(m->lm) : 0);
 }
 
 static size_t session_bytes(const run *r)
@@ -231,6 +235,7 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     MN_TRY(mn__budget_parse(r->s.params.budget, budget, diag));
     *shape = mn__session_shape(m, &r->s.params);
     MN_TRY(mn__policy_new(&r->s.policy, r->s.params.policy, budget, shape, diag));
+    MN_TRY(mn__session_check_policy(m, r->s.policy, shape, diag));
     if (p->n_also) MN_TRY(mn__gather_new(&r->s.gather, p->also, p->n_also, shape, diag));
     mn__session_add_needs(shape, r->s.policy, mn__session_scorer(&r->s), r->s.params.positions);
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */

@@ -35,7 +35,8 @@ mn__cache_shape mn__session_shape(const mn_model *m, const mn_session_params *p)
                              .rope = m->layer_rope,
                              .kv_type = (mn__kv_type)p->kv_type,
                              .max_slots = p->n_ctx,
-                             .max_step = p->chunk};
+                             .max_step = p->chunk,
+                             .state_bytes = mn__model_state_bytes(m, p->n_ctx)};
 }
 
 void mn__session_add_needs(mn__cache_shape *shape, const mn__policy *policy, const mn__scorer *sc,
@@ -149,6 +150,16 @@ static mn_status gather_for_others(mn_session *s, const mn__cache_shape *shape, 
     return st;
 }
 
+mn_status mn__session_check_policy(const mn_model *m, const mn__policy *policy,
+                                   const mn__cache_shape *shape, mn_diag *diag)
+{
+    if (!shape->state_bytes || strcmp(mn__policy_spec(policy), "full") == 0) return MN_OK;
+    return mn__fail(diag, MN_EUSAGE,
+                    "policy %s: %s keeps no keys and values that could be dropped: its attention "
+                    "carries a state of one size",
+                    mn__policy_spec(policy), m->name);
+}
+
 mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
                            mn__cache_shape *shape, mn_diag *diag)
 {
@@ -166,6 +177,7 @@ mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session
     MN_TRY(mn__budget_parse(s->budget_text, &budget, diag));
     *shape = mn__session_shape(m, &s->params);
     MN_TRY(mn__policy_new(&s->policy, s->policy_text, &budget, shape, diag));
+    MN_TRY(mn__session_check_policy(m, s->policy, shape, diag));
     if (s->params.n_also) MN_TRY(gather_for_others(s, shape, diag));
     mn__session_add_needs(shape, s->policy, mn__session_scorer(s), s->params.positions);
     s->env = (mn__evict_env){.softmax_scale = m->softmax_scale,
@@ -248,7 +260,7 @@ void mn_session_clear(mn_session *s)
 /* How many more tokens every full-attention lane can take. */
 static size_t room_left(const mn__cache *c)
 {
-    size_t longest = 0;
+    size_t longest = c->state ? (size_t)c->n_seen : 0;
     for (size_t i = 0; i < c->shape.n_layer * c->shape.n_kv_head; i++)
         if (c->shape.window[i / c->shape.n_kv_head] <= 0 && c->lane[i].n > longest)
             longest = c->lane[i].n;
@@ -402,6 +414,14 @@ mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)
     if (n > (size_t)s->cache->n_seen)
         return mn__fail(diag, MN_ERANGE, "rewind by %zu: only %lld tokens were read", n,
                         (long long)s->cache->n_seen);
+    if (n && s->cache->state && n < (size_t)s->cache->n_seen)
+        return mn__fail(diag, MN_EUSAGE,
+                        "rewind by %zu: the state that attention carries forgets nothing by itself",
+                        n);
+    if (n && s->cache->state) {
+        mn_session_clear(s);
+        return MN_OK;
+    }
     mn_status st = mn__cache_rewind(s->cache, n);
     if (n) s->last_token = -1;
     return st == MN_OK ? st
@@ -419,19 +439,21 @@ void mn_session_get_info(const mn_session *s, mn_session_info *out)
     for (size_t l = 0; l < c->shape.n_layer; l++)
         for (size_t n = 0; c->shape.window[l] == 0 && n < c->shape.n_kv_head; n++, lanes++)
             kept += mn__cache_lane(c, l, n)->n;
-    *out = (mn_session_info){
-        .n_seen = c->n_seen,
-        .last_token = s->last_token,
-        .kv_bytes = b.kv,
-        .kv_window_bytes = b.kv_window,
-        .kv_full_bytes = b.kv_full,
-        .kv_peak_bytes = s->kv_peak_bytes > b.kv ? s->kv_peak_bytes : b.kv,
-        .policy_bytes = b.policy,
-        .kept_share = lanes && c->n_seen ? (double)kept / ((double)lanes * (double)c->n_seen) : 1.0,
-        .n_nan_scores = c->n_nan,
-        .policy = mn__policy_spec(s->policy),
-        .evict_s = s->evict_s,
-        .forward_s = s->forward_s};
+    *out = (mn_session_info){.n_seen = c->n_seen,
+                             .last_token = s->last_token,
+                             .kv_bytes = b.kv,
+                             .kv_window_bytes = b.kv_window,
+                             .kv_full_bytes = b.kv_full,
+                             .kv_peak_bytes = s->kv_peak_bytes > b.kv ? s->kv_peak_bytes : b.kv,
+                             .policy_bytes = b.policy,
+                             .state_bytes = c->shape.state_bytes,
+                             .kept_share = lanes && c->n_seen && !c->state
+                                               ? (double)kept / ((double)lanes * (double)c->n_seen)
+                                               : 1.0,
+                             .n_nan_scores = c->n_nan,
+                             .policy = mn__policy_spec(s->policy),
+                             .evict_s = s->evict_s,
+                             .forward_s = s->forward_s};
 }
 
 size_t mn_session_kept(const mn_session *s, size_t layer, size_t head, const int32_t **token)

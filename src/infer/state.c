@@ -90,6 +90,10 @@ static mn_status check_options(const mn__state_reader *r, const mn_session *s)
     if (h->kv_type != (uint32_t)s->params.kv_type)
         return differs(r, "cache type", mn__state_kv_name(h->kv_type),
                        mn__state_kv_name((uint32_t)s->params.kv_type));
+    if (shape->state_bytes && h->n_ctx != s->params.n_ctx)
+        return mn__fail(r->diag, MN_EINPUT,
+                        "%s: attention state for a context of %llu tokens, opened with one of %zu",
+                        r->path, (unsigned long long)h->n_ctx, s->params.n_ctx);
     if (h->compact != shape->compact)
         return differs(r, "positions", positions[h->compact != 0], positions[shape->compact]);
     if (h->slot_bytes != shape->slot_bytes || h->lane_bytes != shape->lane_bytes ||

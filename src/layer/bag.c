@@ -5,14 +5,16 @@
 
 #include "layer/hits.h"
 #include "layer/ops.h"
+#include "layer/stored.h"
 
 enum { TOKEN_GRAIN = 8, ROW_GRAIN = 64, AHEAD = 8, LINE = 64 };
 
 typedef struct pass {
     const mn__bag *b;
     const mn__env *env;
-    uint32_t *row;    /* [threads][n_hit] */
-    mn__real *weight; /* [threads][n_hit] */
+    uint32_t *row;          /* [threads][n_hit] */
+    mn__real *weight;       /* [threads][2 n_hit] */
+    const mn__param *param; /* forward: the table */
     const mn__bag_hits *hits;
     const mn__real *table, *dsum;
     mn__real *sum, *dweight, *dtable;
@@ -56,7 +58,10 @@ static void gather_token(const pass *p, size_t token, mn__real *sum, uint32_t *r
             row[n] = p->hits->row[i] * (uint32_t)b->n_part + (uint32_t)c;
             weight[n++] = p->hits->weight[i * b->n_part + c];
         }
-        p->env->kern->gather_f32(sum + k * part, NULL, p->table, row, weight, n, part);
+        mn__stored_gather(
+            p->env,
+            &(mn__gather_rows){p->param, b->n_part, row, weight, NULL, n, weight + b->n_hit},
+            sum + k * part);
     }
 }
 #endif
@@ -70,7 +75,7 @@ static void sum_tokens(void *arg, size_t begin, size_t end, int thread)
 #ifndef MN_REAL_DOUBLE
         if (p->env->kern && b->n_row <= UINT32_MAX / b->n_part) {
             gather_token(p, i, sum, p->row + (size_t)thread * b->n_hit,
-                         p->weight + (size_t)thread * b->n_hit);
+                         p->weight + (size_t)thread * 2 * b->n_hit);
             continue;
         }
 #endif
@@ -79,13 +84,13 @@ static void sum_tokens(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
-void mn__bag_forward(const mn__bag *b, const mn__env *env, size_t n, const mn__real *table,
+void mn__bag_forward(const mn__bag *b, const mn__env *env, size_t n, const mn__param *table,
                      const mn__bag_hits *hits, mn__real *sum)
 {
     size_t mark = mn__tape_mark(env->tape), n_scratch = (size_t)mn__env_threads(env) * b->n_hit;
-    pass p = {.b = b, .env = env, .hits = hits, .table = table, .sum = sum};
+    pass p = {.b = b, .env = env, .hits = hits, .param = table, .table = table->w, .sum = sum};
     p.row = mn__tape_take(env->tape, n_scratch, sizeof *p.row);
-    p.weight = mn__take_reals(env, n_scratch);
+    p.weight = mn__take_reals(env, 2 * n_scratch);
     mn__each(env, n, TOKEN_GRAIN, sum_tokens, &p);
     mn__tape_cut(env->tape, mark);
 }

@@ -17,8 +17,9 @@ typedef struct mn__bag_hits { /* borrowed */
     const mn__real *weight;   /* [n][n_hit][n_part] */
 } mn__bag_hits;
 
-/* sum[n][n_block][width]: sum[block, part] = weight[part] table[row, part] over a token's hits. */
-void mn__bag_forward(const mn__bag *b, const mn__env *env, size_t n, const mn__real *table,
+/* sum[n][n_block][width]: sum[block, part] = weight[part] table[row, part] over a token's hits. The
+ * table may be a stored one. */
+void mn__bag_forward(const mn__bag *b, const mn__env *env, size_t n, const mn__param *table,
                      const mn__bag_hits *hits, mn__real *sum);
 /* Writes dweight[n][n_hit][n_part], adds to dtable[n_row][width] unless NULL: each touched row is
  * visited once, by one thread. */

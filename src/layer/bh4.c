@@ -65,6 +65,7 @@ typedef struct pass {
     mn__real *stage[MN__BH4_STAGES + 1]; /* [n][padded]: inputs of stages, and the last output */
     mn__real *from, *to;                 /* gradients, [n][padded] */
     size_t n;
+    bool alone; /* mn__mm */
 } pass;
 
 static mn__mm block_of(const pass *p, size_t b, size_t begin, size_t end)
@@ -76,7 +77,8 @@ static mn__mm block_of(const pass *p, size_t b, size_t begin, size_t end)
                     .b = p->w + b * block * block,
                     .ld_a = p->padded,
                     .ld_b = block,
-                    .ld_c = p->padded};
+                    .ld_c = p->padded,
+                    .alone = p->alone};
 }
 
 /* Input rows, padded, through all stages. */
@@ -131,7 +133,7 @@ static size_t repeat_size(const mn__bh4 *l)
 void mn__bh4_forward(const mn__bh4 *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y)
 {
     const size_t mark = mn__tape_mark(env->tape);
-    pass p = {.l = l, .padded = mn__bh4_padded(l), .x = x, .y = y};
+    pass p = {.l = l, .padded = mn__bh4_padded(l), .x = x, .y = y, .alone = env->decode};
     mn__real *a = mn__take_reals(env, n * p.padded), *b = mn__take_reals(env, n * p.padded);
     for (size_t s = 0; s <= MN__BH4_STAGES; s++) p.stage[s] = s % 2 ? b : a;
     for (; p.repeat < mn__bh4_repeats(l); p.repeat++) {

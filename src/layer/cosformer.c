@@ -13,7 +13,7 @@ typedef struct pass {
     const mn__cosformer *l;
     mn__shape s;
     const mn__real *x, *d_feature;
-    size_t ld, n_head;
+    size_t ld, n_head, past;
     mn__real *feature, *dx;
 } pass;
 
@@ -27,7 +27,8 @@ static size_t place(const pass *p, size_t row)
 /* sin and cos of a row's angle. */
 static void angle_of(const pass *p, size_t row, mn__real *sine, mn__real *cosine)
 {
-    const double a = acos(-1.0) * (double)(row % p->s.len + 1) / (2 * (double)p->l->context);
+    const double a =
+        acos(-1.0) * (double)(p->past + row % p->s.len + 1) / (2 * (double)p->l->context);
     *sine = (mn__real)sin(a);
     *cosine = (mn__real)cos(a);
 }
@@ -75,6 +76,12 @@ static void run(const mn__cosformer *l, const mn__env *env, mn__shape s, pass p)
     mn__each(env, s.n_seq * s.len * p.n_head, ROW_GRAIN, p.dx ? unfeature_rows : feature_rows, &p);
 }
 
+size_t mn__cosformer_state(const mn__cosformer *l)
+{
+    const mn__prefix_sum sums = sums_of(l);
+    return mn__prefix_sum_state(&sums);
+}
+
 void mn__cosformer_forward(const mn__cosformer *l, const mn__env *env, mn__shape s,
                            const mn__qkv *in, mn__real *y, mn__cosformer_saved *saved)
 {
@@ -82,10 +89,15 @@ void mn__cosformer_forward(const mn__cosformer *l, const mn__env *env, mn__shape
     const mn__prefix_sum sums = sums_of(l);
     mn__real *qf = mn__take_reals(env, size * l->heads.n_head),
              *kf = mn__take_reals(env, size * l->heads.n_kv);
-    const mn__prefix_in features = {qf, kf, in->v, in->ld};
+    const size_t past = in->carried ? in->carried->past : 0;
+    const mn__prefix_in features = {qf, kf, in->v, in->ld, in->carried ? in->carried->state : NULL};
     if (saved) *saved = (mn__cosformer_saved){.in = *in};
-    run(l, env, s, (pass){.x = in->q, .ld = in->ld, .n_head = l->heads.n_head, .feature = qf});
-    run(l, env, s, (pass){.x = in->k, .ld = in->ld, .n_head = l->heads.n_kv, .feature = kf});
+    pass p = {.x = in->q, .ld = in->ld, .n_head = l->heads.n_head, .past = past, .feature = qf};
+    run(l, env, s, p);
+    p.x = in->k;
+    p.n_head = l->heads.n_kv;
+    p.feature = kf;
+    run(l, env, s, p);
     mn__prefix_sum_forward(&sums, env, s, &features, y, saved ? &saved->sums : NULL);
     if (!saved) mn__tape_cut(env->tape, mark);
 }

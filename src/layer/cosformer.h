@@ -15,6 +15,8 @@ typedef struct mn__cosformer_saved {
     mn__prefix_saved sums;
 } mn__cosformer_saved;
 
+/* Values of a sequence's mn__carried. */
+size_t mn__cosformer_state(const mn__cosformer *l);
 /* y [rows][n_head * dim] */
 void mn__cosformer_forward(const mn__cosformer *l, const mn__env *env, mn__shape s,
                            const mn__qkv *in, mn__real *y, mn__cosformer_saved *saved);

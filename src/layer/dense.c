@@ -2,6 +2,7 @@
 #include "layer/dense.h"
 
 #include "layer/ops.h"
+#include "layer/stored.h"
 
 enum { ROW_GRAIN = 64 };
 
@@ -12,7 +13,8 @@ void mn__dense_declare(mn__dense *l, mn__params *list, const char *prefix)
                                .n_dim = 2,
                                .group = MN__PARAM_DECAY,
                                .init = l->cut ? MN__INIT_CUT : MN__INIT_NORMAL,
-                               .scale = l->std},
+                               .scale = l->std,
+                               .is_matrix = true},
                    prefix, "weight");
     if (l->has_bias)
         mn__params_add(list, &l->bias,
@@ -36,6 +38,26 @@ static void add_bias(void *arg, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) mn__axpy(b->y + i * b->width, 1, b->bias, b->width);
 }
 
+/* By the engine's products, where the weights are as a file holds them; false: they are not. The
+ * layer may have fewer outputs than the file has rows. */
+static bool by_stored(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
+                      mn__real *y)
+{
+#ifndef MN_REAL_DOUBLE
+    if (!l->weight.stored) return false;
+    mn__weight w = l->weight.stored->matrix[0];
+    w.n_out = l->n_out;
+    mn__stored_linear(&w, env, n, x, y);
+    return true;
+#else
+    (void)env;
+    (void)n;
+    (void)x;
+    (void)y;
+    return l->weight.stored != NULL;
+#endif
+}
+
 void mn__dense_forward(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
                        mn__real *y)
 {
@@ -49,7 +71,7 @@ void mn__dense_forward(const mn__dense *l, const mn__env *env, size_t n, const m
                       .ld_b = l->n_in,
                       .ld_c = l->n_out};
     biasing b = {l->bias.w, y, l->n_out};
-    mn__each_mm_nt(env, &p);
+    if (!by_stored(l, env, n, x, y)) mn__each_mm_nt(env, &p);
     if (l->has_bias) mn__each(env, n, ROW_GRAIN, add_bias, &b);
 }
 

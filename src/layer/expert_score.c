@@ -6,6 +6,7 @@
 #include "layer/hits.h"
 #include "layer/ops.h"
 #include "layer/part.h"
+#include "layer/stored.h"
 
 enum { TOKEN_GRAIN = 8, ROW_GRAIN = 64 };
 
@@ -15,14 +16,22 @@ typedef struct pass {
     mn__hits by_row;
 } pass;
 
+static mn__real dot(const mn__expert_score *e, size_t hit)
+{
+    const mn__real *z = e->z + hit / e->n_hit * e->width;
+#ifndef MN_REAL_DOUBLE
+    if (e->stored) return mn__stored_dot(e->stored, e->row[hit], z);
+#endif
+    return mn__dot(e->table + e->row[hit] * e->width, z, e->width);
+}
+
 static void score_tokens(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__expert_score *e = p->e;
     (void)thread;
     for (size_t i = begin * e->n_hit; i < end * e->n_hit; i++) {
-        mn__real x =
-            mn__dot(e->table + e->row[i] * e->width, e->z + i / e->n_hit * e->width, e->width);
+        const mn__real x = dot(e, i);
         e->raw[i] = x;
         p->score[i] = e->gelu ? mn__gelu(x) : x;
     }

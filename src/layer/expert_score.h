@@ -8,13 +8,14 @@
 
 /* One pass over n tokens; all borrowed. */
 typedef struct mn__expert_score {
-    size_t n_row, width;   /* table [n_row][width] */
-    size_t n_hit;          /* of a token */
-    bool gelu;             /* activation (erf); else none */
-    const mn__real *table; /* [n_row][width] */
-    const mn__real *z;     /* [n][width]: what stands for the token */
-    const uint32_t *row;   /* [n][n_hit] */
-    mn__real *raw;         /* [n][n_hit]: out, before the activation */
+    size_t n_row, width;     /* table [n_row][width] */
+    size_t n_hit;            /* of a token */
+    bool gelu;               /* activation (erf); else none */
+    const mn__real *table;   /* [n_row][width] */
+    const mn__param *stored; /* the table as a file holds it, instead; NULL: none */
+    const mn__real *z;       /* [n][width]: what stands for the token */
+    const uint32_t *row;     /* [n][n_hit] */
+    mn__real *raw;           /* [n][n_hit]: out, before the activation */
 } mn__expert_score;
 
 /* score[n][n_hit] = act(raw), raw = table[row] . z; score may be raw where there is no activation.

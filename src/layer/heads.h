@@ -11,10 +11,18 @@ typedef struct mn__heads {
     size_t n_head, n_kv, dim;
 } mn__heads;
 
+/* What inference carries from one run of positions of a sequence to the next. */
+typedef struct mn__carried {
+    mn__real *state; /* zeros at first; how long, the kind of attention says */
+    size_t past;     /* positions before this run */
+    size_t room;     /* values of state */
+} mn__carried;
+
 /* Rows of queries, keys, values: one for each position of each sequence, ld apart. */
 typedef struct mn__qkv {
     const mn__real *q, *k, *v;
     size_t ld;
+    const mn__carried *carried; /* of the one sequence; NULL: sequences begin here */
 } mn__qkv;
 /* Where their gradients go, as far apart. */
 typedef struct mn__qkv_grad {

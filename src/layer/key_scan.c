@@ -11,6 +11,7 @@ typedef struct product {
     const mn__key_scan *k;
     size_t begin, end, head_axis;
     mn__real *out;
+    bool alone;
 } product;
 
 static void multiply(void *arg, size_t begin, size_t end, int thread)
@@ -28,6 +29,7 @@ static void multiply(void *arg, size_t begin, size_t end, int thread)
         .ld_a = k->form.token,
         .ld_b = k->width,
         .ld_c = k->n_key,
+        .alone = p->alone,
     };
     (void)thread;
     mn__mm_nt(&mm);
@@ -36,7 +38,7 @@ static void multiply(void *arg, size_t begin, size_t end, int thread)
 void mn__key_products(const mn__key_scan *k, const mn__env *env, size_t begin, size_t end,
                       size_t head_axis, mn__real *out)
 {
-    product p = {k, begin, end, head_axis, out};
+    product p = {k, begin, end, head_axis, out, env->decode};
     mn__each(env, k->n_key, KEY_GRAIN, multiply, &p);
 }
 

@@ -60,11 +60,16 @@ typedef struct mn__param {
     mn__param_group group;
     mn__init_kind init;
     double scale;
-    size_t row;         /* > 0: read and changed by whole rows of so many values (tables) */
-    size_t at;          /* place in the flat arrays that it is bound into */
-    mn__real *w;        /* borrowed from them */
-    mn__real *g;        /* the same shape; NULL for inference and for state */
-    mn__row_hook *hook; /* of tables: the optimiser's, or NULL */
+    size_t row;     /* > 0: read and changed by whole rows of so many values (tables) */
+    bool is_matrix; /* a matrix, or one for each item of the first of three dimensions, that rows
+                     * are multiplied with: a file may hold it in fewer bits */
+    bool is_turned; /* such a file holds each of its matrices with rows and columns changed */
+    size_t at;      /* place in the flat arrays that it is bound into */
+    mn__real *w;    /* borrowed from them */
+    mn__real *g;    /* the same shape; NULL for inference and for state */
+    mn__row_hook *hook;              /* of tables: the optimiser's, or NULL */
+    const struct mn__stored *stored; /* as a model's file holds it (stored.h): instead of w, for
+                                      * inference alone; borrowed. NULL: w */
 } mn__param;
 
 /* The parameters of a model in the order of their declaration. */
@@ -99,6 +104,9 @@ typedef struct mn__env {
     mn__team *team;              /* NULL: the caller alone */
     const struct mn__kern *kern; /* of float, NULL: plain loops; unused in double */
     mn__tape *tape;
+    int n_thread;                /* of a dry run that has no team yet; 0: the team's */
+    struct mn__product *product; /* stored parameters: workspace of products */
+    bool decode;                 /* stored parameters: these are generated tokens */
 } mn__env;
 
 static inline bool mn__env_is_dry(const mn__env *env)
@@ -107,7 +115,7 @@ static inline bool mn__env_is_dry(const mn__env *env)
 }
 static inline int mn__env_threads(const mn__env *env)
 {
-    return env->team ? mn__team_size(env->team) : 1;
+    return env->team ? mn__team_size(env->team) : env->n_thread > 1 ? env->n_thread : 1;
 }
 static inline mn__real *mn__take_reals(const mn__env *env, size_t n)
 {

@@ -29,6 +29,11 @@ void mn__linformer_declare(mn__linformer *l, mn__params *list, const char *prefi
 /* y [rows][n_head * dim]; len up to n_from unless in blocks. */
 void mn__linformer_forward(const mn__linformer *l, const mn__env *env, mn__shape s,
                            const mn__qkv *in, mn__real *y, mn__linformer_saved *saved);
+/* Inference, BLOCKS: in->carried goes before; one sequence of n positions. */
+void mn__linformer_continue(const mn__linformer *l, const mn__env *env, size_t n, const mn__qkv *in,
+                            mn__real *y);
+/* Values of a sequence's mn__carried for up to `len` positions. */
+size_t mn__linformer_state(const mn__linformer *l, size_t len);
 void mn__linformer_backward(const mn__linformer *l, const mn__env *env, mn__shape s,
                             const mn__linformer_saved *saved, const mn__real *dy,
                             const mn__qkv_grad *out);

@@ -13,7 +13,8 @@ void mn__lm_declare(mn__lm *l, mn__params *list)
                              .n_dim = 2,
                              .group = MN__PARAM_DECAY,
                              .init = l->cut ? MN__INIT_CUT : MN__INIT_NORMAL,
-                             .scale = l->std};
+                             .scale = l->std,
+                             .is_matrix = true};
     mn__params_add(list, &l->embedding, table, "", "embedding");
     for (size_t i = 0; i < l->n_block; i++) {
         char name[MN__PARAM_NAME];

@@ -18,6 +18,7 @@
 #include <string.h>
 #include "base/diag.h"
 #include "layer/ops.h"
+#include "layer/stored.h"
 
 enum { ROW_GRAIN = 16 };
 #define BIAS_STD 0.001
@@ -33,6 +34,7 @@ typedef struct pass {
     const mn__real *const *dy;
     uint32_t *order, *start; /* a part for each thread; forward: [n_table] rows, none; backward: [n]
                               * sorted, [2^n_bit + 1] */
+    mn__real *work;          /* forward, a part for each thread: [n_table] */
 } pass;
 
 mn_status mn__memory_layer_check(const mn__memory_layer *l, const char *what, mn_diag *diag)
@@ -106,16 +108,18 @@ static void hash_rows(void *arg, size_t begin, size_t end, int thread)
 }
 
 /* One row of y: rows of the tables by their places, all known before the first is read. */
-static void gather(const mn__env *env, const mn__memory_share *s, const uint32_t *row,
-                   const mn__real *score, size_t n_table, mn__real *y)
+static void gather(const pass *p, const mn__memory_share *s, const uint32_t *row,
+                   const mn__real *score, mn__real *work, mn__real *y)
 {
+    const size_t n_table = p->l->n_table;
 #ifndef MN_REAL_DOUBLE
-    if (env->kern) {
-        env->kern->gather_f32(y, s->bias.w, s->tables.w, row, score, n_table, s->n_out);
+    const mn__gather_rows g = {&s->tables, 1, row, score, s->bias.w, n_table, work};
+    if (p->env->kern) {
+        mn__stored_gather(p->env, &g, y);
         return;
     }
 #endif
-    (void)env;
+    (void)work;
     memcpy(y, s->bias.w, s->n_out * sizeof *y);
     for (size_t k = 0; k < n_table; k++)
         mn__axpy(y, score[k], s->tables.w + row[k] * s->n_out, s->n_out);
@@ -126,12 +130,12 @@ static void gather_rows(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     const size_t n_table = p->l->n_table;
     uint32_t *row = p->order + (size_t)thread * n_table;
+    mn__real *work = p->work + (size_t)thread * n_table;
     for (size_t i = begin; i < end; i++) {
         for (size_t k = 0; k < n_table; k++)
             row[k] = (uint32_t)(k << p->l->n_bit) + p->code[i * n_table + k];
         for (size_t h = 0; h < p->l->n_share; h++)
-            gather(p->env, &p->l->share[h], row, p->score + i * n_table, n_table,
-                   p->y[h] + i * p->ld);
+            gather(p, &p->l->share[h], row, p->score + i * n_table, work, p->y[h] + i * p->ld);
     }
 }
 
@@ -162,6 +166,7 @@ void mn__memory_layer_forward(const mn__memory_layer *l, const mn__env *env, siz
     p.code = own.code;
     p.score = own.score;
     p.order = mn__tape_take(env->tape, (size_t)mn__env_threads(env) * l->n_table, sizeof *p.order);
+    p.work = mn__take_reals(env, (size_t)mn__env_threads(env) * l->n_table);
     mn__each(env, n, ROW_GRAIN, hash_rows, &p);
     if (l->share[0].tables.hook) mn__each(env, l->n_table, 1, touch_tables, &p);
     mn__each(env, n, ROW_GRAIN, gather_rows, &p);

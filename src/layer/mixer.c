@@ -89,7 +89,7 @@ static size_t kv_width(const mn__mixer *l)
 
 static size_t packed_width(const mn__mixer *l)
 {
-    return q_width(l) + 2 * kv_width(l);
+    return mn__mixer_packed(l);
 }
 
 static void declare(mn__layer *layer, mn__params *list, const char *prefix)
@@ -179,6 +179,14 @@ static void turn(const mn__mixer *l, const mn__env *env, mn__shape s, const mn__
     mn__rotary_turn(&l->sizes.rotary, env, s, table, &t);
 }
 
+static mn__qkv qkv_of(const mn__mixer *l, const mn__real *packed)
+{
+    return (mn__qkv){.q = packed,
+                     .k = packed + q_width(l),
+                     .v = packed + q_width(l) + kv_width(l),
+                     .ld = packed_width(l)};
+}
+
 static void forward(mn__layer *layer, const mn__env *env, mn__shape s, const mn__real *x,
                     mn__real *y, bool keep)
 {
@@ -186,7 +194,7 @@ static void forward(mn__layer *layer, const mn__env *env, mn__shape s, const mn_
     const size_t mark = mn__tape_mark(env->tape), n = s.n_seq * s.len, ld = packed_width(l);
     mn__real *table = mn__rotary_table(&l->sizes.rotary, env, s.len),
              *packed = mn__take_reals(env, n * ld), *heads = mn__take_reals(env, n * q_width(l));
-    const mn__qkv in = {packed, packed + q_width(l), packed + q_width(l) + kv_width(l), ld};
+    const mn__qkv in = qkv_of(l, packed);
     project(l, env, n, x, packed, keep);
     if (l->sizes.has_qk_norm) { /* `heads` is still free */
         const some_heads q = {&l->q_norm, packed, q_width(l)},

@@ -67,4 +67,17 @@ typedef struct mn__mixer {
 /* MN_ERANGE with a sentence where sizes cannot be. */
 mn_status mn__mixer_init(mn__mixer *l, const mn__mixer_sizes *s, mn_diag *diag);
 
+/* Inference (mixer_infer.c), which changes nothing of the layer, part by part, so that others may
+ * do the second one. x [n][width] to packed [n][mn__mixer_packed]: queries, keys, values. */
+size_t mn__mixer_packed(const mn__mixer *l);
+void mn__mixer_project(const mn__mixer *l, const mn__env *env, size_t n, const mn__real *x,
+                       mn__real *packed);
+/* Not of SOFTMAX: one sequence goes on by n positions. packed is spent; heads [n][n_head dim]. */
+void mn__mixer_continue(const mn__mixer *l, const mn__env *env, size_t n, mn__real *packed,
+                        const mn__carried *carried, mn__real *heads);
+void mn__mixer_finish(const mn__mixer *l, const mn__env *env, size_t n, const mn__real *heads,
+                      mn__real *y);
+/* Values that a sequence of up to `len` positions carries; 0: SOFTMAX, which has none. */
+size_t mn__mixer_state(const mn__mixer *l, size_t len);
+
 #endif

@@ -38,9 +38,11 @@ void mn__moe_declare(mn__moe *l, mn__params *list, const char *prefix)
     like.dim[1] = l->inner;
     like.dim[2] = l->width;
     like.n_dim = 3;
+    like.is_matrix = true;
     mn__params_add(list, &l->w1, like, prefix, "w1");
     if (!l->gelu) mn__params_add(list, &l->v1, like, prefix, "v1");
     like.scale /= sqrt(2 * (double)l->n_block);
+    like.is_turned = true; /* W2' h: its outputs are columns */
     mn__params_add(list, &l->w2, like, prefix, "w2");
 }
 

@@ -41,6 +41,9 @@ void mn__moe_declare(mn__moe *l, mn__params *list, const char *prefix);
 /* x, y [n][width]. */
 void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y,
                      mn__moe_saved *saved);
+/* Inference with experts as a model's file holds them (moe_infer.c), each by the engine's products:
+ * its tokens are one run of rows. In float alone. */
+void mn__moe_infer(const mn__moe *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y);
 void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__moe_saved *saved,
                       const mn__real *dy, mn__real *dx);
 

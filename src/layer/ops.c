@@ -53,8 +53,22 @@ mn__real mn__dot(const mn__real *x, const mn__real *y, size_t n)
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
+static mn__mm rows_of(const mn__mm *p, size_t begin, size_t end)
+{
+    mn__mm part = *p;
+    part.m = end - begin;
+    part.a += begin * p->ld_a;
+    part.c += begin * p->ld_c;
+    return part;
+}
+
 void mn__mm_nt(const mn__mm *p)
 {
+    for (size_t i = 0; p->alone && p->m > 1 && i < p->m; i++) {
+        const mn__mm row = rows_of(p, i, i + 1);
+        mn__mm_nt(&row);
+    }
+    if (p->alone && p->m > 1) return;
     if (by_sgemm(p, false, true)) return;
     for (size_t i = 0; i < p->m; i++) {
         mn__real *c = p->c + i * p->ld_c;
@@ -88,15 +102,6 @@ void mn__mm_tn(const mn__mm *p)
 static size_t grain_of(const mn__mm *p)
 {
     return p->m * p->n * p->k < MANY_LEAST ? ROWS : MANY_ROWS;
-}
-
-static mn__mm rows_of(const mn__mm *p, size_t begin, size_t end)
-{
-    mn__mm part = *p;
-    part.m = end - begin;
-    part.a += begin * p->ld_a;
-    part.c += begin * p->ld_c;
-    return part;
 }
 
 static void run_nt(void *arg, size_t begin, size_t end, int thread)

@@ -11,6 +11,8 @@ typedef struct mn__mm {
     mn__real *c;
     size_t ld_a, ld_b, ld_c;
     bool add;
+    bool alone; /* nt: row by row, so that a row's bits do not depend on how many there are:
+                 * generated tokens of sequences that share a step */
 } mn__mm;
 
 /* On the calling thread: for tiles within mn__each. */

@@ -150,6 +150,12 @@ static mn__prefix_sum sums_of(const mn__performer *l)
     return (mn__prefix_sum){.heads = l->heads, .n_feature = l->n_feature};
 }
 
+size_t mn__performer_state(const mn__performer *l)
+{
+    const mn__prefix_sum sums = sums_of(l);
+    return mn__prefix_sum_state(&sums);
+}
+
 void mn__performer_forward(const mn__performer *l, const mn__env *env, mn__shape s,
                            const mn__qkv *in, mn__real *y, mn__performer_saved *saved)
 {
@@ -157,7 +163,7 @@ void mn__performer_forward(const mn__performer *l, const mn__env *env, mn__shape
     const mn__prefix_sum sums = sums_of(l);
     mn__real *qf = mn__take_reals(env, rows * l->heads.n_head * l->n_feature),
              *kf = mn__take_reals(env, rows * l->heads.n_kv * l->n_feature);
-    const mn__prefix_in features = {qf, kf, in->v, in->ld};
+    const mn__prefix_in features = {qf, kf, in->v, in->ld, in->carried ? in->carried->state : NULL};
     if (saved) *saved = (mn__performer_saved){.in = *in, .qf = qf, .kf = kf};
     make_features(l, env, s, in, qf, kf);
     mn__prefix_sum_forward(&sums, env, s, &features, y, saved ? &saved->sums : NULL);

@@ -21,6 +21,8 @@ typedef struct mn__performer_saved {
     mn__prefix_saved sums;
 } mn__performer_saved;
 
+/* Values of a sequence's mn__carried. */
+size_t mn__performer_state(const mn__performer *l);
 size_t mn__performer_features(size_t dim); /* floor(dim log dim), at least 1 */
 void mn__performer_declare(mn__performer *l, mn__params *list, const char *prefix);
 /* Draw the projection: orthogonal rows by `dim`, with the lengths of normal ones. `round` counts

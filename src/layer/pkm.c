@@ -94,12 +94,22 @@ static void norm_query(const mn__pkm *l, const mn__env *env, size_t n, mn__pkm_s
 
 static void norm_keys(const mn__pkm *l, const mn__env *env, mn__pkm_saved *s, bool keep)
 {
-    s->key = l->keys.w;
-    if (!l->norm_keys) return;
+    s->key = l->normed ? l->normed : l->keys.w;
+    if (!l->norm_keys || l->normed) return;
     mn__real *key = mn__take_reals(env, mn__param_size(&l->keys));
     mn__rms_norm_forward(&l->key_norm, env, l->n_head * 2 * l->n_key, l->keys.w, key,
                          keep ? &s->key_norm : NULL);
     s->key = key;
+}
+
+size_t mn__pkm_settle(mn__pkm *l, const mn__env *env, mn__real *out)
+{
+    if (!l->norm_keys) return 0;
+    if (out) {
+        mn__rms_norm_forward(&l->key_norm, env, l->n_head * 2 * l->n_key, l->keys.w, out, NULL);
+        l->normed = out;
+    }
+    return mn__param_size(&l->keys);
 }
 
 static mn__product_key search_of(const mn__pkm *l, const mn__real *key)
@@ -166,7 +176,7 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * bag.n_hit);
     weigh_experts(l, env, n, s);
     const mn__bag_hits hits = {.row = s->found.cell, .weight = s->weight};
-    mn__bag_forward(&bag, env, n, l->values->w, &hits, y);
+    mn__bag_forward(&bag, env, n, l->values, &hits, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
 

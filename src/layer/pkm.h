@@ -32,7 +32,8 @@ typedef struct mn__pkm {
     mn__dense query_proj;
     mn__batch_norm batch_norm;
     mn__rms_norm query_norm, key_norm;
-    mn__param keys; /* [n_head][2][n_key][half] */
+    mn__param keys;         /* [n_head][2][n_key][half] */
+    const mn__real *normed; /* inference: keys behind their norm; NULL: made at each pass */
     mn__param own_values, own_experts;
 } mn__pkm;
 
@@ -51,6 +52,8 @@ typedef struct mn__pkm_saved {
 /* Whether these sizes are a memory: MN_ERANGE with a sentence. */
 mn_status mn__pkm_check(const mn__pkm *l, mn_diag *diag);
 void mn__pkm_declare(mn__pkm *l, mn__params *list, const char *prefix);
+/* As mn__tucker_search_settle. */
+size_t mn__pkm_settle(mn__pkm *l, const mn__env *env, mn__real *out);
 /* x [n][width], y [n][value_width]. */
 void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y,
                      mn__pkm_saved *saved);

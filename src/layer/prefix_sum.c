@@ -145,6 +145,12 @@ static void forget(const pass *p, const space *w)
     memset(w->state, 0, p->l->n_feature * (p->l->heads.dim + 1) * sizeof *w->state);
 }
 
+/* A head's sums: those carried here, or none. */
+static mn__real *carried_of(const pass *p, size_t kv)
+{
+    return p->in->state ? p->in->state + kv * p->l->n_feature * (p->l->heads.dim + 1) : NULL;
+}
+
 static void forward_heads(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
@@ -153,7 +159,10 @@ static void forward_heads(void *arg, size_t begin, size_t end, int thread)
     const space w = space_of(p, thread);
     for (size_t item = begin; item < end; item++) {
         const size_t kv = item % heads->n_kv, seq = item / heads->n_kv;
+        const size_t n_state = p->l->n_feature * (heads->dim + 1);
+        mn__real *carried = carried_of(p, kv);
         forget(p, &w);
+        if (carried) memcpy(w.state, carried, n_state * sizeof *carried);
         for (size_t first = 0; first < p->s.len; first += CHUNK) {
             for (size_t h = kv * n_group; h < (kv + 1) * n_group; h++) {
                 const chunk c = chunk_of(p, seq, h, first);
@@ -162,6 +171,7 @@ static void forward_heads(void *arg, size_t begin, size_t end, int thread)
             const chunk c = chunk_of(p, seq, kv * n_group, first);
             absorb(&c, &w);
         }
+        if (carried) memcpy(carried, w.state, n_state * sizeof *carried);
     }
 }
 

@@ -16,6 +16,8 @@ typedef struct mn__prefix_sum {
 typedef struct mn__prefix_in {
     const mn__real *q, *k, *v;
     size_t ld;
+    mn__real *state; /* of one sequence: the sums so far, read and brought forward (inference);
+                      * NULL: none, and none are given back */
 } mn__prefix_in;
 /* Gradients, laid out alike. */
 typedef struct mn__prefix_grad {
@@ -27,6 +29,12 @@ typedef struct mn__prefix_saved {
     const mn__real *y; /* [rows][n_head * dim] */
     mn__real *below;   /* [n_seq][n_head][len]: denominators, before the floor */
 } mn__prefix_saved;
+
+/* Of one sequence: [n_kv][n_feature][dim + 1]. */
+static inline size_t mn__prefix_sum_state(const mn__prefix_sum *l)
+{
+    return l->heads.n_kv * l->n_feature * (l->heads.dim + 1);
+}
 
 void mn__prefix_sum_forward(const mn__prefix_sum *l, const mn__env *env, mn__shape s,
                             const mn__prefix_in *in, mn__real *y, mn__prefix_saved *saved);

@@ -42,6 +42,18 @@ void mn__table_layer_refresh(const mn__layer *l)
         mn__tucker_search_refresh(&((const mn__ultramem_v2_face *)l)->self.search);
 }
 
+size_t mn__table_layer_settle(mn__layer *l, const mn__env *env, mn__real *out)
+{
+    if (l->ops == &ultramem_ops)
+        return mn__tucker_search_settle(&((mn__ultramem_face *)l)->self.search, env, out);
+    if (l->ops == &ultramem_v2_ops)
+        return mn__tucker_search_settle(&((mn__ultramem_v2_face *)l)->self.search, env, out);
+    if (l->ops == &pkm_ops) return mn__pkm_settle(&((mn__pkm_face *)l)->self, env, out);
+    if (l->ops == &memory_plus_ops)
+        return mn__pkm_settle(&((mn__memory_plus_face *)l)->self.memory, env, out);
+    return 0;
+}
+
 void mn__table_layer_loss_share(mn__layer *l, double share)
 {
     if (l->ops == &ultramem_ops) ((mn__ultramem_face *)l)->self.search.loss_share = share;

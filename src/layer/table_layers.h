@@ -44,6 +44,8 @@ void mn__moe_face_init(mn__moe_face *f);
 
 /* What a layer's u and v want before each step of training; nothing for the others. */
 void mn__table_layer_refresh(const mn__layer *l);
+/* For inference, as mn__tucker_search_settle says; nothing for a mixture of experts. */
+size_t mn__table_layer_settle(mn__layer *l, const mn__env *env, mn__real *out);
 /* Of the layer's losses, what a pass counts: 1 / passes of a step. */
 void mn__table_layer_loss_share(mn__layer *l, double share);
 

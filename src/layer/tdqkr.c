@@ -68,9 +68,15 @@ static void scale_queries(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+void mn__tdqkr_fold(const mn__tdqkr *t, const mn__env *env, mn__real *out)
+{
+    folding f = {.t = t, .out = out};
+    mn__each(env, t->n_head * 2 * t->n_key, FOLD_GRAIN, fold_keys, &f);
+}
+
 mn__key_scan mn__tdqkr_scan(const mn__tdqkr *t, const mn__env *env, size_t n, const mn__real *query)
 {
-    const size_t axis = t->rank * t->width, n_all = t->n_head * 2 * t->n_key;
+    const size_t axis = t->rank * t->width;
     mn__key_scan k = {.n_head = t->n_head,
                       .n_key = t->n_key,
                       .n_list = t->two_quadrant ? 2 * t->n_keep : t->n_keep,
@@ -84,10 +90,13 @@ mn__key_scan mn__tdqkr_scan(const mn__tdqkr *t, const mn__env *env, size_t n, co
         k.query = f.out;
         k.form = (mn__query_form){.token = t->n_head * 2 * axis, .head = 2 * axis, .axis = axis};
     } else {
-        f.out = mn__take_reals(env, n_all * t->width);
-        mn__each(env, n_all, FOLD_GRAIN, fold_keys, &f);
+        k.key = t->folded;
+        if (!k.key) {
+            f.out = mn__take_reals(env, t->n_head * 2 * t->n_key * t->width);
+            mn__tdqkr_fold(t, env, f.out);
+            k.key = f.out;
+        }
         k.width = t->width;
-        k.key = f.out;
         k.query = query;
         k.form = mn__tdqkr_form(t);
     }

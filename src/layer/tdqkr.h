@@ -15,6 +15,8 @@ typedef struct mn__tdqkr {
     bool two_quadrant; /* the lowest n_keep rows and columns make a second grid: two negative
                         * factors make a large product too, which the paper never sees */
     const mn__real *key;
+    const mn__real *folded; /* mn__tdqkr_fold of keys that stay as they are; NULL: made at each
+                             * pass */
     const mn__real *core[MN__CORES_MAX]; /* [n_head][rank][rank] each */
     const mn__real *u, *v;               /* [n_head][rank]: tucker.h */
 } mn__tdqkr;
@@ -36,6 +38,8 @@ typedef struct mn__tdqkr_grad {
     mn__real *dcore[MN__CORES_MAX]; /* added to; NULL: left */
 } mn__tdqkr_grad;
 
+/* Keys folded by u and v: out [n_head][2][n_key][width]. Not per_rank, which folds queries. */
+void mn__tdqkr_fold(const mn__tdqkr *t, const mn__env *env, mn__real *out);
 void mn__tdqkr_forward(const mn__tdqkr *t, const mn__env *env, size_t n, const mn__real *query,
                        mn__tdqkr_found *found);
 /* dweight as weight. Nothing flows into u, v or through the choice. */

@@ -153,6 +153,7 @@ static mn__tdqkr retrieval(const mn__tucker_search *l, const mn__real *key)
                    .per_rank = l->mode == MN__QUERY_PER_RANK,
                    .two_quadrant = l->two_quadrant,
                    .key = key,
+                   .folded = l->folded,
                    .u = l->u.w,
                    .v = l->v.w};
     for (size_t c = 0; c < l->n_core; c++) t.core[c] = l->cores[c].w;
@@ -178,6 +179,19 @@ static size_t key_rows(const mn__tucker_search *l)
     return l->n_head * 2 * l->n_key * l->rank;
 }
 
+size_t mn__tucker_search_settle(mn__tucker_search *l, const mn__env *env, mn__real *out)
+{
+    const size_t n_normed = key_rows(l) * l->half,
+                 n_folded = l->mode == MN__QUERY_PER_RANK ? 0 : n_normed / l->rank;
+    if (!out) return n_normed + n_folded;
+    mn__rms_norm_forward(&l->key_norm, env, key_rows(l), l->keys.w, out, NULL);
+    const mn__tdqkr t = retrieval(l, out);
+    if (n_folded) mn__tdqkr_fold(&t, env, out + n_normed);
+    l->normed = out;
+    l->folded = n_folded ? out + n_normed : NULL;
+    return n_normed + n_folded;
+}
+
 static double loss_share(const mn__tucker_search *l)
 {
     return l->loss_share > 0 ? l->loss_share : 1;
@@ -197,17 +211,19 @@ void mn__tucker_search_forward(const mn__tucker_search *l, const mn__env *env, s
 {
     const mn__dense proj = live_proj(l);
     const size_t n_query = n * proj.n_out;
+    mn__real *normed = l->normed ? NULL : mn__take_reals(env, key_rows(l) * l->half);
     *s = (mn__tucker_saved){.x = x,
                             .raw = mn__take_reals(env, n_query),
                             .query = mn__take_reals(env, n_query),
-                            .key = mn__take_reals(env, key_rows(l) * l->half)};
+                            .key = l->normed ? l->normed : normed};
     s->address = mn__tape_take(env->tape, n * l->n_head * l->n_keep, sizeof *s->address);
     if (!mn__env_is_dry(env) && !was_refreshed(l)) mn__tucker_search_refresh(l);
     mn__dense_forward(&proj, env, n, x, s->raw);
     mn__rms_norm_forward(&l->query_norm, env, n_query / l->half, s->raw, s->query,
                          keep ? &s->query_norm : NULL);
-    mn__rms_norm_forward(&l->key_norm, env, key_rows(l), l->keys.w, s->key,
-                         keep ? &s->key_norm : NULL);
+    if (!l->normed)
+        mn__rms_norm_forward(&l->key_norm, env, key_rows(l), l->keys.w, normed,
+                             keep ? &s->key_norm : NULL);
     const mn__tdqkr t = retrieval(l, s->key);
     mn__tdqkr_forward(&t, env, n, s->query, &s->found);
     shuffling p = {l, s};

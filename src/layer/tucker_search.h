@@ -34,12 +34,14 @@ typedef struct mn__tucker_search {
     mn__param cores[MN__CORES_MAX];    /* [n_head][rank][rank] */
     mn__param u, v;                    /* [n_head][rank], state */
     uint32_t *shuffle;                 /* [n_cell]: where a cell really is; of the seed */
+    const mn__real *normed, *folded;   /* inference: keys behind their norm, and folded by u and v
+                                        * (tdqkr.h); borrowed. NULL: made at each pass */
 } mn__tucker_search;
 
 typedef struct mn__tucker_saved {
     const mn__real *x;     /* borrowed */
     mn__real *raw, *query; /* [n][2][half], per rank [n][2][rank][half] */
-    mn__real *key;         /* normed */
+    const mn__real *key;   /* normed */
     mn__rms_norm_saved query_norm, key_norm;
     mn__tdqkr_found found;
     uint32_t *address; /* [n][n_head n_keep]: shuffled cells */
@@ -52,6 +54,10 @@ void mn__tucker_search_fini(mn__tucker_search *l);
 void mn__tucker_search_declare(mn__tucker_search *l, mn__params *list, const char *prefix);
 /* Brings u and v up to the cores: before every step of training, and after loading. */
 void mn__tucker_search_refresh(const mn__tucker_search *l);
+/* For inference, once parameters are there: makes what would be made of the keys at each pass, in
+ * out, borrowed from then on. They must not change any more. Returns how long out must be; NULL:
+ * nothing is done. */
+size_t mn__tucker_search_settle(mn__tucker_search *l, const mn__env *env, mn__real *out);
 /* What is found is in *s, whose arrays are the tape's in training and at inference. u and v that
  * were never refreshed are refreshed here. */
 void mn__tucker_search_forward(const mn__tucker_search *l, const mn__env *env, size_t n,

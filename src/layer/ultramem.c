@@ -132,7 +132,7 @@ void mn__ultramem_forward(const mn__ultramem *l, const mn__env *env, size_t n, c
     mn__each(env, n, TOKEN_GRAIN, place_hits, &p);
     const mn__bag_hits hits = hits_of(s);
     mn__hits_touch(env, l->values, s->row, n * bag.n_hit);
-    mn__bag_forward(&bag, env, n, l->values->w, &hits, s->sum);
+    mn__bag_forward(&bag, env, n, l->values, &hits, s->sum);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }

@@ -139,6 +139,7 @@ static mn__expert_score experts_of(const mn__ultramem_v2 *l, const mn__ultramem_
                               .n_hit = hits_per_token(l),
                               .gelu = l->gelu,
                               .table = l->pool->pre_values.w,
+                              .stored = l->pool->pre_values.stored ? &l->pool->pre_values : NULL,
                               .z = s->pre,
                               .row = s->row,
                               .raw = s->raw};
@@ -175,7 +176,7 @@ void mn__ultramem_v2_forward(const mn__ultramem_v2 *l, const mn__env *env, size_
     mn__expert_score_forward(&experts, env, n, s->score);
     mn__each(env, n, TOKEN_GRAIN, weigh_hits, &p);
     const mn__bag_hits hits = {.row = s->row, .weight = s->weight};
-    mn__bag_forward(&bag, env, n, l->pool->values.w, &hits, s->sum);
+    mn__bag_forward(&bag, env, n, &l->pool->values, &hits, s->sum);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }

@@ -72,7 +72,7 @@ static mn_status read_keys(struct mn_model *m, const mn_model_params *p, mn_diag
     MN_TRY(read_windows(m, diag));
     MN_TRY(mn__key_float(m, "final_logit_softcapping", (mn__float_range){0, 1e6f},
                          &m->logit_softcap, diag));
-    m->act = MN__ACT_GELU;
+    m->act = MN__GLU_GELU;
     m->embd_scale = sqrtf((float)m->n_embd);
     /* the 27B model divides by the width per head, not by the head size */
     if (m->n_layer == LAYERS_27B) m->softmax_scale = 1.0f / sqrtf((float)(m->n_embd / m->n_head));

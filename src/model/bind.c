@@ -55,22 +55,18 @@ static void write_shape(const int64_t ne[4], int n_dim, char out[SHAPE_BYTES])
             (size_t)snprintf(out + at, SHAPE_BYTES - at, "%s%lld", i ? ", " : "", (long long)ne[i]);
 }
 
-/* The tensor, marked as used, in *out; NULL where an optional one is missing. */
-static mn_status find(struct mn_model *m, const mn__wanted *want, const mn__gguf_tensor **out,
-                      mn_diag *diag)
+mn_status mn__bind_tensor(struct mn_model *m, const char *name, const int64_t ne[4],
+                          const mn__gguf_tensor **out, mn_diag *diag)
 {
-    char name[NAME_BYTES], wanted[SHAPE_BYTES], found[SHAPE_BYTES];
-    int n_dim = want->n_out ? 2 : 1;
-    const int64_t ne[4] = {(int64_t)want->n_in, want->n_out ? (int64_t)want->n_out : 1, 1, 1};
-    write_name(want, name);
+    char wanted[SHAPE_BYTES], found[SHAPE_BYTES];
+    int n_dim = ne[1] == 1 ? 1 : 2;
     const mn__gguf_tensor *t = mn__gguf_find_tensor(m->file, name);
     *out = t;
-    if (!t && want->optional) return MN_OK;
     write_shape(ne, n_dim, wanted);
     if (!t)
         return mn__fail(diag, MN_EINPUT, "%s: %s: [%s] wanted, the tensor is missing",
                         mn__gguf_name(m->file), name, wanted);
-    if (memcmp(t->ne, ne, sizeof ne) != 0) {
+    if (memcmp(t->ne, ne, sizeof t->ne) != 0) {
         write_shape(t->ne, n_dim, found);
         return mn__fail(diag, MN_EINPUT, "%s: %s: [%s] wanted, [%s] found", mn__gguf_name(m->file),
                         name, wanted, found);
@@ -79,9 +75,36 @@ static mn_status find(struct mn_model *m, const mn__wanted *want, const mn__gguf
     return MN_OK;
 }
 
+/* The tensor, marked as used, in *out; NULL where an optional one is missing. */
+static mn_status find(struct mn_model *m, const mn__wanted *want, const mn__gguf_tensor **out,
+                      mn_diag *diag)
+{
+    char name[NAME_BYTES];
+    const int64_t ne[4] = {(int64_t)want->n_in, want->n_out ? (int64_t)want->n_out : 1, 1, 1};
+    write_name(want, name);
+    *out = NULL;
+    if (want->optional && !mn__gguf_find_tensor(m->file, name)) return MN_OK;
+    return mn__bind_tensor(m, name, ne, out, diag);
+}
+
 static bool can_widen(enum ggml_type type)
 {
     return type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float;
+}
+
+mn_status mn__bind_as_weight(const struct mn_model *m, const mn__gguf_tensor *t, mn__weight *out,
+                             mn_diag *diag)
+{
+    if (!can_widen(t->type) || !ggml_get_type_traits_cpu(t->type)->vec_dot)
+        return mn__fail(diag, MN_EINPUT, "%s: %s: a type that can be multiplied wanted, %s found",
+                        mn__gguf_name(m->file), t->name, ggml_type_name(t->type));
+    *out = (mn__weight){.name = t->name,
+                        .data = t->data,
+                        .type = (int)t->type,
+                        .n_in = (size_t)t->ne[0],
+                        .n_out = (size_t)(t->ne[1] * t->ne[2] * t->ne[3]),
+                        .row_bytes = ggml_row_size(t->type, t->ne[0])};
+    return MN_OK;
 }
 
 mn_status mn__bind_weight(struct mn_model *m, const mn__wanted *want, mn__weight *out,
@@ -91,16 +114,7 @@ mn_status mn__bind_weight(struct mn_model *m, const mn__wanted *want, mn__weight
     mn_status st = find(m, want, &t, diag);
     *out = (mn__weight){0};
     if (st != MN_OK || !t) return st;
-    if (!can_widen(t->type) || !ggml_get_type_traits_cpu(t->type)->vec_dot)
-        return mn__fail(diag, MN_EINPUT, "%s: %s: a type that can be multiplied wanted, %s found",
-                        mn__gguf_name(m->file), t->name, ggml_type_name(t->type));
-    *out = (mn__weight){.name = t->name,
-                        .data = t->data,
-                        .type = (int)t->type,
-                        .n_in = want->n_in,
-                        .n_out = want->n_out,
-                        .row_bytes = ggml_row_size(t->type, (int64_t)want->n_in)};
-    return MN_OK;
+    return mn__bind_as_weight(m, t, out, diag);
 }
 
 mn_status mn__bind_floats(struct mn_model *m, const mn__wanted *want, const float **out,
@@ -159,7 +173,7 @@ static mn__weight slice(const mn__weight *w, size_t row, size_t n_out)
 
 static mn_status bind_fused_qkv(struct mn_model *m, size_t layer, bool *is_fused, mn_diag *diag)
 {
-    mn__layer *l = &m->layer[layer];
+    mn__model_layer *l = &m->layer[layer];
     mn__weight all;
     size_t n_q = m->n_head * m->head_dim, n_kv = m->n_kv_head * m->head_dim;
     const mn__wanted want = {(int)layer, "attn_qkv.weight", m->n_embd, n_q + 2 * n_kv, true};
@@ -185,7 +199,7 @@ static mn_status bind_one(struct mn_model *m, const mn__wanted *want, const char
 static mn_status bind_attention(struct mn_model *m, size_t layer, unsigned options, mn_diag *diag)
 {
     mn_status st;
-    mn__layer *l = &m->layer[layer];
+    mn__model_layer *l = &m->layer[layer];
     int i = (int)layer;
     bool is_fused = false;
     size_t n_q = m->n_head * m->head_dim, n_kv = m->n_kv_head * m->head_dim, n_embd = m->n_embd;
@@ -210,7 +224,7 @@ done:
 
 static mn_status bind_head_norms(struct mn_model *m, size_t layer, mn_diag *diag)
 {
-    mn__layer *l = &m->layer[layer];
+    mn__model_layer *l = &m->layer[layer];
     const mn__wanted q = {(int)layer, "attn_q_norm.weight", m->head_dim, 0, false};
     const mn__wanted k = {(int)layer, "attn_k_norm.weight", m->head_dim, 0, false};
     mn_status st = mn__bind_floats(m, &q, &l->q_norm, diag);
@@ -220,7 +234,7 @@ static mn_status bind_head_norms(struct mn_model *m, size_t layer, mn_diag *diag
 static mn_status bind_ffn(struct mn_model *m, size_t layer, unsigned options, mn_diag *diag)
 {
     mn_status st;
-    mn__layer *l = &m->layer[layer];
+    mn__model_layer *l = &m->layer[layer];
     int i = (int)layer;
     const mn__wanted norm = {i, "ffn_norm.weight", m->n_embd, 0, false};
     const mn__wanted gate = {i, "ffn_gate.weight", m->n_embd, m->n_ff, false},
@@ -244,7 +258,7 @@ done:
 
 static mn_status bind_post_norms(struct mn_model *m, size_t layer, mn_diag *diag)
 {
-    mn__layer *l = &m->layer[layer];
+    mn__model_layer *l = &m->layer[layer];
     const mn__wanted attn = {(int)layer, "post_attention_norm.weight", m->n_embd, 0, false};
     const mn__wanted ffn = {(int)layer, "post_ffw_norm.weight", m->n_embd, 0, false};
     mn_status st = mn__bind_floats(m, &attn, &l->attn_post_norm, diag);

@@ -18,6 +18,13 @@ typedef struct mn__wanted {
  * 192] wanted, [576, 64] found". */
 mn_status mn__bind_weight(struct mn_model *m, const mn__wanted *want, mn__weight *out,
                           mn_diag *diag);
+/* Any tensor of this name and shape (as mn__gguf_tensor counts), marked as used. */
+mn_status mn__bind_tensor(struct mn_model *m, const char *name, const int64_t ne[4],
+                          const mn__gguf_tensor **out, mn_diag *diag);
+/* It as a weight: [ne[0], all of its other dimensions]; MN_EINPUT: a type that nothing multiplies.
+ */
+mn_status mn__bind_as_weight(const struct mn_model *m, const mn__gguf_tensor *t, mn__weight *out,
+                             mn_diag *diag);
 /* Norms, biases, factors: F32 in place, or an F16 or BF16 tensor widened into memory of the model.
  */
 mn_status mn__bind_floats(struct mn_model *m, const mn__wanted *want, const float **out,

@@ -3,42 +3,12 @@
  * crew, rows or outputs split among them, and a barrier stands wherever one op reads what another
  * wrote. Decode rows come first and take the dots, prefill rows the wide product. Letters: R rows
  * of the step, C width, H heads, N KV heads, D head size, F feed-forward, V vocabulary. */
-#include "model/forward.h"
+#include "model/forward_internal.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/diag.h"
-#include "nn/attention.h"
-
-/* Activations of one phase on their way into products. */
-typedef struct phase_rows {
-    size_t first, n;           /* rows of the step */
-    mn__rows in, attn, hidden; /* [n][C], [n][H D], [n][F] */
-} phase_rows;
-
-struct mn__forward {
-    const mn_model *m;
-    mn__forward_limits lim;
-    mn__arena arena;
-    mn__attn *attn;
-    mn__product *product;
-    float *x;                       /* [R][C] residual */
-    float *y;                       /* [R][C] before a post-norm */
-    float *qkv;                     /* [R][(H+2N) D] */
-    float *cos_sin, *cos_sin_local; /* [R][n_rot/2][2] */
-    float *norm;                    /* [threads][C] */
-    float *out;                     /* [R or sequences][C] rows that wait for the head */
-    float *logits;                  /* [max_logit_row][V] */
-    mn__rows head_dots, head_wide;
-    phase_rows decode, prefill;
-    mn__attn_seq *aseq; /* [max sequences] */
-    size_t n_row, n_out;
-    /* the step under way */
-    const mn__forward_seq *seq;
-    size_t n_seq, head_row, head_n;
-    bool head_is_dots;
-};
 
 static size_t up32(size_t n)
 {
@@ -59,8 +29,13 @@ static mn__rows take_rows(mn__arena *ar, const mn_model *m, bool decode, size_t 
     return r;
 }
 
-static void take_phase(phase_rows *p, mn__arena *ar, const mn_model *m, bool decode, size_t n_row)
+static void take_phase(mn__phase_rows *p, mn__arena *ar, const mn_model *m, bool decode,
+                       size_t n_row)
 {
+    if (m->lm) { /* its layers have their own ways into products */
+        p->attn = take_rows(ar, m, decode, n_row, m->n_head * m->head_dim);
+        return;
+    }
     p->in = take_rows(ar, m, decode, n_row, m->n_embd);
     p->attn = take_rows(ar, m, decode, n_row, m->n_head * m->head_dim);
     p->hidden = take_rows(ar, m, decode, n_row, m->n_ff);
@@ -85,6 +60,7 @@ static void lay_out(mn__forward *f, mn__arena *ar)
     take_phase(&f->decode, ar, m, true, f->lim.max_decode_row);
     take_phase(&f->prefill, ar, m, false, f->lim.max_prefill_row);
     f->aseq = mn__arena_take(ar, R * sizeof *f->aseq);
+    if (m->lm) mn__forward_lm_take(f, ar);
 }
 
 static mn__attn_limits attn_limits(const mn_model *m, const mn__forward_limits *lim)
@@ -110,6 +86,7 @@ static void product_size(const mn_model *m, const mn__forward_limits *lim, size_
 {
     *n_row = most(most(lim->max_prefill_row, lim->max_decode_row), lim->max_logit_row);
     *n_in = most(most(m->n_embd, m->n_ff), m->n_head * m->head_dim);
+    *n_in = most(*n_in, m->max_in);
 }
 
 size_t mn__forward_bytes(const mn_model *m, const mn__forward_limits *lim)
@@ -183,7 +160,7 @@ static void embed(const mn__crew *crew, mn__forward *f)
 }
 
 /* x += post(y) where the model has a post-norm, then in = norm(x) for the next product. */
-static void norm_rows(const mn__crew *crew, mn__forward *f, phase_rows *p, const float *post,
+static void norm_rows(const mn__crew *crew, mn__forward *f, mn__phase_rows *p, const float *post,
                       const float *norm)
 {
     const mn_model *m = f->m;
@@ -212,7 +189,7 @@ static void both_norm(const mn__crew *crew, mn__forward *f, const float *post, c
 static void project(const mn__crew *crew, mn__forward *f, const mn__weight *w, bool post,
                     bool hidden)
 {
-    phase_rows *phase[2] = {&f->decode, &f->prefill};
+    mn__phase_rows *phase[2] = {&f->decode, &f->prefill};
     size_t C = f->m->n_embd;
     if (!hidden && f->m->reads_by_dots && f->prefill.n) {
         mn__rows_settle(crew, &f->m->kern, &f->prefill.attn);
@@ -228,8 +205,8 @@ static void project(const mn__crew *crew, mn__forward *f, const mn__weight *w, b
 static void attend(const mn__crew *crew, mn__forward *f, size_t il)
 {
     const mn_model *m = f->m;
-    const mn__layer *l = &m->layer[il];
-    phase_rows *phase[2] = {&f->decode, &f->prefill};
+    const mn__model_layer *l = &m->layer[il];
+    mn__phase_rows *phase[2] = {&f->decode, &f->prefill};
     size_t ld = (m->n_head + 2 * m->n_kv_head) * m->head_dim;
     for (int i = 0; i < 2; i++)
         if (phase[i]->n)
@@ -279,8 +256,8 @@ static void narrow(mn__forward *f)
 static void run_layer(const mn__crew *crew, mn__forward *f, size_t il)
 {
     const mn_model *m = f->m;
-    const mn__layer *l = &m->layer[il];
-    phase_rows *phase[2] = {&f->decode, &f->prefill};
+    const mn__model_layer *l = &m->layer[il];
+    mn__phase_rows *phase[2] = {&f->decode, &f->prefill};
     both_norm(crew, f, il ? m->layer[il - 1].ffn_post_norm : NULL, l->attn_norm);
     attend(crew, f, il);
     if (il + 1 == m->n_layer) {
@@ -310,7 +287,7 @@ static void run_step(const mn__crew *crew, void *arg)
                          m->norm_eps);
 }
 
-static void set_rows(phase_rows *p, size_t first, size_t n)
+static void set_rows(mn__phase_rows *p, size_t first, size_t n)
 {
     p->first = first;
     p->n = p->in.n_row = p->attn.n_row = p->hidden.n_row = n;
@@ -318,6 +295,7 @@ static void set_rows(phase_rows *p, size_t first, size_t n)
 
 void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq, size_t n_seq)
 {
+    const mn_model *m = f->m;
     size_t row = 0, n_decode = 0;
     for (size_t i = 0; i < n_seq; i++) {
         f->aseq[i] = (mn__attn_seq){.cache = seq[i].cache,
@@ -333,7 +311,10 @@ void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq,
     f->seq = seq;
     f->n_seq = n_seq;
     f->n_row = row;
-    mn__team_run(team, run_step, f);
+    if (m->lm)
+        mn__forward_lm_run(f, team);
+    else
+        mn__team_run(team, run_step, f);
 }
 
 /* ---- the head ---- */

@@ -119,7 +119,7 @@ mn_status mn__keys_common(struct mn_model *m, mn_diag *diag)
     m->softmax_scale = 1.0f / sqrtf((float)m->head_dim);
     m->embd_scale = m->logit_scale = 1;
     m->logit_softcap = 0;
-    m->act = MN__ACT_SILU;
+    m->act = MN__GLU_SILU;
     m->window = mn__alloc_zero(MN_MEM_WEIGHTS, m->n_layer * sizeof *m->window);
     m->layer_rope = mn__alloc_zero(MN_MEM_WEIGHTS, m->n_layer * sizeof *m->layer_rope);
     if (!m->window || !m->layer_rope)

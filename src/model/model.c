@@ -226,6 +226,7 @@ void mn_model_free(mn_model *m)
 {
     if (!m) return;
     mn__model_unpack(m);
+    mn__learner_free(m->lm);
     mn__vocab_close(m->vocab);
     mn__free(m->layer);
     mn__free(m->layer_rope);
@@ -235,17 +236,52 @@ void mn_model_free(mn_model *m)
     mn__free(m);
 }
 
+size_t mn__model_weights(const struct mn_model *m, mn__weight **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; !m->lm && m->layer && i < m->n_layer; i++) {
+        mn__model_layer *l = &m->layer[i];
+        mn__weight *const w[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t j = 0; j < sizeof w / sizeof *w; j++, n++)
+            if (out) out[n] = w[j];
+    }
+    for (size_t i = 0; m->lm && i < m->lm->list.n; i++) {
+        const mn__param *p = m->lm->list.at[i];
+        if (p == &m->lm->lm.embedding || p == &m->lm->lm.head) continue;
+        for (size_t j = 0; j < m->stored[i].n_matrix; j++, n++)
+            if (out) out[n] = &m->stored[i].matrix[j];
+    }
+    return n;
+}
+
+/* A mixture's token meets some of its experts. */
+static double share_of(const mn_model *m, const mn__param *p)
+{
+    return m->lm && p->n_dim == 3 ? (double)m->config->experts_keep / (double)m->config->experts_n
+                                  : 1;
+}
+
 /* Bytes and multiply-adds (twice) of all weights that a token's step multiplies with. */
 static void count_step(const mn_model *m, size_t *bytes, double *flops)
 {
     *bytes = m->layer ? m->head.n_out * m->head.row_bytes : 0;
     *flops = 0;
-    for (size_t i = 0; m->layer && i < m->n_layer; i++) {
-        const mn__layer *l = &m->layer[i];
+    for (size_t i = 0; !m->lm && m->layer && i < m->n_layer; i++) {
+        const mn__model_layer *l = &m->layer[i];
         const mn__weight *w[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
         for (size_t j = 0; j < sizeof w / sizeof *w; j++) {
             *bytes += w[j]->n_out * w[j]->row_bytes;
             *flops += 2.0 * (double)w[j]->n_out * (double)w[j]->n_in;
+        }
+    }
+    for (size_t i = 0; m->lm && i < m->lm->list.n; i++) {
+        const mn__param *p = m->lm->list.at[i];
+        const double share = share_of(m, p);
+        for (size_t j = 0;
+             p != &m->lm->lm.embedding && p != &m->lm->lm.head && j < m->stored[i].n_matrix; j++) {
+            const mn__weight *w = &m->stored[i].matrix[j];
+            *bytes += (size_t)(share * (double)(w->n_out * w->row_bytes));
+            *flops += 2.0 * share * (double)w->n_out * (double)w->n_in;
         }
     }
 }

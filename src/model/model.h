@@ -7,12 +7,14 @@
 #include "base/cpu.h"
 #include "gguf/gguf_file.h"
 #include "kern/kern.h"
+#include "layer/stored.h"
+#include "lm/learner.h"
 #include "mneme/model.h"
 #include "tensor/linear.h"
 #include "tensor/rope.h"
 #include "text/vocab.h"
 
-typedef struct mn__layer {
+typedef struct mn__model_layer {
     const float *attn_norm;       /* [C] */
     mn__weight q, k, v, o;        /* slices of one fused tensor where the file has one (phi3) */
     const float *q_norm, *k_norm; /* [D] or NULL */
@@ -22,7 +24,7 @@ typedef struct mn__layer {
     const float *ffn_post_norm;   /* [C] or NULL */
     const mn__rope *rope;         /* this layer's rotation (gemma3 has two) */
     int32_t window;               /* 0: full attention */
-} mn__layer;
+} mn__model_layer;
 
 struct mn_model {
     const struct mn__arch *arch;
@@ -36,7 +38,7 @@ struct mn_model {
     int32_t *window;             /* [n_layer] */
     const mn__rope **layer_rope; /* [n_layer] */
     mn__rope rope, rope_local;
-    mn__layer *layer;
+    mn__model_layer *layer;
     mn__weight embd, head; /* head == embd where tied */
     const float *out_norm; /* [C] */
     size_t n_params;
@@ -45,8 +47,13 @@ struct mn_model {
     size_t packed_bytes;     /* of our own copies of weights */
     bool reads_by_dots;      /* prompts are multiplied in 8 bits: all weights have packed dots */
     struct mn__owned *owned; /* tables and widened vectors that the pointers above lead to */
-    uint8_t *tensor_used;    /* [tensors of the file] while opening: which ones were bound; NULL
-                                afterwards */
+    /* Of architecture mneme: */
+    const mn__config *config; /* owned; NULL: another architecture */
+    mn__learner *lm;          /* its layers, bound to the file; NULL for others */
+    mn__stored *stored;       /* owned: of each of its parameters, where not all zeros */
+    size_t max_in;        /* inputs of the widest product beyond those that the sizes above name */
+    uint8_t *tensor_used; /* [tensors of the file] while opening: which ones were bound; NULL
+                            afterwards */
 };
 
 /* An architecture: its name in GGUF, how keys become sizes and options, how tensors are bound.
@@ -56,6 +63,13 @@ struct mn__arch {
     mn_status (*read_keys)(struct mn_model *m, const mn_model_params *p, mn_diag *diag);
     mn_status (*bind)(struct mn_model *m, mn_diag *diag);
 };
+
+/* Weights that steps multiply with, beside the head: *out (NULL: only counted) is told one after
+ * the other. */
+size_t mn__model_weights(const struct mn_model *m, mn__weight **out);
+/* What a sequence of up to n_ctx tokens carries where attention keeps no keys and values; 0: it
+ * does keep them. */
+size_t mn__model_state_bytes(const struct mn_model *m, size_t n_ctx);
 
 /* Sum over the query heads of KV head `head` of |Wo[h] v|_1, divided by the group size; v
  * [n_row][D], out [n_row]. hook: the model. For policies that weigh values by what the output

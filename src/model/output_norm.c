@@ -103,6 +103,15 @@ static void add_head(const struct mn_model *m, const mn__weight *w, size_t h, sp
     }
 }
 
+static void sum_sizes(const float *v, size_t n_row, size_t dim, float *out)
+{
+    for (size_t r = 0; r < n_row; r++) {
+        double sum = 0;
+        for (size_t c = 0; c < dim; c++) sum += fabs((double)v[r * dim + c]);
+        out[r] = (float)sum;
+    }
+}
+
 void mn__model_output_norm(const void *model, size_t layer, size_t head, const float *v,
                            size_t n_row, float *out)
 {
@@ -111,6 +120,10 @@ void mn__model_output_norm(const void *model, size_t layer, size_t head, const f
     size_t group = m->n_head / m->n_kv_head,
            n_page = sizeof s.page / sizeof(float) / page_floats(m),
            most = TOKENS * (n_page < PAGES ? n_page : PAGES);
+    if (!m->layer[layer].o.data) { /* heads are the output */
+        sum_sizes(v, n_row, m->head_dim, out);
+        return;
+    }
     mn__tiles_begin(&m->kern);
     for (size_t row = 0; row < n_row; row += most) {
         size_t n = n_row - row < most ? n_row - row : most;
@@ -136,7 +149,8 @@ void mn__model_output_gram(const void *model, size_t layer, size_t h, float *gra
     size_t D = m->head_dim;
     float row[MAX_DIM];
     memset(gram, 0, D * D * sizeof *gram);
-    for (size_t r = 0; r < w->n_out; r++) {
+    for (size_t i = 0; !w->data && i < D; i++) gram[i * D + i] = 1;
+    for (size_t r = 0; w->data && r < w->n_out; r++) {
         widen_part(w, r, h * D, D, row);
         add_square(gram, row, D);
     }

@@ -9,7 +9,7 @@
 #include "base/heap.h"
 #include "base/team.h"
 
-enum { PER_LAYER = 7, BOTH = MN__PACK_DOTS | MN__PACK_PANELS, RELEASE_BYTES = 1 << 20 };
+enum { BOTH = MN__PACK_DOTS | MN__PACK_PANELS, RELEASE_BYTES = 1 << 20 };
 
 typedef struct job {
     mn__weight *w;
@@ -24,16 +24,15 @@ typedef struct work {
 } work;
 
 /* The head first: it is the longest job. */
-static size_t list_jobs(struct mn_model *m, job *out)
+static size_t list_jobs(struct mn_model *m, size_t n_weight, job *out)
 {
-    size_t n = 0;
-    out[n++] = (job){.w = &m->head};
-    for (size_t i = 0; i < m->n_layer; i++) {
-        mn__layer *l = &m->layer[i];
-        mn__weight *const w[PER_LAYER] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t k = 0; k < PER_LAYER; k++) out[n++] = (job){.w = w[k]};
-    }
-    return n;
+    mn__weight **w = mn__alloc_array(MN_MEM_OTHER, n_weight, sizeof *w);
+    if (!w) return 0;
+    mn__model_weights(m, w);
+    out[0] = (job){.w = &m->head};
+    for (size_t i = 0; i < n_weight; i++) out[i + 1] = (job){.w = w[i]};
+    mn__free(w);
+    return 1 + n_weight;
 }
 
 static bool has_dots(const work *todo, const job *j, unsigned what)
@@ -111,11 +110,15 @@ static void choose_all(work *todo, mn__pack_limits limits)
 
 void mn__model_pack(struct mn_model *m, mn__pack_limits limits, mn_product product)
 {
-    work todo = {.m = m, .by_dots = product == MN_PRODUCT_AUTO && mn__product_likes_dots(&m->kern)};
+    /* Layers that train make their own rows for products: wide ones. */
+    work todo = {.m = m,
+                 .by_dots =
+                     product == MN_PRODUCT_AUTO && !m->lm && mn__product_likes_dots(&m->kern)};
+    const size_t n_weight = mn__model_weights(m, NULL);
     mn__team *team = mn__team_new(mn__cpu_count());
-    todo.job = mn__alloc_array(MN_MEM_OTHER, 1 + PER_LAYER * m->n_layer, sizeof *todo.job);
+    todo.job = mn__alloc_array(MN_MEM_OTHER, 1 + n_weight, sizeof *todo.job);
     if (!team || !todo.job) goto done;
-    todo.n_job = list_jobs(m, todo.job);
+    todo.n_job = list_jobs(m, n_weight, todo.job);
     choose_all(&todo, limits);
     mn__team_run(team, run_jobs, &todo);
     m->reads_by_dots = todo.by_dots && all_have_dots(&todo);
@@ -128,10 +131,13 @@ done:
 
 void mn__model_unpack(struct mn_model *m)
 {
-    for (size_t i = 0; m->layer && i < m->n_layer; i++) {
-        mn__layer *l = &m->layer[i];
-        mn__weight *const w[PER_LAYER] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t k = 0; k < PER_LAYER; k++) mn__weight_unpack(w[k]);
+    for (size_t i = 0; !m->lm && m->layer && i < m->n_layer; i++) {
+        mn__model_layer *l = &m->layer[i];
+        mn__weight *const w[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < sizeof w / sizeof *w; k++) mn__weight_unpack(w[k]);
     }
+    for (size_t i = 0; m->stored && i < m->lm->list.n; i++)
+        for (size_t k = 0; k < m->stored[i].n_matrix; k++)
+            mn__weight_unpack(&m->stored[i].matrix[k]);
     mn__weight_unpack(&m->head);
 }

@@ -47,7 +47,7 @@ static void write_gated(const mn__work *work, const target *t, size_t row, size_
         if (gate->bias) work->kern->add(g + r * ld_c, g + r * ld_c, gate->bias + col, n);
         if (up->bias) work->kern->add(u + r * ld_c, u + r * ld_c, up->bias + col, n);
     }
-    if (t->act == MN__ACT_SILU)
+    if (t->act == MN__GLU_SILU)
         work->kern->silu_mul(g, g, u, n_row * ld_c);
     else
         work->kern->gelu_mul(g, g, u, n_row * ld_c);

@@ -77,7 +77,7 @@ void mn__linear(const mn__crew *crew, mn__product *p, const mn__weight *w, const
 void mn__linear_side_by_side(const mn__crew *crew, mn__product *p, const mn__weight *const *w,
                              size_t n_w, const mn__rows *x, float *y, size_t ld_y);
 /* h = act(x gate^T) * (x up^T), written as rows for the next product. */
-typedef enum mn__act { MN__ACT_SILU, MN__ACT_GELU } mn__act;
+typedef enum mn__act { MN__GLU_SILU, MN__GLU_GELU } mn__act;
 void mn__linear_glu(const mn__crew *crew, mn__product *p, const mn__weight *gate,
                     const mn__weight *up, const mn__rows *x, mn__act act, mn__rows *h);
 

@@ -299,21 +299,75 @@ mn_status mn__checkpoint_load(const char *path, mn__learner *l, mn__adamw *o, ui
     return st;
 }
 
-mn_status mn__checkpoint_config(const char *path, mn__config *out, mn_diag *diag)
+/* Of an open file. */
+static mn_status read_config(const file *f, mn__config *out, mn_diag *diag)
 {
-    file f;
-    bool is_bad;
+    mn_status st = MN_OK;
     mn__config c;
-    mn_status st = open_either(&f, path, &is_bad, NULL, diag);
-    if (st != MN_OK) return st;
     mn__config_init(&c);
-    for (size_t i = 0; i < f.lines.n && st == MN_OK; i++)
-        st = mn__config_override(&c, mn__gguf_array_str(f.g, &f.lines, i), diag);
+    for (size_t i = 0; i < f->lines.n && st == MN_OK; i++)
+        st = mn__config_override(&c, mn__gguf_array_str(f->g, &f->lines, i), diag);
     if (st == MN_OK) st = mn__config_check(&c, diag);
     if (st == MN_OK)
         *out = c;
     else
-        mn__diag_prefix(diag, "%s", path);
-    mn__gguf_close(f.g);
+        mn__diag_prefix(diag, "%s", mn__gguf_name(f->g));
     return st == MN_OK ? MN_OK : MN_EINPUT;
+}
+
+mn_status mn__checkpoint_config(const char *path, mn__config *out, mn_diag *diag)
+{
+    file f;
+    bool is_bad;
+    mn_status st = open_either(&f, path, &is_bad, NULL, diag);
+    if (st != MN_OK) return st;
+    st = read_config(&f, out, diag);
+    mn__gguf_close(f.g);
+    return st;
+}
+
+/* ---- the model alone ---- */
+
+/* Parameters and states at their places in the file's arrays. */
+static mn_status bind_file(const file *f, mn__learner *l, mn_diag *diag)
+{
+    array arrays[N_ARRAY];
+    const mn__real *data[N_ARRAY] = {NULL};
+    l->n_w = mn__params_size(&l->list, false);
+    l->n_state = mn__params_size(&l->list, true);
+    arrays_of(l, &(mn__adamw){0}, arrays);
+    const mn_status st = same_sizes(f, l, arrays, diag);
+    if (st != MN_OK) return st;
+    for (size_t i = 0; i < N_ARRAY; i++) data[i] = f->tensor[i] ? f->tensor[i]->data : NULL;
+    /* Read alone, as the caller has promised. */
+    mn__params_bind(&l->list, (mn__real *)data[0], NULL, (mn__real *)data[N_ARRAY - 1]);
+    return MN_OK;
+}
+
+mn_status mn__checkpoint_open(mn__checkpoint_model *out, const char *path, mn_diag *diag)
+{
+    file f = {0};
+    bool is_bad;
+    mn__config c;
+    mn__checkpoint_model m = {0};
+    mn_status st;
+    *out = m;
+    MN_TRY(open_either(&f, path, &is_bad, NULL, diag));
+    m.file = f.g;
+    m.step = f.step;
+    MN_TRY(read_config(&f, &c, diag));
+    MN_TRY(mn__learner_layers(&m.learner, &c, diag));
+    MN_TRY(bind_file(&f, m.learner, diag));
+    *out = m;
+    return MN_OK;
+done:
+    mn__checkpoint_close(&m);
+    return st;
+}
+
+void mn__checkpoint_close(mn__checkpoint_model *m)
+{
+    mn__learner_free(m->learner);
+    mn__gguf_close(m->file);
+    *m = (mn__checkpoint_model){0};
 }

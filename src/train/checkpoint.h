@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 #include "train/adamw.h"
-#include "train/learner.h"
+#include "gguf/gguf_file.h"
+#include "lm/learner.h"
 
 /* Write where `l` and `o` stand. Rows that are owed updates get them first. `source`: identity of
  * what is learnt from. is_over_bad: what stands at `path` is damaged and not worth keeping.
@@ -26,5 +27,15 @@ mn_status mn__checkpoint_load(const char *path, mn__learner *l, mn__adamw *o, ui
 
 /* The config inside, checked: to make the learner for it. MN_EINPUT, MN_EIO. */
 mn_status mn__checkpoint_config(const char *path, mn__config *out, mn_diag *diag);
+
+/* The model inside, to be read alone: parameters and states are the mapped file's, nothing may be
+ * written to them. Where the file is damaged, the one before it. MN_EINPUT, MN_EIO, MN_ENOMEM. */
+typedef struct mn__checkpoint_model {
+    mn__learner *learner;
+    uint64_t step;
+    mn__gguf *file;
+} mn__checkpoint_model;
+mn_status mn__checkpoint_open(mn__checkpoint_model *out, const char *path, mn_diag *diag);
+void mn__checkpoint_close(mn__checkpoint_model *m); /* one of zeros is fine */
 
 #endif

@@ -5,7 +5,7 @@
 #define MN_TRAIN_LOOP_H
 
 #include "train/adamw.h"
-#include "train/learner.h"
+#include "lm/learner.h"
 #include "train/schedule.h"
 
 /* Where sequences come from. */

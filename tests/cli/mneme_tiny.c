@@ -1,10 +1,13 @@
 /* mneme_tiny.c: mneme-tiny FILE ARCH [NAME=VALUE...]: a random model of a few hundred kilobytes for
  * the tests of the command. ctx=N trained context, dim=N head size, seed=N, q8=1 matrices as
- * Q8_0, skip=TENSOR leaves one out, grow=TENSOR gives it a row too many. */
+ * Q8_0, skip=TENSOR leaves one out, grow=TENSOR gives it a row too many.
+ * mneme-tiny FOLDER checkpoint [SECTION.KEY=VALUE...]: a checkpoint of a training at its start,
+ * with a tokenizer beside it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tiny_checkpoint.h"
 #include "tiny_model.h"
 
 static bool take(tiny_model_params *p, const char *arg)
@@ -37,6 +40,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "Usage: mneme-tiny FILE ARCH [NAME=VALUE...]\n");
         return 2;
     }
+    if (strcmp(argv[2], "checkpoint") == 0)
+        return tiny_checkpoint_write(argv[1], argv + 3, (size_t)argc - 3) ? 0 : 1;
     tiny_model_default(&p, argv[2]);
     for (int i = 3; i < argc; i++)
         if (!take(&p, argv[i])) {

@@ -3,6 +3,7 @@
  * by replay.c over the corpus. */
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_key.h"
+#include "lm/config_gguf.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,19 @@ static void look_at_tensor(const mn__gguf *g, size_t i, const uint8_t *data, siz
           ggml_row_size(t->type, t->ne[0]) * (size_t)(t->ne[1] * t->ne[2] * t->ne[3]));
 }
 
+/* As an exported model's options: a config that passed the checks, or a sentence. */
+static void look_at_options(const mn__gguf *g)
+{
+    mn__config c;
+    mn_diag diag = {""};
+    const mn_status st = mn__config_take(&c, g, &diag);
+    if (st != MN_OK)
+        check(st == MN_EINPUT && diag.text[0]);
+    else
+        check(c.model_vocab > 0 && c.model_width % c.model_heads == 0 &&
+              c.model_heads % c.model_kv_heads == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mn__gguf *g;
@@ -64,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (size_t i = 0; i < mn__gguf_n_key(g); i++) look_at_key(g, i);
     for (size_t i = 0; i < mn__gguf_n_tensor(g); i++) look_at_tensor(g, i, data, size);
+    look_at_options(g);
     mn__gguf_close(g);
     return 0;
 }

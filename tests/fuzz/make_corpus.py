@@ -55,6 +55,14 @@ def whole_keys():
     return keys + [array("tokens", STR, ["<s>", "", "a b", "\0"]), array("empty", F32, [])]
 
 
+def option_keys(**other):
+    """An exported model's options; others replace or join them."""
+    keys = {"model.arch": (STR, "ultramem"), "model.vocab": (U64, 281), "model.width": (U64, 16), "model.heads": (U64, 2),
+            "model.norm_eps": (F64, 1e-5), "model.tied": (BOOL, 1), "memory.insert": (STR, "0:1/2:3"), "memory.keys": (U64, 8)}
+    keys.update({k.replace("__", "."): v for k, v in other.items()})
+    return [key("mneme." + k, *v) for k, v in keys.items() if v]
+
+
 def gguf_inputs():
     sound = gguf(whole_keys(), [tensor("a", [32, 2], T_Q4_0), tensor("b", [3], T_F32, 64), tensor("c", [2, 1, 3, 2], T_F16, 96)],
                  b"\x11" * 64 + floats(3) + bytes(20) + b"\x3c" * 24)
@@ -64,6 +72,17 @@ def gguf_inputs():
         yield "cut-%04d" % i, sound[:i]
     yield "cut-last-byte", sound[:-1]
     yield "empty", b""
+    yield "options", gguf(option_keys())
+    yield "options-no-vocab", gguf(option_keys(model__vocab=None))
+    yield "options-arch-number", gguf(option_keys(model__arch=(U32, 4)))
+    yield "options-arch-unknown", gguf(option_keys(model__arch=(STR, "hopfield")))
+    yield "options-width-huge", gguf(option_keys(model__width=(U64, 2**63)))
+    yield "options-width-minus", gguf(option_keys(model__width=(I64, -16)))
+    yield "options-heads-zero", gguf(option_keys(model__heads=(U64, 0)))
+    yield "options-eps-nan", gguf(option_keys(model__norm_eps=(F64, float("nan"))))
+    yield "options-insert-long", gguf(option_keys(memory__insert=(STR, "0:1/" * 100)))
+    yield "options-insert-back", gguf(option_keys(memory__insert=(STR, "2:1")))
+    yield "options-flag-number", gguf(option_keys(model__tied=(U8, 2)))
     yield "zeros", bytes(256)
     yield "text", b"#!/bin/sh\necho not a model\n"
     yield "magic-reversed", gguf(magic=b"FUGG")

@@ -85,7 +85,7 @@ static bool read_sizes(golden *g, replay *r)
 
 static mn__qkv in_of(const replay *r)
 {
-    return (mn__qkv){r->q, r->k, r->v, r->heads.n_head * r->heads.dim};
+    return (mn__qkv){.q = r->q, .k = r->k, .v = r->v, .ld = r->heads.n_head * r->heads.dim};
 }
 
 static bool compare_gradients(golden *g, replay *r)

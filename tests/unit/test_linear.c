@@ -425,7 +425,7 @@ static void slices(void **state)
 
 static double act(mn__act which, double g)
 {
-    if (which == MN__ACT_SILU) return g / (1 + exp(-g));
+    if (which == MN__GLU_SILU) return g / (1 + exp(-g));
     return 0.5 * g * (1 + tanh(0.7978845608028654 * (g + 0.044715 * g * g * g)));
 }
 
@@ -447,13 +447,13 @@ static void compare_glu(const mn__weight *w, form as)
                         .n_w = 2,
                         .x = &rows,
                         .h = &h,
-                        .act = a ? MN__ACT_GELU : MN__ACT_SILU},
+                        .act = a ? MN__GLU_GELU : MN__GLU_SILU},
                  2);
         bool is_bf16 = as == WIDE && mn__product_is_bf16(&kern);
         for (size_t r = 0; r < N_ROW; r++) {
             for (size_t j = 0; j < w->n_out; j++) {
                 double want =
-                    act(a ? MN__ACT_GELU : MN__ACT_SILU, g[r * N_OUT + j]) * u[r * N_OUT + j];
+                    act(a ? MN__GLU_GELU : MN__GLU_SILU, g[r * N_OUT + j]) * u[r * N_OUT + j];
                 assert_true(fabs(rows_at(&h, r, j) - want) <=
                             fabs(want) * (is_bf16 ? 1.0 / 200 : 1e-4) + 1e-3);
             }
@@ -491,7 +491,7 @@ static void gated_rows_in_bytes(void **state)
     mn__rows rows = make_rows(x, N_ROW, N_IN, BYTES), h = make_rows(NULL, N_ROW, N_GATE, BYTES);
     multiply((call){.w = {&gate}, .n_w = 1, .x = &rows, .y = g, .ld_y = N_GATE}, 1);
     multiply((call){.w = {&up}, .n_w = 1, .x = &rows, .y = u, .ld_y = N_GATE}, 1);
-    multiply((call){.w = {&gate, &up}, .n_w = 2, .x = &rows, .h = &h, .act = MN__ACT_SILU}, 2);
+    multiply((call){.w = {&gate, &up}, .n_w = 2, .x = &rows, .h = &h, .act = MN__GLU_SILU}, 2);
     kern.silu_mul(g, g, u, N_ROW * N_GATE);
     mn__rows want = make_rows(g, N_ROW, N_GATE, BYTES);
     assert_memory_equal(h.q8, want.q8, N_ROW * row_bytes);

@@ -95,9 +95,9 @@ static void test_options_of_archs(void **state)
         mn_model *m = must_open(&tp, NULL);
         bool is_gemma = strcmp(all_archs[i], "gemma3") == 0,
              has_norms = is_gemma || strcmp(all_archs[i], "qwen3") == 0;
-        const mn__layer *l = &m->layer[1];
+        const mn__model_layer *l = &m->layer[1];
         assert_int_equal(m->rope.neox, strcmp(all_archs[i], "llama") != 0);
-        assert_int_equal(m->act, is_gemma ? MN__ACT_GELU : MN__ACT_SILU);
+        assert_int_equal(m->act, is_gemma ? MN__GLU_GELU : MN__GLU_SILU);
         assert_int_equal(l->q_norm != NULL, has_norms);
         assert_int_equal(l->k_norm != NULL, has_norms);
         assert_int_equal(l->attn_post_norm != NULL, is_gemma);
@@ -121,7 +121,7 @@ static void test_slices(void **state)
     tiny_model_default(&tp, "phi3");
     tp.bias = true;
     mn_model *m = must_open(&tp, NULL);
-    const mn__layer *l = &m->layer[0];
+    const mn__model_layer *l = &m->layer[0];
     size_t row = 64 * sizeof(float);
     assert_true(l->k.data == l->q.data + 64 * row && l->v.data == l->k.data + 32 * row);
     assert_true(l->k.bias == l->q.bias + 64 && l->v.bias == l->k.bias + 32);

@@ -66,7 +66,7 @@ static void test_too_little_memory(void **state)
         mn_model *m = open_quantised("llama", MN_PRODUCT_AUTO, limit[i]);
         bool all = has_dots(&m->head);
         for (size_t k = 0; k < m->n_layer; k++) {
-            const mn__layer *l = &m->layer[k];
+            const mn__model_layer *l = &m->layer[k];
             const mn__weight *w[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
             for (size_t n = 0; n < sizeof w / sizeof *w; n++) all = all && has_dots(w[n]);
         }

@@ -1,5 +1,5 @@
 /* test_train_config.c: options of trainings: defaults, files, overrides, what cannot be. */
-#include "train/learner.h"
+#include "lm/learner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -36,7 +36,8 @@ spans report_dropped(const mn_session *s, const mn_model *m)
     mn_model_info mi;
     mn_session_get_info(s, &si);
     mn_model_get_info(m, &mi);
-    size_t n = (size_t)si.n_seen;
+    size_t n =
+        si.state_bytes ? 0 : (size_t)si.n_seen; /* a state says of no token that it is gone */
     uint8_t *held = calloc(n + 1, 1);
     out.span = calloc(n / 2 + 1, sizeof *out.span);
     if (!held || !out.span) {
@@ -114,10 +115,11 @@ json_t *report_json(const mn_model *m, const mn_session *s, const answer *ans)
                                                  (json_int_t)gone.span[i].end));
     free(gone.span);
     json_t *kv = json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o}", "bytes_full", (json_int_t)si.kv_full_bytes, "bytes",
-        (json_int_t)si.kv_bytes, "bytes_peak", (json_int_t)si.kv_peak_bytes, "bytes_window",
-        (json_int_t)si.kv_window_bytes, "policy_bytes", (json_int_t)si.policy_bytes, "kept_share",
-        si.kept_share, "layers", kept_json(m, s, false), "dropped_spans", dropped);
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o}", "bytes_full", (json_int_t)si.kv_full_bytes,
+        "bytes", (json_int_t)si.kv_bytes, "bytes_peak", (json_int_t)si.kv_peak_bytes,
+        "bytes_window", (json_int_t)si.kv_window_bytes, "state_bytes", (json_int_t)si.state_bytes,
+        "policy_bytes", (json_int_t)si.policy_bytes, "kept_share", si.kept_share, "layers",
+        kept_json(m, s, false), "dropped_spans", dropped);
     return json_pack("{s:s%,s:I,s:I,s:f,s:f,s:I,s:o,s:s,s:o,s:f,s:I,s:o,s:o}", "text",
                      ans->text ? ans->text : "", ans->n, "prompt_tokens", (json_int_t)ans->n_prompt,
                      "generated_tokens", (json_int_t)ans->n_generated, "prefill_tokens_per_s",
@@ -187,7 +189,10 @@ void report_text(const args *a, const mn_model *m, const mn_session *s, const an
         fprintf(stderr, "warning: %llu scores of policy %s were no numbers\n",
                 (unsigned long long)si.n_nan_scores, si.policy);
     layer_range(m, s, line, sizeof line);
-    fprintf(stderr, "tokens held per layer (mean over heads): %s\n", line);
+    if (si.state_bytes)
+        fprintf(stderr, "attention carries a state of %s\n", ui_human((double)si.state_bytes, b1));
+    else
+        fprintf(stderr, "tokens held per layer (mean over heads): %s\n", line);
     if (gone.n_token) {
         fprintf(stderr, "gone everywhere: %zu tokens in %zu spans:", gone.n_token, gone.n);
         for (size_t i = 0; i < gone.n && i < SHOWN; i++)

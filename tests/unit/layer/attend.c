@@ -33,7 +33,8 @@ static void forward(void *self, const mn__env *env, const mn__real *x, mn__real 
     if (!mn__env_is_dry(env)) memcpy(a->packed, x, rows(a) * width(a) * sizeof *x);
     turn(a, env, a->packed, false);
     const size_t n_q = a->heads.n_head * a->heads.dim, n_k = a->heads.n_kv * a->heads.dim;
-    const mn__qkv in = {a->packed, a->packed + n_q, a->packed + n_q + n_k, width(a)};
+    const mn__qkv in = {
+        .q = a->packed, .k = a->packed + n_q, .v = a->packed + n_q + n_k, .ld = width(a)};
     a->forward(a->core, env, a->s, &in, y, keep ? a->saved : NULL);
 }
 

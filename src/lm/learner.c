@@ -1,5 +1,5 @@
 /* learner.c: config -> layers -> parameters. */
-#include "train/learner.h"
+#include "lm/learner.h"
 
 #include <math.h>
 
@@ -324,15 +324,27 @@ static void fill(mn__learner *l, mn__team *team)
     mn__learner_refresh(l);
 }
 
-mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
-                          mn__team *team, mn_diag *diag)
+mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_diag *diag)
 {
-    mn_status st;
     *out = NULL;
     mn__learner *l = mn__alloc_zero(MN_MEM_WEIGHTS, sizeof *l);
     if (!l) return mn__fail(diag, MN_ENOMEM, "no memory for a model");
     l->config = *config;
-    MN_TRY(make_layers(l, diag));
+    const mn_status st = make_layers(l, diag);
+    if (st == MN_OK)
+        *out = l;
+    else
+        mn__learner_free(l);
+    return st;
+}
+
+mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
+                          mn__team *team, mn_diag *diag)
+{
+    mn_status st;
+    mn__learner *l = NULL;
+    *out = NULL;
+    MN_TRY(mn__learner_layers(&l, config, diag));
     MN_TRY(make_arrays(l, has_gradients, diag));
     fill(l, team);
     *out = l;
@@ -360,10 +372,45 @@ void mn__learner_free(mn__learner *l)
     mn__free(l->w);
     mn__free(l->g);
     mn__free(l->state);
+    mn__free(l->settled);
     mn__free(l);
 }
 
 /* ---- passes ---- */
+
+size_t mn__learner_bytes(const mn__learner *l)
+{
+    const size_t per_block =
+        sizeof *l->block + sizeof *l->mixer + sizeof *l->ffn + sizeof *l->socket;
+    size_t bytes = sizeof *l + l->lm.n_block * per_block + l->list.room * sizeof *l->list.at +
+                   l->n_settled * sizeof *l->settled;
+    for (size_t k = 0; k < l->memories.n; k++) {
+        bytes += sizeof *l->memory;
+        if (l->config.model_arch == MN__ARCH_ULTRAMEM)
+            bytes += l->memory[k].ultramem.self.search.n_cell * sizeof(uint32_t);
+        if (l->config.model_arch == MN__ARCH_ULTRAMEM_V2)
+            bytes += l->memory[k].v2.self.search.n_cell * sizeof(uint32_t);
+    }
+    return bytes;
+}
+
+mn_status mn__learner_settle(mn__learner *l, mn_diag *diag)
+{
+    mn__tape tape = {0};
+    const mn__env env = {.tape = &tape};
+    size_t n = 0, at = 0;
+    for (size_t k = 0; k < l->memories.n; k++)
+        n += mn__table_layer_settle(&l->memory[k].layer, &env, NULL);
+    l->n_settled = n;
+    if (!n) return MN_OK;
+    l->settled = mn__alloc_array(MN_MEM_WEIGHTS, n, sizeof *l->settled);
+    if (!l->settled || mn__tape_reserve(&tape, sizeof(mn__real)) != MN_OK) /* none is taken */
+        return mn__fail(diag, MN_ENOMEM, "no memory for %zu values of keys", n);
+    for (size_t k = 0; k < l->memories.n; k++)
+        at += mn__table_layer_settle(&l->memory[k].layer, &env, l->settled + at);
+    mn__tape_fini(&tape);
+    return MN_OK;
+}
 
 void mn__learner_refresh(const mn__learner *l)
 {

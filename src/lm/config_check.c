@@ -6,7 +6,7 @@
 #include "layer/insertion.h"
 #include "layer/memory_layer.h"
 #include "layer/pkm.h"
-#include "train/config.h"
+#include "lm/config.h"
 
 /* Rows of a pass: what layers take for them is counted in size_t without a check. */
 #define ROWS_MAX ((size_t)1 << 31)

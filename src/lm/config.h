@@ -1,8 +1,8 @@
 /* config.h: the options of a training: from an INI file, from overrides, checked against each
  * other. config.def lists them. A mn__config is plain data: copied by assignment, owned by nobody.
  */
-#ifndef MN_TRAIN_CONFIG_H
-#define MN_TRAIN_CONFIG_H
+#ifndef MN_LM_CONFIG_H
+#define MN_LM_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ typedef struct mn__config {
 #define MN_CONFIG_CHOICE(section, key, use, fallback, names, meaning)     int section##_##key;
 
 #define MN_CONFIG_TEXT(section, key, use, fallback, meaning) mn__config_text section##_##key;
-#include "train/config.def"
+#include "lm/config.def"
 #undef MN_CONFIG_SECTION
 #undef MN_CONFIG_SIZE
 #undef MN_CONFIG_REAL

@@ -1,5 +1,5 @@
 /* config.c: one table, and what reads and writes members of mn__config by it. */
-#include "train/config.h"
+#include "lm/config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -43,7 +43,7 @@ enum { NAME_MAX_BYTES = 64 };
 #define MN_CONFIG_TEXT(section, key, use, fallback, meaning) \
     FIELD(TEXT, use, section, key, fallback, 0, 0, 0, meaning)
 static const mn__config_field fields[] = {
-#include "train/config.def"
+#include "lm/config.def"
 };
 enum { N_FIELD = sizeof fields / sizeof *fields };
 

@@ -1,7 +1,7 @@
 /* learner.h: a model as a config describes it: all of its layers, and the flat arrays that its
  * parameters lie in. The one place that knows every layer. */
-#ifndef MN_TRAIN_LEARNER_H
-#define MN_TRAIN_LEARNER_H
+#ifndef MN_LM_LEARNER_H
+#define MN_LM_LEARNER_H
 
 #include "layer/dense_ffn.h"
 #include "layer/lm.h"
@@ -10,7 +10,7 @@
 #include "layer/memory_socket.h"
 #include "layer/mixer.h"
 #include "layer/table_layers.h"
-#include "train/config.h"
+#include "lm/config.h"
 
 /* Feed-forward layers of blocks, and memories between them: which one, the config says. */
 typedef union mn__any_ffn {
@@ -41,16 +41,26 @@ typedef struct mn__learner {
     mn__params list;
     mn__real *w, *g, *state; /* flat; g NULL: inference alone */
     size_t n_w, n_state;
+    size_t n_settled;
+    mn__real *settled; /* mn__learner_settle's; NULL: parameters may change */
 } mn__learner;
 
 /* A model with its first values, which follow from train.seed. `config` has been checked
  * (mn__config_check). MN_ERANGE: sizes that cannot be, in one sentence; MN_ENOMEM. */
 mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
                           mn__team *team, mn_diag *diag);
+/* The same layers and their list of parameters without memory for any: whoever binds them sees to
+ * that, and to mn__learner_refresh. For models in files. */
+mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_diag *diag);
 void mn__learner_free(mn__learner *l); /* NULL is fine */
 
 /* Before each step of training, and after parameters were loaded: what follows from them. */
 void mn__learner_refresh(const mn__learner *l);
+/* For inference alone, after a refresh: what memories make of their keys at each pass is made once.
+ * Parameters must not change any more. MN_ENOMEM. */
+mn_status mn__learner_settle(mn__learner *l, mn_diag *diag);
+/* Memory of a model of mn__learner_layers: layers, shuffled cells, what was settled. */
+size_t mn__learner_bytes(const mn__learner *l);
 /* mn__lm_loss with the memories between blocks. `aux` may be NULL; auxiliary losses count 1/passes
  * of the step. */
 mn__nll mn__learner_loss(mn__learner *l, const mn__env *env, const mn__lm_batch *b, bool backward,

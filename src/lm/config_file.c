@@ -1,6 +1,6 @@
 /* config_file.c: INI files of a training, read by inih, which keeps lines to 200 bytes: a longer
  * one is refused, not cut. */
-#include "train/config.h"
+#include "lm/config.h"
 
 #include "base/diag.h"
 
