@@ -100,12 +100,14 @@ static void read_window(const mn__batches *b, uint64_t window, int32_t *out)
     mn__shard_read(&b->p.shard[low], (window - b->first[low]) * b->p.len, b->p.len + 1, out);
 }
 
+void mn__batches_row(const mn__batches *b, uint64_t step, uint64_t row, int32_t *out)
+{
+    const uint64_t at = step * b->p.n_row + row, epoch = at / b->n_window;
+    read_window(b, mn__batch_order(b->p.seed, epoch, b->n_window, at % b->n_window), out);
+}
+
 void mn__batches_read(const mn__batches *b, uint64_t step, int32_t *out)
 {
-    uint64_t row = step * b->p.n_row + b->p.rank * b->n_own;
-    for (size_t i = 0; i < b->n_own; i++, row++) {
-        uint64_t epoch = row / b->n_window, place = row % b->n_window;
-        read_window(b, mn__batch_order(b->p.seed, epoch, b->n_window, place),
-                    out + i * (b->p.len + 1));
-    }
+    for (size_t i = 0; i < b->n_own; i++)
+        mn__batches_row(b, step, b->p.rank * b->n_own + i, out + i * (b->p.len + 1));
 }

@@ -37,6 +37,9 @@ void mn__batches_fini(mn__batches *b);
  * s n_row + r of an endless sequence of epochs; ranks take runs of rows in their order. */
 void mn__batches_read(const mn__batches *b, uint64_t step, int32_t *out);
 
+/* Row `row` of a step, in [0, n_row): out [len + 1]. */
+void mn__batches_row(const mn__batches *b, uint64_t step, uint64_t row, int32_t *out);
+
 /* Place `i` of n (i < n) in the order of an epoch: for each epoch a permutation of [0, n). */
 uint64_t mn__batch_order(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t i);
 

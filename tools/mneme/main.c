@@ -9,10 +9,10 @@
 
 typedef mn_status (*verb_fn)(const args *a, mn_diag *diag);
 static const verb_fn verb_fns[VERB_COUNT] = {
-    [VERB_PULL] = verb_pull,       [VERB_RUN] = verb_run,   [VERB_CHAT] = verb_chat,
-    [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan, [VERB_WATCH] = verb_watch,
-    [VERB_BENCH] = verb_bench,     [VERB_EVAL] = verb_eval, [VERB_EVOLVE] = verb_evolve,
-    [VERB_REPORT] = verb_report,
+    [VERB_PULL] = verb_pull,       [VERB_RUN] = verb_run,       [VERB_CHAT] = verb_chat,
+    [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan,     [VERB_WATCH] = verb_watch,
+    [VERB_BENCH] = verb_bench,     [VERB_EVAL] = verb_eval,     [VERB_EVOLVE] = verb_evolve,
+    [VERB_TRAIN] = verb_train,     [VERB_REPORT] = verb_report,
 };
 
 static json_t *policies_json(void)
