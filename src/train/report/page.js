@@ -14,8 +14,14 @@ function many(n) {
   return (k === 0 || n >= 99.95 ? n.toFixed(0) : n.toFixed(n >= 9.995 ? 1 : 2)) + unit[k];
 }
 
+// The same on an axis: 5k, not 5.00k.
+function short(n) { return many(n).replace(/(\.\d*?)0+(\D|$)/, '$1$2').replace(/\.(\D|$)/, '$1'); }
+
 function loss(x) { return number(x, 3); }
-function power(x) { return x === null || x === undefined ? none : x.toExponential(2).replace('e-', 'e' + minus).replace('e+', 'e'); }
+function power(x, digits) {
+  if (x === null || x === undefined) return none;
+  return x.toExponential(digits === undefined ? 2 : digits).replace('e-', 'e' + minus).replace('e+', 'e');
+}
 
 function points(name) {
   return rows.filter((r) => r[name] !== null).map((r) => ({ x: r.tokens, y: r[name], step: r.step }));
@@ -48,7 +54,7 @@ function draw(id, sets, y, show) {
     type: 'line', data: { datasets: sets.filter((s) => s.data.length) },
     options: {
       maintainAspectRatio: false, animation: false, parsing: false, interaction: { mode: 'nearest', axis: 'x', intersect: false },
-      scales: { x: { type: 'linear', ...axis('tokens', many), ticks: { ...axis('', many).ticks, maxTicksLimit: 8 } }, y },
+      scales: { x: { type: 'linear', max: rows[rows.length - 1].tokens, ...axis('tokens', short), ticks: { ...axis('', short).ticks, maxTicksLimit: 8 } }, y },
       plugins: {
         legend: { display: sets.filter((s) => s.data.length).length > 1, labels: { color: color('ink'), usePointStyle: true } },
         tooltip: { callbacks: { title: (items) => 'step ' + count(items[0].raw.step) + ', ' + many(items[0].raw.x) + ' tokens', label: (item) => item.dataset.label + ' ' + show(item.raw.y) } },
@@ -76,8 +82,8 @@ function drawCourse() {
   const aux = points('aux'), rate = points('rate'), valueRate = points('value_rate');
   const differs = valueRate.some((p, i) => p.y !== rate[i].y);
   draw('norm-chart', [curve('norm', points('norm'), 'bar')], Object.assign(axis('', onePerTenth), { type: 'logarithmic' }), figures);
-  draw('rate-chart', [curve('rate', rate, 'bar'), curve('of memories\u2019 rows', differs ? valueRate : [], 'bar-two')], zero(axis('', (v) => (v ? power(v) : '0'))), power);
-  draw('speed-chart', [curve('tokens/s', points('tokens_per_s'), 'bar')], zero(axis('', many)), many);
+  draw('rate-chart', [curve('rate', rate, 'bar'), curve('of memories\u2019 rows', differs ? valueRate : [], 'bar-two')], zero(axis('', (v) => (v ? power(v, 0) : '0'))), power);
+  draw('speed-chart', [curve('tokens/s', points('tokens_per_s'), 'bar')], zero(axis('', short)), many);
   const hasAux = aux.some((p) => p.y !== 0);
   document.getElementById('aux-figure').hidden = !hasAux;
   if (hasAux) draw('aux-chart', [curve('auxiliary', aux, 'bar')], zero(axis('', (v) => figures(v))), figures);
@@ -152,8 +158,9 @@ function drawTables() {
 function drawAll() {
   for (const chart of charts.splice(0)) chart.destroy();
   drawHead();
-  drawLosses();
-  drawCourse();
+  for (const id of ['losses', 'course', 'steps']) document.getElementById(id).hidden = rows.length === 0;
+  if (rows.length) drawLosses();
+  if (rows.length) drawCourse();
   drawSamples();
   drawTables();
 }
