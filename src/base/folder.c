@@ -57,8 +57,8 @@ mn_status mn__folder_hold(int *fd, const char *dir, const char *does, const char
     if (!dir || !*dir || strlen(dir) > MN__FOLDER_NAME)
         return mn__fail(diag, MN_EUSAGE, "a folder for the run wanted, of at most %d bytes",
                         MN__FOLDER_NAME);
-    if (mkdir(dir, 0777) && errno != EEXIST)
-        return mn__fail(diag, MN_EIO, "%s: cannot make this folder: %s", dir, strerror(errno));
+    const mn_status st = mn__folder_make(dir, diag);
+    if (st != MN_OK) return st;
     int open_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (open_fd < 0) return mn__fail(diag, MN_EIO, "%s: a folder wanted: %s", dir, strerror(errno));
     if (flock(open_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {

@@ -2,6 +2,12 @@
 # log, page and files say what happened; mistakes get a sentence.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
+run train "$configs/dense.smoke.ini" --check
+if grep -q "reads no INI files" err; then
+    echo "built without inih"
+    exit 77
+fi
+want_code 0
 tiny m.gguf llama
 awk 'NR > 1 && NR % 3 == 0 { print "<|endoftext|>" } { print }' \
     "$MNEME_SOURCE/tests/data/moonstone.txt" >corpus.txt
@@ -161,6 +167,10 @@ refused 2 train bad.ini --out bad -- "bad.ini:3: no key 'widht'" "'width'"
 refused 1 train absent.ini --out bad -- "absent.ini: cannot open"
 refused 2 train --out bad -- "one config"
 refused 2 train bad.ini -- "--out"
+run train dense.smoke --check
+want_code 0
+want_out "dense, softmax attention, 4 blocks of width 64"
+refused 1 train dense.smok --out bad -- "dense.smok: cannot open"
 refused 3 report folder -- "no records there"
 cp -r shards damaged
 for shard in damaged/*.shard; do truncate -s -2 "$shard"; done

@@ -2,6 +2,12 @@
 # have as many parameters, all of them and in a token's pass.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
+run train "$configs/dense.smoke.ini" --check
+if grep -q "reads no INI files" err; then
+    echo "built without inih"
+    exit 77
+fi
+want_code 0
 archs="dense moe pkm memory_plus ultramem ultramem_v2 memoryformer lookup_ffn performer cosformer linformer"
 
 for arch in $archs; do

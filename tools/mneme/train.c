@@ -1,7 +1,10 @@
 /* train.c: a config becomes a model: progress, lines of reports, the page. */
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/cpu.h"
@@ -16,6 +19,7 @@ typedef struct training {
     progress bar;
     double shown_s;
     bool is_running; /* steps have begun */
+    char config[PATH_MAX];
 } training;
 
 static json_t *real_or_null(double x)
@@ -125,6 +129,25 @@ static void tell_info(const args *a, const mn_train_info *i)
 
 /* ---- the verb ---- */
 
+/* A name without a folder that is no file here is looked for among the configs that are shipped:
+ * dense.smoke. */
+static const char *find_config(const char *word, char path[PATH_MAX])
+{
+    static const char *const folders[] = {"share/mneme/train", /* a build tree */
+                                          MN_DATA_FROM_BIN "/train"};
+    char self[PATH_MAX];
+    if (strchr(word, '/') || !access(word, F_OK)) return word;
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return word;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (snprintf(path, PATH_MAX, "%s/%s/%s.ini", self, folders[i], word) < PATH_MAX &&
+            !access(path, F_OK))
+            return path;
+    return word;
+}
+
 static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
 {
     const args *a = t->a;
@@ -137,7 +160,7 @@ static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
     const mn_status st = args_size(a, OPT_THREADS, 0, 1, 4096, &n_thread, diag);
     if (st != MN_OK) return st;
     mn_train_params_default(p);
-    p->config = a->rest[0];
+    p->config = find_config(a->rest[0], t->config);
     p->set = a->set;
     p->n_set = a->n_set;
     p->dir = a->value[OPT_OUT];
