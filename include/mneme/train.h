@@ -48,6 +48,7 @@ typedef struct mn_train_params {
     const char *commit, *compiler, *cpu; /**< for run.json; not NULL */
     void (*line)(void *ctx, const mn_train_line *line);
     void (*sample)(void *ctx, const mn_train_sample *sample);
+    void (*step)(void *ctx, uint64_t step, uint64_t n_step, double seconds_left); /**< each */
     /** Tokens are being made: bytes of the files read so far, as they lie there. */
     void (*tick)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void (*note)(void *ctx, const char *sentence); /**< where it goes on; what is amiss */

@@ -172,6 +172,7 @@ static void after_step(void *ctx, bool is_last)
     run *r = ctx;
     mn_diag why = {""};
     const size_t every = r->config.report_sample_every, step = r->trainer->opt->step;
+    if (r->p->step) r->p->step(r->p->ctx, step, r->config.train_steps, r->trainer->last.left_s);
     if (!r->sample.text || !(is_last || (every && step % every == 0))) return;
     const mn_train_sample s = {step, r->config.report_prompt,
                                mn__train_sample_write(&r->sample, r->trainer)};

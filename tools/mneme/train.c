@@ -14,11 +14,15 @@
 #include "ui.h"
 #include "verbs.h"
 
+static const double every_s = 0.1; /* the progress line is drawn anew */
+
 typedef struct training {
     const args *a;
     progress bar;
     double shown_s;
-    bool is_running; /* steps have begun */
+    mn_train_line last;
+    double valid_loss; /* the last one, NAN: none yet */
+    bool is_running;   /* steps have begun */
     char config[PATH_MAX];
 } training;
 
@@ -52,29 +56,44 @@ static void put_line(const mn_train_line *l)
     json_decref(doc);
 }
 
-static void on_line(void *ctx, const mn_train_line *l)
+/* The last report, at a step that may be younger. */
+static void show_bar(training *t, uint64_t step, uint64_t n_step, double seconds_left)
 {
-    training *t = ctx;
-    static double valid = NAN; /* the last one stays on the line */
+    const mn_train_line *l = &t->last;
     char left[32];
-    if (args_has(t->a, OPT_JSON)) put_line(l);
-    if (!isnan(l->valid_loss)) valid = l->valid_loss;
-    t->is_running = true;
     if (!t->bar.a) return;
-    fprintf(stderr, "\r\033[Kstep %" PRIu64 " of %" PRIu64 ": loss %.4f", l->step, l->n_step,
-            l->loss);
-    if (!isnan(valid)) fprintf(stderr, ", validation %.4f", valid);
-    fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
-    if (!isnan(l->gemm_peak_share))
+    fprintf(stderr, "\r\033[Kstep %" PRIu64 " of %" PRIu64, step, n_step);
+    if (l->step) fprintf(stderr, ": loss %.4f", l->loss);
+    if (!isnan(t->valid_loss)) fprintf(stderr, ", validation %.4f", t->valid_loss);
+    if (l->step) fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
+    if (l->step && !isnan(l->gemm_peak_share))
         fprintf(stderr, " (%.0f%% of the peak)", 100 * l->gemm_peak_share);
-    fprintf(stderr, ", %s left", clock_text(l->seconds_left, left, sizeof left));
+    fprintf(stderr, ", %s left", clock_text(seconds_left, left, sizeof left));
     fflush(stderr);
     t->bar.shown = true;
 }
 
+static void on_line(void *ctx, const mn_train_line *l)
+{
+    training *t = ctx;
+    if (args_has(t->a, OPT_JSON)) put_line(l);
+    t->last = *l;
+    if (!isnan(l->valid_loss)) t->valid_loss = l->valid_loss;
+    show_bar(t, l->step, l->n_step, l->seconds_left);
+}
+
+static void on_step(void *ctx, uint64_t step, uint64_t n_step, double seconds_left)
+{
+    training *t = ctx;
+    const double now = mn__clock_s();
+    t->is_running = true;
+    if (now - t->shown_s < every_s) return;
+    t->shown_s = now;
+    show_bar(t, step, n_step, seconds_left);
+}
+
 static void on_tick(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
-    static const double every_s = 0.1;
     training *t = ctx;
     const double now = mn__clock_s();
     if (!t->bar.a || !total || now - t->shown_s < every_s) return;
@@ -169,6 +188,7 @@ static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
     p->compiler = MN_BUILD_COMPILER;
     p->cpu = mn__cpu_level_name(mn__cpu_best());
     p->line = on_line;
+    p->step = on_step;
     p->tick = on_tick;
     p->note = on_note;
     p->peak = on_peak;
@@ -198,7 +218,7 @@ static void tell_end(const args *a, const char *dir, const mn_train_result *r)
 mn_status verb_train(const args *a, mn_diag *diag)
 {
     mn_status st;
-    training t = {.a = a, .bar = progress_start(a, "")};
+    training t = {.a = a, .bar = progress_start(a, ""), .valid_loss = NAN};
     mn_train_params p;
     mn_train_result result;
     mn_train_info info;
