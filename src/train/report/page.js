@@ -82,7 +82,7 @@ function drawCourse() {
   const aux = points('aux'), rate = points('rate'), valueRate = points('value_rate');
   const differs = valueRate.some((p, i) => p.y !== rate[i].y);
   draw('norm-chart', [curve('norm', points('norm'), 'bar')], Object.assign(axis('', onePerTenth), { type: 'logarithmic' }), figures);
-  draw('rate-chart', [curve('rate', rate, 'bar'), curve('of memories\u2019 rows', differs ? valueRate : [], 'bar-two')], zero(axis('', (v) => (v ? power(v, 0) : '0'))), power);
+  draw('rate-chart', [curve('rate', rate, 'bar'), curve('of memories\u2019 rows', differs ? valueRate : [], 'bar-two')], zero(axis('', (v) => (v ? power(v, 1).replace('.0e', 'e') : '0'))), power);
   draw('speed-chart', [curve('tokens/s', points('tokens_per_s'), 'bar')], zero(axis('', short)), many);
   const hasAux = aux.some((p) => p.y !== 0);
   document.getElementById('aux-figure').hidden = !hasAux;
@@ -137,7 +137,7 @@ function facts(id, list) {
 }
 
 function drawTables() {
-  const most = 200, step = Math.max(1, Math.ceil(rows.length / most));
+  const most = 60, step = Math.max(1, Math.ceil(rows.length / most));
   fill('steps-about', step > 1 ? 'One in ' + step + ' of ' + count(rows.length) + ', those with a validation, and the last; log.sqlite holds all.' : 'All of them; log.sqlite holds the same.');
   table('steps-table', ['Step', 'Tokens', 'Loss', 'Validation', 'Norm', 'Rate', 'Tokens/s', 'Of the peak', 'Time'],
     rows.filter((r, i) => i % step === 0 || i === rows.length - 1 || r.valid_loss !== null).map((r) => [
