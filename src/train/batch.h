@@ -19,11 +19,15 @@ typedef struct mn__batch_params {
     size_t n_row; /* of one step, over all ranks: a multiple of n_rank */
     uint64_t seed;
     size_t rank, n_rank; /* n_rank 0: one alone */
+    /* Of the windows in the order of shards those alone that lie behind this share of them, and in
+     * front of that one; end 0: to the last. */
+    double begin, end;
 } mn__batch_params;
 
 typedef struct mn__batches {
     mn__batch_params p;
     uint64_t *first;   /* [n_shard + 1] number of each shard's first window */
+    uint64_t from;     /* the first window that is drawn */
     uint64_t n_window; /* of an epoch */
     size_t n_own;      /* rows of this rank */
 } mn__batches;

@@ -107,7 +107,7 @@ static mn_status make_room(mn__data_side *side, size_t n, mn_diag *diag)
     return side->shard ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for %zu shards", n);
 }
 
-/* The shard of a side, made where it is not there. */
+/* The shard of a side, made where it is not there. MN_EUSAGE: it has no document. */
 static mn_status make_side(mn__train_data *d, mn__data_side *side, const char *folder,
                            const texts *t, reading *r, mn_diag *diag)
 {
@@ -117,14 +117,8 @@ static mn_status make_side(mn__train_data *d, mn__data_side *side, const char *f
     if (access(path, F_OK)) {
         r->what = side == &d->valid ? "writing tokens to validate on" : "writing tokens";
         r->total = t->files->bytes;
-        st = mn__tokenizer_shard(&d->tokenizer, path, (const char *const *)t->files->path,
-                                 t->files->n, &t->params, NULL, diag);
-        if (st == MN_EUSAGE && t->params.held_share > 0) /* no document on this side */
-            mn__fail(diag, st,
-                     "data.valid_share: documents on both sides wanted, all on one found (%g of "
-                     "%zu files): another share, or data.valid_corpus",
-                     t->params.held_share, t->files->n);
-        MN_TRY(st);
+        MN_TRY(mn__tokenizer_shard(&d->tokenizer, path, (const char *const *)t->files->path,
+                                   t->files->n, &t->params, NULL, diag));
     }
     MN_TRY(make_room(side, 1, diag));
     st = add_shard(side, path, d->tokenizer.hash, diag);
@@ -134,6 +128,30 @@ static mn_status make_side(mn__train_data *d, mn__data_side *side, const char *f
     }
 done:
     return st;
+}
+
+/* Too few documents for one to be held out, a book for one: then it is the end of the corpus. */
+static mn_status hold_end(mn__train_data *d, const char *folder, const texts *t, reading *r,
+                          mn_diag *diag)
+{
+    texts all = *t;
+    const double share = t->params.held_share;
+    all.params.tells_held = false; /* none is */
+    const mn_status st = make_side(d, &d->valid, folder, &all, r, diag);
+    if (st != MN_OK) return st;
+    d->train.end = d->valid.begin = 1 - share;
+    d->valid.source.identity = mn__hash64(&share, sizeof share, d->valid.source.identity);
+    d->valid.n_document = 0;
+    d->valid.n_token = (uint64_t)(share * (double)d->train.n_token);
+    d->train.n_token -= d->valid.n_token;
+    return MN_OK;
+}
+
+static mn_status make_held(mn__train_data *d, const char *folder, const texts *t, reading *r,
+                           mn_diag *diag)
+{
+    const mn_status st = make_side(d, &d->valid, folder, t, r, diag);
+    return st == MN_EUSAGE && t->params.held_share > 0 ? hold_end(d, folder, t, r, diag) : st;
 }
 
 static mn_status open_folder(mn__data_side *side, const char *folder, uint64_t vocab_hash,
@@ -197,11 +215,16 @@ static mn_status make_shards(mn__train_data *d, const mn__config *c, const char 
         t.params.held_share = c->data_valid_share;
     if (!*c->data_tokenizer) MN_TRY(learn(c, folder, &t, &r, learnt, diag));
     MN_TRY(open_tokenizer(d, c, *c->data_tokenizer ? c->data_tokenizer : learnt, diag));
-    MN_TRY(make_side(d, &d->train, folder, &t, &r, diag));
+    st = make_side(d, &d->train, folder, &t, &r, diag);
+    if (st == MN_EUSAGE && t.params.held_share > 0)
+        mn__fail(diag, st,
+                 "data.valid_share: documents to learn from wanted, all held out found: another "
+                 "share than %g, or data.valid_corpus",
+                 t.params.held_share);
+    MN_TRY(st);
     t.params.tells_held = true;
     if (valid_files.n) t.files = &valid_files;
-    if (valid_files.n || t.params.held_share > 0)
-        MN_TRY(make_side(d, &d->valid, folder, &t, &r, diag));
+    if (valid_files.n || t.params.held_share > 0) MN_TRY(make_held(d, folder, &t, &r, diag));
 done:
     mn__text_files_free(&files);
     mn__text_files_free(&valid_files);
@@ -247,7 +270,9 @@ static mn_status begin_side(mn__data_side *side, const mn__config *c, size_t n_r
                                 .n_shard = side->n,
                                 .len = c->train_length,
                                 .n_row = n_row,
-                                .seed = c->train_seed};
+                                .seed = c->train_seed,
+                                .begin = side->begin,
+                                .end = side->end};
     side->source.fill = fill;
     return mn__batches_init(&side->rows, &p, diag);
 }

@@ -21,7 +21,8 @@ typedef struct mn__data_side {
     mn__row_source source; /* first */
     mn__shard *shard;      /* [n] */
     size_t n;
-    uint64_t n_token, n_document; /* of all */
+    double begin, end;            /* share of their windows that is its own; end 0: to the last */
+    uint64_t n_token, n_document; /* of all; of a share of one document: 0 documents */
     mn__batches rows;
 } mn__data_side;
 

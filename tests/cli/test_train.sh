@@ -156,7 +156,7 @@ bad 3 --set data.corpus=empty.txt -- "empty.txt: a text wanted, none found"
 bad 3 --set data.corpus=corpus.txt,blank.txt -- "blank.txt: a text wanted, none found"
 bad 3 --set data.corpus=folder -- "folder: files .txt or .jsonl"
 echo one >one.txt
-bad 2 --set data.corpus=one.txt -- "data.valid_share" "data.valid_corpus"
+bad 3 --set data.corpus=one.txt -- "a shard of 33 tokens at least wanted"
 bad 3 --set train.length=100000 -- "a shard of 100001 tokens at least wanted"
 refused 3 train "$configs/memoryformer.smoke.ini" "${common[@]}" --out bad --set lookup.tables=5 -- \
     "tables times bits wanted to be the width 64, 5 x 4 found"

@@ -139,6 +139,34 @@ static void test_once(void **state)
     mn__train_data_close(&whole);
 }
 
+/* One document: its end is held out, and no window is on both sides. */
+static void test_end(void **state)
+{
+    char text[4096];
+    int32_t row[9];
+    (void)state;
+    for (size_t i = 0; i < sizeof text - 1; i++) text[i] = (char)('a' + i * i % 19);
+    text[sizeof text - 1] = '\0';
+    set("corpus", ef_write_text("book.txt", text));
+    set("valid_share", "0.1");
+    const size_t before = ef_held();
+    mn__train_data d = open_data();
+    assert_int_equal(d.valid.n_document, 0);
+    assert_int_equal(mn__train_data_begin(&d, &config, &diag), MN_OK);
+    const mn__batches *train = &d.train.rows, *valid = &d.valid.rows;
+    assert_true(valid->from == train->n_window && valid->n_window >= 3);
+    assert_in_range(train->n_window, 8 * valid->n_window, 10 * valid->n_window);
+    assert_int_equal(train->n_window + valid->n_window, (d.train.shard[0].info.n_token - 1) / 8);
+    for (size_t i = 0; i < config.report_valid_rows; i++)
+        assert_int_equal(d.valid.source.fill(&d.valid.source, 0, i, 8, row, &diag), MN_OK);
+    const uint64_t identity = d.train.source.identity;
+    mn__train_data_close(&d);
+    assert_int_equal(ef_held(), before);
+    d = open_data(); /* found, and the same */
+    assert_true(d.train.source.identity == identity);
+    mn__train_data_close(&d);
+}
+
 /* The folder that was made, as one made elsewhere. */
 static void test_shards(void **state)
 {
@@ -184,8 +212,19 @@ static void test_refused(void **state)
     config.model_vocab = 100;
     refuse(MN_ERANGE, "model.vocab: at least the");
     config.model_vocab = 0;
-    set("valid_share", "1e-12");
-    refuse(MN_EUSAGE, "data.valid_share: documents on both sides wanted");
+    set("valid_share", "0.9");
+    set("corpus", ef_write_text("one.txt", "the only one"));
+    char share[8];
+    bool all_held = false; /* at some share the only document is */
+    for (int i = 10; i < 90 && !all_held; i++) {
+        mn__train_data d;
+        snprintf(share, sizeof share, "0.%d", i);
+        set("valid_share", share);
+        all_held = mn__train_data_open(&d, &config, folder, &watch, &diag) == MN_EUSAGE;
+        if (all_held) assert_non_null(strstr(diag.text, "data.valid_share: documents to learn"));
+        mn__train_data_close(&d);
+    }
+    assert_true(all_held);
     set("valid", folder);
     refuse(MN_EUSAGE, "data.valid goes with data.train");
     set("corpus", "");
@@ -197,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sides, begin, end),
         cmocka_unit_test_setup_teardown(test_once, begin, end),
+        cmocka_unit_test_setup_teardown(test_end, begin, end),
         cmocka_unit_test_setup_teardown(test_shards, begin, end),
         cmocka_unit_test_setup_teardown(test_stop, begin, end),
         cmocka_unit_test_setup_teardown(test_refused, begin, end),

@@ -119,7 +119,12 @@ static bool on_stop(void *ctx)
 
 static double on_peak(void *ctx, bool bf16, int n_thread)
 {
-    (void)ctx;
+    training *t = ctx;
+    if (t->bar.a) {
+        fprintf(stderr, "\r\033[Ktiming this machine's products");
+        fflush(stderr);
+        t->bar.shown = true;
+    }
     return limit_gemm(bf16, n_thread);
 }
 

@@ -142,7 +142,7 @@ function drawTables() {
   table('steps-table', ['Step', 'Tokens', 'Loss', 'Validation', 'Norm', 'Rate', 'Tokens/s', 'Of the peak', 'Time'],
     rows.filter((r, i) => i % step === 0 || i === rows.length - 1 || r.valid_loss !== null).map((r) => [
       count(r.step), many(r.tokens), loss(r.loss), loss(r.valid_loss), figures(r.norm), power(r.rate), many(r.tokens_per_s), percent(r.gemm_peak_share, 0), seconds(r.seconds)]));
-  const side = (s) => (s ? many(s.tokens) + ' tokens of ' + plural(s.documents, 'document', 'documents') : 'none');
+  const side = (s) => (s ? many(s.tokens) + ' tokens of ' + (s.documents ? plural(s.documents, 'document', 'documents') : 'the same, its end') : 'none');
   facts('method-table', [
     ['Learnt from', side(run.data.train) + (config.data.corpus ? ': ' + config.data.corpus : '')],
     ['Validated on', side(run.data.valid)],
