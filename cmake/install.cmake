@@ -1,11 +1,11 @@
-# make install: headers, both libraries, the command, trained NAMMs, .pc, CMake config, man page,
-# completion.
+# make install: headers, both libraries, the command, trained NAMMs, configs of trainings, .pc, CMake
+# config, man page, completion.
 install(DIRECTORY include/mneme TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 install(TARGETS mneme_static mneme_shared)
 if(TARGET mneme)
     install(TARGETS mneme)
 endif()
-install(DIRECTORY share/mneme/namm DESTINATION ${CMAKE_INSTALL_DATADIR}/mneme)
+install(DIRECTORY share/mneme/namm share/mneme/train DESTINATION ${CMAKE_INSTALL_DATADIR}/mneme)
 # libllama and ggml travel along, in a folder of their own that our RPATH names: no other program
 # meets them.
 foreach(name llama ggml ggml-base ggml-cpu)

@@ -19,6 +19,7 @@
 #include "mneme/session.h"
 #include "mneme/status.h"
 #include "mneme/text.h"
+#include "mneme/train.h"
 #include "mneme/watch.h"
 
 #endif

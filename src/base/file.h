@@ -37,6 +37,15 @@ mn_status mn__keep_previous(const char *path, mn_diag *diag);
  * a file of the name is found by whoever opens what lies in it. */
 mn_status mn__folder_make(const char *path, mn_diag *diag);
 
+/* A folder that one process works in: made when absent (mn__folder_make), open, and locked where
+ * its file system can. What a killed process was writing there (files of mn__atomic) under a name
+ * that begins with one of `ours` (ends with NULL) is removed. MN_EFAIL: another process has it,
+ * `does` says what it does there ("evolves"); MN_EIO; MN_EUSAGE: no name, or too long a one. */
+enum { MN__FOLDER_NAME = 4096 - 64 }; /* what files in it still have a name under */
+mn_status mn__folder_hold(int *fd, const char *dir, const char *does, const char *const *ours,
+                          mn_diag *diag);
+void mn__folder_release(int fd); /* -1 is fine */
+
 uint64_t mn__hash64(const void *data, size_t n,
                     uint64_t seed); /* XXH64 (libxxhash): checksums of sessions */
 

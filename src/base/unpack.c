@@ -23,7 +23,7 @@ struct mn__unpack {
     enum packing packing;
     int fd;
     char *path;
-    uint64_t max_bytes, n_out;
+    uint64_t max_bytes, n_out, n_read;
     lzma_stream xz;
     ZSTD_DStream *zstd;
     size_t zstd_rest; /* 0: between two frames, where the file may end */
@@ -58,6 +58,7 @@ static mn_status refill(mn__unpack *u, mn_diag *diag)
     if (n < 0) return mn__fail(diag, MN_EIO, "%s: cannot read: %s", u->path, strerror(errno));
     u->at = u->in;
     u->n_in = (size_t)n;
+    u->n_read += u->n_in;
     u->in_ended = n == 0;
     return MN_OK;
 }
@@ -183,6 +184,11 @@ mn_status mn__unpack_read(mn__unpack *u, char *buf, size_t cap, size_t *n, mn_di
                         (unsigned long long)u->max_bytes,
                         u->packing == PLAIN ? "" : " when unpacked");
     return MN_OK;
+}
+
+uint64_t mn__unpack_n_read(const mn__unpack *u)
+{
+    return u->n_read;
 }
 
 void mn__unpack_close(mn__unpack *u)

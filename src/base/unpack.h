@@ -19,6 +19,8 @@ mn_status mn__unpack_open(mn__unpack **out, const char *path, uint64_t max_bytes
  * truncated, too large when unpacked or needs too much memory. MN_EIO. After a failure only closing
  * is left. */
 mn_status mn__unpack_read(mn__unpack *u, char *buf, size_t cap, size_t *n, mn_diag *diag);
+/* Bytes of the file itself that were read so far. */
+uint64_t mn__unpack_n_read(const mn__unpack *u);
 void mn__unpack_close(mn__unpack *u); /* NULL is fine */
 
 #endif

@@ -5,10 +5,11 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "base/page.h"
 #include "eval/summary.h"
 
 /* Figures are written with this many digits, in JSON and CSV alike. */
-enum { MN__REPORT_DIGITS = 9 };
+enum { MN__REPORT_DIGITS = MN__PAGE_DIGITS };
 
 /* A text of any bytes; broken UTF-8 becomes U+FFFD. At most `most` bytes of it (0: all), what was
  * left out said in words. NULL: no memory. */
@@ -34,13 +35,8 @@ typedef struct mn__report_page {
     const char *chart_js, *d3_js;
 } mn__report_page;
 mn_status mn__report_html(FILE *to, const mn__report_page *page, mn_diag *diag);
-/* Whether a chart library can be read: MN_EINPUT with the package that brings it. */
-mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag);
 
 /* report_records.c: every prompt with its records, as JSON that may stand in an HTML script. */
 mn_status mn__report_records(FILE *to, const mn__summary *s, mn__store *store, mn_diag *diag);
-/* JSON in which no "<" can end the script that holds it. false: no memory. A failure to write
- * shows in ferror(to). */
-bool mn__report_put_json(FILE *to, const json_t *doc);
 
 #endif

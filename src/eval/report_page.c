@@ -3,11 +3,10 @@
  * in which nothing can end the script, and leave it as text nodes: none is ever markup. */
 #include "eval/report.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/diag.h"
-#include "eval/page.h"
+#include "base/page.h"
 #include "report_parts.inc" /* written by cmake/embed.cmake: part_page_html[], ... */
 
 /* ---- parts ---- */
@@ -25,16 +24,6 @@ static const struct part parts[] = {
     PART("style", part_page_css),
     PART("script", part_page_js),
 };
-
-mn_status mn__report_find_library(const char *path, const char *package, mn_diag *diag)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return mn__fail(diag, MN_EINPUT, "%s: %s; the report's charts need it: apt-get install %s",
-                        path, strerror(errno), package);
-    fclose(f);
-    return MN_OK;
-}
 
 /* The models that were asked, for the window's title. */
 static void put_title(FILE *to, const mn__summary *s)
@@ -67,7 +56,7 @@ static mn_status put_part(FILE *to, const char *name, size_t n, const void *ctx,
     if (!strncmp(name, "chart", n)) return mn__page_put_library(to, p->chart_js, diag);
     if (!strncmp(name, "d3", n)) return mn__page_put_library(to, p->d3_js, diag);
     if (!strncmp(name, "records", n)) return mn__report_records(to, p->summary, p->store, diag);
-    if (mn__report_put_json(to, p->doc)) return MN_OK;
+    if (mn__page_put_json(to, p->doc)) return MN_OK;
     return mn__fail(diag, MN_ENOMEM, "no memory for the page");
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/page.h"
 
 enum { MAX_OUTPUT = 6000, MAX_GOLD = 2000 }; /* bytes that the page shows */
 
@@ -21,30 +22,9 @@ struct pages {
     mn_diag *diag;
 };
 
-/* "<" stands in strings alone. */
-static int put_piece(const char *piece, size_t n, void *to)
-{
-    while (n > 0) {
-        const char *mark = memchr(piece, '<', n);
-        size_t plain = mark ? (size_t)(mark - piece) : n;
-        fwrite(piece, 1, plain, to);
-        if (mark) fputs("\\u003c", to), plain++;
-        piece += plain;
-        n -= plain;
-    }
-    return 0;
-}
-
-bool mn__report_put_json(FILE *to, const json_t *doc)
-{
-    return json_dump_callback(doc, put_piece, to,
-                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER |
-                                  JSON_REAL_PRECISION(MN__REPORT_DIGITS)) == 0;
-}
-
 static mn_status put(struct pages *p, json_t *value)
 {
-    bool done = value && mn__report_put_json(p->to, value);
+    bool done = value && mn__page_put_json(p->to, value);
     json_decref(value);
     return done ? MN_OK : mn__fail(p->diag, MN_ENOMEM, "no memory for a prompt of the report");
 }

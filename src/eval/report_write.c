@@ -10,6 +10,7 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/heap.h"
+#include "base/page.h"
 #include "eval/report.h"
 
 static const char main_store[] = "results.sqlite";
@@ -275,8 +276,8 @@ mn_status mn_report_write(const char *dir, const mn_report_params *params, mn_re
     if (!p.chart_js) p.chart_js = MN_CHART_JS;
     if (!p.d3_js) p.d3_js = MN_D3_JS;
     MN_TRY(open_records(&r.shards, &r.store, &r.info, diag));
-    MN_TRY(mn__report_find_library(p.chart_js, "libjs-chart.js", diag));
-    MN_TRY(mn__report_find_library(p.d3_js, "libjs-d3", diag));
+    MN_TRY(mn__page_find_library(p.chart_js, "libjs-chart.js", diag));
+    MN_TRY(mn__page_find_library(p.d3_js, "libjs-d3", diag));
     MN_TRY(sum_up(&r, &p, diag));
     MN_TRY(write_files(&r, &p, diag));
     if (out) *out = r.info;

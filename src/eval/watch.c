@@ -4,6 +4,7 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/heap.h"
+#include "base/page.h"
 #include "eval/report.h"
 #include "eval/watch_internal.h"
 #include "model/model.h"
@@ -27,8 +28,8 @@ static mn_status check_page(const mn_watch_params *p, mn_diag *diag)
     mn__atomic file = {0};
     mn_status st = MN_OK;
     if (!p->page) return MN_OK;
-    MN_TRY(mn__report_find_library(p->chart_js, "libjs-chart.js", diag));
-    MN_TRY(mn__report_find_library(p->d3_js, "libjs-d3", diag));
+    MN_TRY(mn__page_find_library(p->chart_js, "libjs-chart.js", diag));
+    MN_TRY(mn__page_find_library(p->d3_js, "libjs-d3", diag));
     st = mn__atomic_open(&file, p->page, diag);
     mn__atomic_abort(&file);
 done:

@@ -13,8 +13,8 @@
 
 #include "base/diag.h"
 #include "base/file.h"
+#include "base/page.h"
 #include "eval/base64.h"
-#include "eval/page.h"
 #include "eval/report.h"
 #include "eval/watch_internal.h"
 #include "watch_parts.inc" /* written by cmake/embed.cmake: part_page_html[], ... */
@@ -135,7 +135,7 @@ static mn_status put_part(FILE *to, const char *name, size_t n, const void *ctx,
         return mn__page_put_library(to, p->w->chart_js, diag);
     else if (is(name, n, "d3"))
         return mn__page_put_library(to, p->w->d3_js, diag);
-    else if (!mn__report_put_json(to, p->doc))
+    else if (!mn__page_put_json(to, p->doc))
         return mn__fail(diag, MN_ENOMEM, "no memory for the page");
     return MN_OK;
 }

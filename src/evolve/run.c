@@ -267,7 +267,7 @@ done:
 }
 
 static mn_status rate_all(run *r, const mn_optimizer_info *info, mn__draft *prompts,
-                          mn__log_row *row, mn_diag *diag)
+                          mn__log_generation *row, mn_diag *diag)
 {
     mn_status st;
     size_t n_prompt = row->n_prompt = count_prompts(r, info);
@@ -293,7 +293,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Figures of the candidates, repeats apart. room [population] */
-static void describe(const run *r, const mn_optimizer_info *info, double *room, mn__log_row *row)
+static void describe(const run *r, const mn_optimizer_info *info, double *room,
+                     mn__log_generation *row)
 {
     size_t n = 0, n_kept = 0;
     double sum = 0, kept = 0;
@@ -321,7 +322,7 @@ static void describe(const run *r, const mn_optimizer_info *info, double *room, 
 }
 
 /* Behind the tell: the mean, when it is its turn or the stage is over. */
-static mn_status after_tell(run *r, mn__log_row *row, mn_diag *diag)
+static mn_status after_tell(run *r, mn__log_generation *row, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn_evolve_best found;
@@ -379,7 +380,7 @@ static double seconds_left(const run *r)
     return fmin(left, fmax(0, p->max_seconds - (mn__clock_s() - r->t0)));
 }
 
-static void tell_line(const run *r, const mn__log_row *row)
+static void tell_line(const run *r, const mn__log_generation *row)
 {
     uint64_t n_generation = 0;
     bool is_limited = true;
@@ -418,7 +419,7 @@ static mn_status one_generation(run *r, mn_diag *diag)
     double t0 = mn__clock_s();
     bool is_first = r->at.stage_generation == 0;
     mn_optimizer_get_info(r->search, &info);
-    mn__log_row row = {.generation = info.generation, .stage = r->at.stage};
+    mn__log_generation row = {.generation = info.generation, .stage = r->at.stage};
     double *room = mn__alloc_array(MN_MEM_OPT, info.population, sizeof *room);
     if (!room) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a generation"));
     if (is_first) MN_TRY(start_stage(r, &stage, &tasks, diag));

@@ -1,6 +1,5 @@
-/* run_log.h: what happened in a run, generation by generation, as one SQLite file. A generation is
- * one transaction. Statuses beside those that are named: MN_EINPUT (no log, or of another version),
- * MN_EIO, MN_EFAIL (held by another process), MN_ENOMEM; the sentence names the file. */
+/* run_log.h: what happened in a run, generation by generation, as a log (base/log_file.h, whose
+ * statuses these are). A generation is one transaction. */
 #ifndef MN_EVOLVE_RUN_LOG_H
 #define MN_EVOLVE_RUN_LOG_H
 
@@ -8,9 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/log_file.h"
 #include "mneme/status.h"
 
-typedef struct mn__run_log mn__run_log;
+typedef struct mn__log_file mn__run_log;
 
 /* Open to write, made when absent. Rows of generations from `generation` on are dropped: they are
  * made again. */
@@ -27,7 +27,7 @@ typedef struct mn__log_stage {
 } mn__log_stage;
 
 /* A generation; NAN becomes NULL. */
-typedef struct mn__log_row {
+typedef struct mn__log_generation {
     uint64_t generation;
     size_t stage;
     double best, mean, median, sigma, axis_ratio, kept_share;
@@ -38,10 +38,10 @@ typedef struct mn__log_row {
     double seconds;
     const char *prompts;       /* JSON array of their numbers */
     const double *loss, *kept; /* [n_candidate] to keep; NULL: not kept */
-} mn__log_row;
+} mn__log_generation;
 
 /* stage may be NULL. */
-mn_status mn__run_log_add(mn__run_log *l, const mn__log_row *row, const mn__log_stage *stage,
+mn_status mn__run_log_add(mn__run_log *l, const mn__log_generation *row, const mn__log_stage *stage,
                           mn_diag *diag);
 
 /* {"stages": [...], "generations": [...]}, the caller's (json_decref); nothing in the file changes.

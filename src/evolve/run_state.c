@@ -1,13 +1,8 @@
 /* run_state.c: the folder of a run and the words that go with its checkpoint. */
 #include "evolve/run_state.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,55 +14,21 @@
 
 /* ---- the folder ---- */
 
-/* "NAME.tmp-123" as base/file.h names what it writes, NAME beginning with one of a run's files. */
-static bool is_unfinished(const char *name)
-{
-    static const char *const of[] = {"evolve.gguf.", "run.json.", "report.", "best.",
-                                     "compare.json."};
-    const char *end = strstr(name, ".tmp-");
-    if (!end || !end[5] || end[5 + strspn(end + 5, "0123456789")]) return false;
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        if (!strncmp(name, of[i], strlen(of[i]))) return true;
-    return false;
-}
-
-/* Files that were being written when a process was killed; the folder is locked. */
-static void remove_unfinished(const char *dir)
-{
-    DIR *folder = opendir(dir);
-    if (!folder) return;
-    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-        if (is_unfinished(e->d_name))
-            (void)unlinkat(dirfd(folder), e->d_name, 0); /* no more than clutter */
-    closedir(folder);
-}
-
 mn_status mn__run_folder_open(mn__run_folder *f, const char *dir, mn_diag *diag)
 {
-    enum { LONGEST = PATH_MAX - 64 }; /* for names in it, also of temporaries */
-    f->fd = -1;
-    if (!dir || !*dir || strlen(dir) > LONGEST)
-        return mn__fail(diag, MN_EUSAGE, "a folder for the run wanted, of at most %d bytes",
-                        LONGEST);
+    static const char *const ours[] = {"evolve.gguf.", "run.json.",     "report.",
+                                       "best.",        "compare.json.", NULL};
+    mn_status st = mn__folder_hold(&f->fd, dir, "evolves", ours, diag);
+    if (st != MN_OK) return st;
     snprintf(f->state, sizeof f->state, "%s/evolve.gguf", dir);
     snprintf(f->log, sizeof f->log, "%s/log.sqlite", dir);
     snprintf(f->about, sizeof f->about, "%s/run.json", dir);
-    if (mkdir(dir, 0777) && errno != EEXIST)
-        return mn__fail(diag, MN_EIO, "%s: cannot make this folder: %s", dir, strerror(errno));
-    f->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (f->fd < 0)
-        return mn__fail(diag, MN_EIO, "%s: cannot stand there: %s", f->state, strerror(errno));
-    if (flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-        mn__run_folder_close(f);
-        return mn__fail(diag, MN_EFAIL, "%s: another process evolves there", dir);
-    }
-    remove_unfinished(dir);
     return MN_OK;
 }
 
 void mn__run_folder_close(mn__run_folder *f)
 {
-    if (f->fd >= 0) close(f->fd);
+    mn__folder_release(f->fd);
     f->fd = -1;
 }
 

@@ -172,6 +172,7 @@ mn_status mn__env_plan(const mn__env *env, void (*pass)(const mn__env *env, void
     mn__tape dry = {0};
     mn__env measure = *env;
     measure.tape = &dry;
+    measure.tally = NULL;
     pass(&measure, arg);
     if (mn__tape_reserve(env->tape, dry.peak) == MN_OK) return MN_OK;
     return mn__fail(diag, MN_ENOMEM, "a step of training wants %zu bytes of scratch: refused",

@@ -71,6 +71,9 @@ mn_status mn__batches_init(mn__batches *out, const mn__batch_params *params, mn_
         b.n_window += (b.p.shard[i].info.n_token - 1) / b.p.len; /* a shard has a token */
     }
     b.first[b.p.n_shard] = b.n_window;
+    b.from = (uint64_t)(b.p.begin * (double)b.n_window);
+    if (b.p.end > 0) b.n_window = (uint64_t)(b.p.end * (double)b.n_window);
+    b.n_window -= b.from;
     if (!b.n_window)
         MN_TRY(mn__fail(diag, MN_EINPUT, "a shard of %zu tokens at least wanted, none found",
                         b.p.len + 1));
@@ -100,12 +103,15 @@ static void read_window(const mn__batches *b, uint64_t window, int32_t *out)
     mn__shard_read(&b->p.shard[low], (window - b->first[low]) * b->p.len, b->p.len + 1, out);
 }
 
+void mn__batches_row(const mn__batches *b, uint64_t step, uint64_t row, int32_t *out)
+{
+    const uint64_t at = step * b->p.n_row + row, epoch = at / b->n_window;
+    const uint64_t place = mn__batch_order(b->p.seed, epoch, b->n_window, at % b->n_window);
+    read_window(b, b->from + place, out);
+}
+
 void mn__batches_read(const mn__batches *b, uint64_t step, int32_t *out)
 {
-    uint64_t row = step * b->p.n_row + b->p.rank * b->n_own;
-    for (size_t i = 0; i < b->n_own; i++, row++) {
-        uint64_t epoch = row / b->n_window, place = row % b->n_window;
-        read_window(b, mn__batch_order(b->p.seed, epoch, b->n_window, place),
-                    out + i * (b->p.len + 1));
-    }
+    for (size_t i = 0; i < b->n_own; i++)
+        mn__batches_row(b, step, b->p.rank * b->n_own + i, out + i * (b->p.len + 1));
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/file.h"
 #include "base/heap.h"
 #include "base/unpack.h"
 #include "text/utf8.h"
@@ -16,7 +17,8 @@ enum {
     READ_BYTES = 1 << 16,
     PART_MIN = 64, /* a line that ends a document must fit */
     PART_BYTES = 1 << 20,
-    LINE_BYTES = 64 << 20
+    LINE_BYTES = 64 << 20,
+    NAME_BYTES = 1024 /* of a document, that say which side it is on */
 };
 
 struct mn__documents {
@@ -24,6 +26,12 @@ struct mn__documents {
     size_t n_path, i_path;
     char *field;
     size_t part_bytes, line_bytes;
+    double held_share;
+    bool tells_held;
+    bool (*stop)(void *ctx, uint64_t n_read);
+    void *ctx;
+    uint64_t n_read;  /* of the files before this one */
+    bool is_passed;   /* the document is on the other side */
     mn__unpack *file; /* NULL: between two files */
     bool is_lines, read_all;
     mn__utf8_gate gate;
@@ -57,6 +65,10 @@ mn_status mn__documents_open(mn__documents **out, const char *const *path, size_
     if (!d) goto done;
     d->part_bytes = p.part_bytes ? p.part_bytes : PART_BYTES;
     d->line_bytes = p.line_bytes ? p.line_bytes : LINE_BYTES;
+    d->held_share = p.held_share;
+    d->tells_held = p.tells_held;
+    d->stop = p.stop;
+    d->ctx = p.ctx;
     d->field = mn__strdup(p.field ? p.field : "text");
     d->path = mn__alloc_array(MN_MEM_OTHER, n_path, sizeof *d->path);
     if (!d->field || !d->path) goto done;
@@ -73,6 +85,7 @@ done:
 
 static void close_file(mn__documents *d)
 {
+    if (d->file) d->n_read += mn__unpack_n_read(d->file);
     mn__unpack_close(d->file);
     d->file = NULL;
     json_decref(d->object);
@@ -167,6 +180,8 @@ static mn_status read_on(mn__documents *d, mn_diag *diag)
 {
     size_t n;
     mn_status st = make_room(d, READ_BYTES, diag);
+    if (d->stop && d->stop(d->ctx, d->n_read + mn__unpack_n_read(d->file)))
+        return mn__fail(diag, MN_ECANCEL, "%s: stopped reading it", mn__documents_path(d));
     if (st == MN_OK) st = mn__unpack_read(d->file, d->window + d->n, READ_BYTES, &n, diag);
     if (st == MN_OK) st = check_bytes(d, d->window + d->n, n, diag);
     if (st != MN_OK) return st;
@@ -343,7 +358,8 @@ static mn_status next_of_lines(mn__documents *d, mn__document_part *out, bool *f
     return MN_OK;
 }
 
-mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *found, mn_diag *diag)
+/* A part of any document. */
+static mn_status next_part(mn__documents *d, mn__document_part *out, bool *found, mn_diag *diag)
 {
     *found = false;
     while (d->i_path < d->n_path) {
@@ -359,4 +375,23 @@ mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *fou
         d->i_path++;
     }
     return MN_OK;
+}
+
+/* Is the document that the part begins on the side that is not told? */
+static bool is_other_side(const mn__documents *d, const mn__document_part *part)
+{
+    static const double range = 18446744073709551616.0; /* 2^64 */
+    if (!(d->held_share > 0)) return false;
+    const size_t n = part->n < NAME_BYTES ? part->n : NAME_BYTES;
+    return ((double)mn__hash64(part->text, n, 0) / range < d->held_share) != d->tells_held;
+}
+
+mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *found, mn_diag *diag)
+{
+    for (;;) {
+        const mn_status st = next_part(d, out, found, diag);
+        if (st != MN_OK || !*found) return st;
+        if (out->begins) d->is_passed = is_other_side(d, out);
+        if (!d->is_passed) return MN_OK;
+    }
 }

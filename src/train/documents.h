@@ -18,6 +18,15 @@ typedef struct mn__documents_params {
     const char *field; /* of JSON lines; NULL: "text" */
     size_t part_bytes; /* the most a part has, at least 64; 0: 1 MiB */
     size_t line_bytes; /* the most a JSON line has; 0: 64 MiB */
+    /* A share of the documents is held out, whichever the XXH64 of their first 1,024 bytes (or of
+     * their first part, where that is shorter) says: those alone are told, or the others alone. 0:
+     * all are told. */
+    double held_share;
+    bool tells_held;
+    /* Asked now and then with the bytes read so far, as they lie in the files; true: stop. NULL:
+     * nobody asks. */
+    bool (*stop)(void *ctx, uint64_t n_read);
+    void *ctx;
 } mn__documents_params;
 
 /* The longest beginning of what is left that ends in front of a line break, else in front of a
@@ -36,7 +45,8 @@ mn_status mn__documents_open(mn__documents **out, const char *const *path, size_
                              const mn__documents_params *params, mn_diag *diag);
 /* The next part; *found is false at the end. MN_EINPUT: bytes that are no UTF-8 or NUL (file, line
  * and byte from 1), a line that is no object with a text under the key (file and line), a file
- * without any text, a damaged archive. MN_EIO, MN_ENOMEM. After a failure only closing is left. */
+ * without any text, a damaged archive. MN_ECANCEL: stopped. MN_EIO, MN_ENOMEM. After a failure only
+ * closing is left. */
 mn_status mn__documents_next(mn__documents *d, mn__document_part *out, bool *found, mn_diag *diag);
 /* The file of the last part. */
 const char *mn__documents_path(const mn__documents *d);

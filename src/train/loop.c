@@ -212,9 +212,14 @@ done:
 /* ---- validation ---- */
 
 /* Looking must not count as touching rows: tables are brought up to date and hooks taken off. */
-static void set_hooks(const mn__adamw *o, bool on)
+void mn__trainer_look(mn__trainer *t, bool begins)
 {
-    for (size_t i = 0; i < o->n_table; i++) o->table[i].p->hook = on ? &o->table[i].hook : NULL;
+    const mn__adamw *o = t->opt;
+    if (begins) {
+        mn__adamw_flush(t->opt, t->team);
+        mn__learner_refresh(t->learner);
+    }
+    for (size_t i = 0; i < o->n_table; i++) o->table[i].p->hook = begins ? NULL : &o->table[i].hook;
 }
 
 mn_status mn__trainer_validate(mn__trainer *t, double *loss, mn_diag *diag)
@@ -222,9 +227,7 @@ mn_status mn__trainer_validate(mn__trainer *t, double *loss, mn_diag *diag)
     mn_status st = MN_OK;
     const mn__config *c = config_of(t);
     mn__nll sum = {0};
-    mn__adamw_flush(t->opt, t->team);
-    mn__learner_refresh(t->learner);
-    set_hooks(t->opt, false);
+    mn__trainer_look(t, true);
     for (size_t row = 0; row < c->report_valid_rows && st == MN_OK; row += c->train_batch) {
         const size_t left = c->report_valid_rows - row,
                      n = left < c->train_batch ? left : c->train_batch;
@@ -235,7 +238,7 @@ mn_status mn__trainer_validate(mn__trainer *t, double *loss, mn_diag *diag)
         sum.sum += part.sum;
         sum.n += part.n;
     }
-    set_hooks(t->opt, true);
+    mn__trainer_look(t, false);
     if (st == MN_OK) *loss = sum.sum / (double)sum.n;
     return st;
 }
@@ -280,8 +283,14 @@ static mn_status after_step(mn__trainer *t, const mn__train_hooks *hooks, bool i
     mn__train_report *r = &t->last;
     if (t->valid && (is_last || is_due(r->step, c->report_valid_every)))
         MN_TRY(mn__trainer_validate(t, &r->valid_loss, diag));
-    if (hooks->report && (is_last || !isnan(r->valid_loss) || is_due(r->step, c->report_every)))
-        hooks->report(hooks->ctx, r);
+    if (is_last || !isnan(r->valid_loss) || is_due(r->step, c->report_every)) {
+        r->tokens_per_s = (double)(t->n_busy * c->train_batch * c->train_passes * c->train_length) /
+                          fmax(t->busy_s, 1e-9);
+        t->n_busy = 0;
+        t->busy_s = 0;
+        if (hooks->report) hooks->report(hooks->ctx, r);
+    }
+    if (hooks->after) hooks->after(hooks->ctx, is_last);
     if (is_last || is_due(r->step, c->report_save_every)) MN_TRY(save(t, hooks, diag));
 done:
     return st;
@@ -294,11 +303,13 @@ mn_status mn__trainer_run(mn__trainer *t, const mn__train_hooks *hooks, mn_diag 
     const size_t first = t->opt->step;
     const double began = mn__clock_s();
     while (t->opt->step < c->train_steps) {
+        const double step_began = mn__clock_s();
         MN_TRY(mn__trainer_step(t, diag));
         mn__train_report *r = &t->last;
-        const double seconds = mn__clock_s() - began, done = (double)(r->step - first);
-        r->tokens_per_s = done * (double)r->tokens / (double)r->step / fmax(seconds, 1e-9);
-        r->left_s = seconds / done * (double)(c->train_steps - r->step);
+        t->busy_s += mn__clock_s() - step_began;
+        t->n_busy++;
+        r->left_s = (mn__clock_s() - began) / (double)(r->step - first) *
+                    (double)(c->train_steps - r->step);
         MN_TRY(after_step(t, hooks, r->step == c->train_steps, diag));
         if (!hooks->stop || r->step == c->train_steps || !hooks->stop(hooks->ctx)) continue;
         MN_TRY(save(t, hooks, diag));

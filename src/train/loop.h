@@ -18,19 +18,21 @@ typedef struct mn__row_source {
 } mn__row_source;
 
 typedef struct mn__train_report {
-    size_t step;                 /* steps made */
-    uint64_t tokens;             /* read by them */
-    double loss, aux;            /* of this step: mean of a token; auxiliary losses */
-    double norm;                 /* of its gradients, before clipping */
-    double rate, value_rate;     /* it was made with */
-    double valid_loss;           /* NAN: not validated at this step */
-    double tokens_per_s, left_s; /* since this process began; expected */
+    size_t step;             /* steps made */
+    uint64_t tokens;         /* read by them */
+    double loss, aux;        /* of this step: mean of a token; auxiliary losses */
+    double norm;             /* of its gradients, before clipping */
+    double rate, value_rate; /* it was made with */
+    double valid_loss;       /* NAN: not validated at this step */
+    double tokens_per_s; /* of the steps since the report before, what else was done not counted */
+    double left_s;       /* expected, with all that is done between steps */
 } mn__train_report;
 
 /* How a training meets the rest of the program. */
 typedef struct mn__train_hooks {
     void (*report)(void *ctx, const mn__train_report *r); /* NULL: nobody asks */
-    bool (*stop)(void *ctx); /* asked after each step, NULL: nobody stops */
+    void (*after)(void *ctx, bool is_last); /* behind each step and its report; NULL: nothing */
+    bool (*stop)(void *ctx);                /* asked after each step, NULL: nobody stops */
     void *ctx;
     const char *checkpoint; /* path; NULL: none is kept */
 } mn__train_hooks;
@@ -46,6 +48,8 @@ typedef struct mn__trainer {
     int32_t *row;            /* [length + 1] */
     int32_t *token, *target; /* [batch][length] */
     mn__train_report last;
+    double busy_s;     /* spent in steps since the last report */
+    size_t n_busy;     /* which were so many */
     size_t saved_step; /* of the last good checkpoint; SIZE_MAX: none */
     bool has_bad_file; /* the checkpoint was damaged: the one before is the good one */
 } mn__trainer;
@@ -60,6 +64,9 @@ mn_status mn__trainer_resume(mn__trainer *t, const char *path, mn_diag *warning,
 /* One step; t->last tells of it. MN_EINPUT: a token that is none; MN_EFAIL: loss or gradients are
  * not finite (step, tensor); what the source says. The weights are those before the step then. */
 mn_status mn__trainer_step(mn__trainer *t, mn_diag *diag);
+/* Weights as they are after the last step, to be looked at: rows that are owed updates have had
+ * them, and reading them does not count until looking ends. */
+void mn__trainer_look(mn__trainer *t, bool begins);
 /* Mean loss of the validation rows; their source is there. */
 mn_status mn__trainer_validate(mn__trainer *t, double *loss, mn_diag *diag);
 /* All steps that are left, with reports, validations and checkpoints as [report] says, and all

@@ -36,4 +36,18 @@ want_err "variables: 1 to"
 example minimise
 want_code 2
 want_err Usage
-finish 14
+awk 'NR % 3 == 0 { print "<|endoftext|>" } { print }' "$MNEME_SOURCE/tests/data/moonstone.txt" >corpus.txt
+example train_small corpus.txt trained m.gguf
+want_code 0
+want_no_err
+want_out "step  10: loss" "step  40: loss" ", on what is held out" "it writes: "
+example train_small corpus.txt trained m.gguf
+want_code 0
+want_out "goes on behind step 40 of 40"
+example train_small nosuch trained m.gguf
+want_code 1
+want_err "nosuch: cannot open"
+example train_small
+want_code 2
+want_err Usage
+finish 22

@@ -33,21 +33,21 @@ static void add(mn__run_log *l, uint64_t g)
                                  .n_item = 40,
                                  .held_out = NAN,
                                  .held_out_kept = NAN};
-    const mn__log_row row = {.generation = g,
-                             .stage = g / 2,
-                             .best = 1.0 / 3 + (double)g,
-                             .mean = NAN,
-                             .sigma = 0.5,
-                             .axis_ratio = 1,
-                             .held_out = 7,
-                             .is_saved = true,
-                             .n_prompt = 3,
-                             .n_candidate = 2,
-                             .n_failed = 1,
-                             .evaluations = 2 * g + 2,
-                             .prompts = "[1,2,3]",
-                             .loss = loss,
-                             .kept = kept};
+    const mn__log_generation row = {.generation = g,
+                                    .stage = g / 2,
+                                    .best = 1.0 / 3 + (double)g,
+                                    .mean = NAN,
+                                    .sigma = 0.5,
+                                    .axis_ratio = 1,
+                                    .held_out = 7,
+                                    .is_saved = true,
+                                    .n_prompt = 3,
+                                    .n_candidate = 2,
+                                    .n_failed = 1,
+                                    .evaluations = 2 * g + 2,
+                                    .prompts = "[1,2,3]",
+                                    .loss = loss,
+                                    .kept = kept};
     if (mn__run_log_add(l, &row, g % 2 ? NULL : &stage, &diag) != MN_OK) fail_msg("%s", diag.text);
 }
 
@@ -104,7 +104,7 @@ static void test_twice(void **state)
     mn_diag diag = {""};
     mn__run_log *l = open_log(path, 0);
     add(l, 1);
-    const mn__log_row row = {.generation = 1, .prompts = "[]"};
+    const mn__log_generation row = {.generation = 1, .prompts = "[]"};
     assert_int_not_equal(mn__run_log_add(l, &row, NULL, &diag), MN_OK);
     assert_non_null(strstr(diag.text, "twice.sqlite"));
     add(l, 2); /* it goes on */

@@ -12,7 +12,7 @@ static const verb_fn verb_fns[VERB_COUNT] = {
     [VERB_PULL] = verb_pull,       [VERB_RUN] = verb_run,       [VERB_CHAT] = verb_chat,
     [VERB_INSPECT] = verb_inspect, [VERB_PLAN] = verb_plan,     [VERB_WATCH] = verb_watch,
     [VERB_BENCH] = verb_bench,     [VERB_EVAL] = verb_eval,     [VERB_EVOLVE] = verb_evolve,
-    [VERB_EXPORT] = verb_export,   [VERB_REPORT] = verb_report,
+    [VERB_TRAIN] = verb_train,     [VERB_EXPORT] = verb_export,   [VERB_REPORT] = verb_report,
 };
 
 static json_t *policies_json(void)

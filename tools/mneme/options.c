@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "mneme/policy.h"
+#include "mneme/train.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -211,6 +212,41 @@ static void policies(FILE *to)
         fprintf(to, "| `%s` | `%s` | %s |\n", own[i].policy, own[i].key, own[i].meaning);
 }
 
+/* A name or value in code; nothing where there is none. */
+static void code(FILE *to, const char *text)
+{
+    if (!*text) return;
+    fputc('`', to);
+    cell(to, text);
+    fputc('`', to);
+}
+
+static void training(FILE *to)
+{
+    mn_train_option o;
+    fprintf(to,
+            "# Options of trainings\n\nMade by `mneme --document training` from "
+            "`config.def`, which `mneme train` reads INI files by. On the command line: "
+            "`--set section.key=value`.\n\n"
+            "A run goes on in its folder with the same options: those that are `free` may change, "
+            "the others are refused with the first difference; `model` marks what an exported "
+            "model is made of. [training.md](training.md) begins at the beginning.\n");
+    for (size_t i = 0; mn_train_option_get(i, &o); i++) {
+        if (!*o.key) {
+            fprintf(to,
+                    "\n## [%s]\n\n%s.\n\n| option | default | values | changes | meaning |\n"
+                    "|---|---|---|---|---|\n",
+                    o.section, o.meaning);
+            continue;
+        }
+        fprintf(to, "| `%s` | ", o.key);
+        code(to, o.value);
+        fprintf(to, " | %s | %s | ", o.range, o.changes);
+        cell(to, o.meaning);
+        fprintf(to, " |\n");
+    }
+}
+
 bool args_document(FILE *to, const char *kind)
 {
     if (!strcmp(kind, "man"))
@@ -221,6 +257,8 @@ bool args_document(FILE *to, const char *kind)
         markdown(to);
     else if (!strcmp(kind, "policies"))
         policies(to);
+    else if (!strcmp(kind, "training"))
+        training(to);
     else
         return false;
     return true;

@@ -1,5 +1,5 @@
-/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` went, as a page, a table and
- * a document; with --json the document alone, on standard output. */
+/* report_verb.c: what `mneme eval` has measured, or how `mneme evolve` or `mneme train` went, as a
+ * page, a table and a document; with --json the document alone, on standard output. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "base/diag.h"
 #include "eval_show.h"
 #include "mneme/evolve.h"
+#include "mneme/train.h"
 #include "ui.h"
 #include "verbs.h"
 
@@ -47,13 +48,14 @@ mn_status verb_report(const args *a, mn_diag *diag)
     mn_report_info info;
     json_t *doc = NULL;
     if (a->n_rest != 1)
-        MN_TRY(
-            mn__fail(diag, MN_EUSAGE,
-                     "one folder that `mneme eval --out` or `mneme evolve --out` wrote is wanted, "
-                     "%zu given",
-                     a->n_rest));
-    if (is_evolution(a->rest[0])) {
-        MN_TRY(mn_evolve_report(a->rest[0], NULL, diag));
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "one folder that `mneme eval --out`, `mneme evolve --out` or `mneme train "
+                        "--out` wrote is wanted, %zu given",
+                        a->n_rest));
+    const bool is_training = mn_train_is_run(a->rest[0]);
+    if (is_training || is_evolution(a->rest[0])) {
+        MN_TRY(is_training ? mn_train_report(a->rest[0], NULL, diag)
+                           : mn_evolve_report(a->rest[0], NULL, diag));
         if (args_has(a, OPT_JSON)) return print_document(a->rest[0], diag);
         printf("%s/report.html\n%s/report.json\n", a->rest[0], a->rest[0]);
         return MN_OK;

@@ -14,6 +14,7 @@ mn_status verb_watch(const args *a, mn_diag *diag);
 mn_status verb_bench(const args *a, mn_diag *diag);
 mn_status verb_eval(const args *a, mn_diag *diag);
 mn_status verb_evolve(const args *a, mn_diag *diag);
+mn_status verb_train(const args *a, mn_diag *diag);
 mn_status verb_export(const args *a, mn_diag *diag);
 mn_status verb_report(const args *a, mn_diag *diag);
 

@@ -1,10 +1,21 @@
 /* page.c: templates of pages. */
-#include "eval/page.h"
+#include "base/page.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/diag.h"
 #include "base/file.h"
+
+mn_status mn__page_find_library(const char *path, const char *package, mn_diag *diag)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return mn__fail(diag, MN_EINPUT, "%s: %s; the report's charts need it: apt-get install %s",
+                        path, strerror(errno), package);
+    fclose(f);
+    return MN_OK;
+}
 
 mn_status mn__page_put_library(FILE *to, const char *path, mn_diag *diag)
 {
@@ -29,6 +40,27 @@ void mn__page_put_escaped(FILE *to, const char *text)
         else
             fputc(*text, to);
     }
+}
+
+/* "<" stands in strings alone. */
+static int put_piece(const char *piece, size_t n, void *to)
+{
+    while (n > 0) {
+        const char *mark = memchr(piece, '<', n);
+        size_t plain = mark ? (size_t)(mark - piece) : n;
+        fwrite(piece, 1, plain, to);
+        if (mark) fputs("\\u003c", to), plain++;
+        piece += plain;
+        n -= plain;
+    }
+    return 0;
+}
+
+bool mn__page_put_json(FILE *to, const json_t *doc)
+{
+    return json_dump_callback(doc, put_piece, to,
+                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_PRESERVE_ORDER |
+                                  JSON_REAL_PRECISION(MN__PAGE_DIGITS)) == 0;
 }
 
 mn_status mn__page_write(FILE *to, const mn__page *page, mn_diag *diag)

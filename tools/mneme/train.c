@@ -1,0 +1,246 @@
+/* train.c: a config becomes a model: progress, lines of reports, the page. */
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/diag.h"
+#include "bench.h"
+#include "build_info.h"
+#include "ui.h"
+#include "verbs.h"
+
+static const double every_s = 0.1; /* the progress line is drawn anew */
+
+typedef struct training {
+    const args *a;
+    progress bar;
+    double shown_s;
+    mn_train_line last;
+    double valid_loss; /* the last one, NAN: none yet */
+    bool is_running;   /* steps have begun */
+    char config[PATH_MAX];
+} training;
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* 93 s as 1:33, longer as hours too. */
+static const char *clock_text(double s, char *buf, size_t cap)
+{
+    const unsigned long long t = (unsigned long long)ceil(s);
+    if (t < 3600)
+        snprintf(buf, cap, "%llu:%02llu", t / 60, t % 60);
+    else
+        snprintf(buf, cap, "%llu:%02llu:%02llu", t / 3600, t / 60 % 60, t % 60);
+    return buf;
+}
+
+/* ---- what the run tells ---- */
+
+static void put_line(const mn_train_line *l)
+{
+    json_t *doc = json_pack(
+        "{s:I,s:I,s:o,s:o,s:o,s:o}", "step", (json_int_t)l->step, "tokens", (json_int_t)l->tokens,
+        "loss", real_or_null(l->loss), "valid_loss", real_or_null(l->valid_loss), "tokens_per_s",
+        real_or_null(l->tokens_per_s), "gemm_peak_share", real_or_null(l->gemm_peak_share));
+    json_dumpf(doc, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+    fputc('\n', stdout);
+    fflush(stdout);
+    json_decref(doc);
+}
+
+/* The last report, at a step that may be younger. */
+static void show_bar(training *t, uint64_t step, uint64_t n_step, double seconds_left)
+{
+    const mn_train_line *l = &t->last;
+    char left[32];
+    if (!t->bar.a) return;
+    fprintf(stderr, "\r\033[Kstep %" PRIu64 " of %" PRIu64, step, n_step);
+    if (l->step) fprintf(stderr, ": loss %.4f", l->loss);
+    if (!isnan(t->valid_loss)) fprintf(stderr, ", validation %.4f", t->valid_loss);
+    if (l->step) fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
+    if (l->step && !isnan(l->gemm_peak_share))
+        fprintf(stderr, " (%.0f%% of the peak)", 100 * l->gemm_peak_share);
+    fprintf(stderr, ", %s left", clock_text(seconds_left, left, sizeof left));
+    fflush(stderr);
+    t->bar.shown = true;
+}
+
+static void on_line(void *ctx, const mn_train_line *l)
+{
+    training *t = ctx;
+    if (args_has(t->a, OPT_JSON)) put_line(l);
+    t->last = *l;
+    if (!isnan(l->valid_loss)) t->valid_loss = l->valid_loss;
+    show_bar(t, l->step, l->n_step, l->seconds_left);
+}
+
+static void on_step(void *ctx, uint64_t step, uint64_t n_step, double seconds_left)
+{
+    training *t = ctx;
+    const double now = mn__clock_s();
+    t->is_running = true;
+    if (now - t->shown_s < every_s) return;
+    t->shown_s = now;
+    show_bar(t, step, n_step, seconds_left);
+}
+
+static void on_tick(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    training *t = ctx;
+    const double now = mn__clock_s();
+    if (!t->bar.a || !total || now - t->shown_s < every_s) return;
+    t->shown_s = now;
+    fprintf(stderr, "\r\033[K%s, %.0f%% of %.1f MB", what, 100 * (double)done / (double)total,
+            1e-6 * (double)total);
+    fflush(stderr);
+    t->bar.shown = true;
+}
+
+static void on_note(void *ctx, const char *sentence)
+{
+    training *t = ctx;
+    progress_end(&t->bar);
+    ui_note(t->a, "%s", sentence);
+}
+
+static bool on_stop(void *ctx)
+{
+    (void)ctx;
+    return ui_interrupted();
+}
+
+static double on_peak(void *ctx, bool bf16, int n_thread)
+{
+    training *t = ctx;
+    if (t->bar.a) {
+        fprintf(stderr, "\r\033[Ktiming this machine's products");
+        fflush(stderr);
+        t->bar.shown = true;
+    }
+    return limit_gemm(bf16, n_thread);
+}
+
+/* ---- --check ---- */
+
+static void tell_info(const args *a, const mn_train_info *i)
+{
+    char bytes[32];
+    if (args_has(a, OPT_JSON)) {
+        ui_print_json(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f}", "arch",
+                                i->arch, "mixer", i->mixer, "vocab", (json_int_t)i->vocab, "width",
+                                (json_int_t)i->width, "blocks", (json_int_t)i->blocks, "length",
+                                (json_int_t)i->length, "steps", (json_int_t)i->n_step, "tokens",
+                                (json_int_t)i->tokens, "parameters", i->parameters, "active",
+                                i->active, "forward_flops", i->forward_flops, "step_flops",
+                                i->step_flops, "train_bytes", i->train_bytes));
+        return;
+    }
+    printf("%s, %s attention, %zu blocks of width %zu, %zu tokens a sequence\n", i->arch, i->mixer,
+           i->blocks, i->width, i->length);
+    printf("%.1f M parameters, %.1f M of them in a token's pass\n", 1e-6 * i->parameters,
+           1e-6 * i->active);
+    printf("%" PRIu64 " steps, %.1f M tokens, %.3g FLOPs a step, %s of memory\n", i->n_step,
+           1e-6 * (double)i->tokens, i->step_flops, ui_human(i->train_bytes, bytes));
+}
+
+/* ---- the verb ---- */
+
+/* A name without a folder that is no file here is looked for among the configs that are shipped:
+ * dense.smoke. */
+static const char *find_config(const char *word, char path[PATH_MAX])
+{
+    static const char *const folders[] = {"share/mneme/train", /* a build tree */
+                                          MN_DATA_FROM_BIN "/train"};
+    char self[PATH_MAX];
+    if (strchr(word, '/') || !access(word, F_OK)) return word;
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return word;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (snprintf(path, PATH_MAX, "%s/%s/%s.ini", self, folders[i], word) < PATH_MAX &&
+            !access(path, F_OK))
+            return path;
+    return word;
+}
+
+static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
+{
+    const args *a = t->a;
+    size_t n_thread;
+    if (a->n_rest != 1)
+        return mn__fail(diag, MN_EUSAGE, "one config, an INI file, is wanted, %zu given",
+                        a->n_rest);
+    if (!args_has(a, OPT_OUT) && !args_has(a, OPT_CHECK))
+        return mn__fail(diag, MN_EUSAGE, "--out: a folder for the training wanted");
+    const mn_status st = args_size(a, OPT_THREADS, 0, 1, 4096, &n_thread, diag);
+    if (st != MN_OK) return st;
+    mn_train_params_default(p);
+    p->config = find_config(a->rest[0], t->config);
+    p->set = a->set;
+    p->n_set = a->n_set;
+    p->dir = a->value[OPT_OUT];
+    p->n_thread = (int)n_thread;
+    p->commit = MN_BUILD_COMMIT;
+    p->compiler = MN_BUILD_COMPILER;
+    p->cpu = mn__cpu_level_name(mn__cpu_best());
+    p->line = on_line;
+    p->step = on_step;
+    p->tick = on_tick;
+    p->note = on_note;
+    p->peak = on_peak;
+    p->stop = on_stop;
+    p->ctx = t;
+    return MN_OK;
+}
+
+/* A training without Chart.js is a training. */
+static mn_status write_page(const args *a, const char *dir, mn_diag *diag)
+{
+    const mn_status st = mn_train_report(dir, NULL, diag);
+    if (st != MN_EINPUT) return st;
+    ui_note(a, "no page: %s", diag->text);
+    return MN_OK;
+}
+
+static void tell_end(const args *a, const char *dir, const mn_train_result *r)
+{
+    ui_note(a, "%s: step %" PRIu64 ", %" PRIu64 " steps new", dir, r->step, r->n_new);
+    if (args_has(a, OPT_JSON) || isnan(r->loss)) return;
+    printf("step %" PRIu64 ": loss %.4f", r->step, r->loss);
+    if (!isnan(r->valid_loss)) printf(", validation %.4f", r->valid_loss);
+    printf("\n%s/report.html\n", dir);
+}
+
+mn_status verb_train(const args *a, mn_diag *diag)
+{
+    mn_status st;
+    training t = {.a = a, .bar = progress_start(a, ""), .valid_loss = NAN};
+    mn_train_params p;
+    mn_train_result result;
+    mn_train_info info;
+    MN_TRY(read_params(&t, &p, diag));
+    if (args_has(a, OPT_CHECK)) {
+        MN_TRY(mn_train_check(&p, &info, diag));
+        tell_info(a, &info);
+        return MN_OK;
+    }
+    st = mn_train_run(&p, &result, diag);
+    progress_end(&t.bar);
+    if (st == MN_OK || (st == MN_ECANCEL && t.is_running)) {
+        mn_diag why = {""};
+        const mn_status page = write_page(a, p.dir, &why);
+        if (st == MN_OK && page != MN_OK) MN_TRY(mn__fail(diag, page, "%s", why.text));
+    }
+    if (st == MN_OK) tell_end(a, p.dir, &result);
+done:
+    return st;
+}
