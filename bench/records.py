@@ -2,11 +2,12 @@
 """The tables of evaluations that we report, each by its name.
 
     bench/records.py NAME... [--mneme build/release/mneme] [--work build/records] [--jobs 2]
-        [--limit N] [--namm FILE] [--publish bench/results]
+        [--limit N] [--write N] [--namm FILE] [--publish bench/results]
     bench/records.py --list
 
 Every name is one `mneme eval`, whose folder stands under --work: interrupted, the same command goes
-on. --limit takes fewer rows of each task than all; more may be asked for later. With --publish the
+on. --limit takes fewer rows of each task than all; more may be asked for later. --write ends answers
+after N tokens: likelihood and divergence are those of the gold answer and stay as they are. With --publish the
 report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put there, in a folder of
 the table's name. The data is read from MNEME_DATA (docs/data.md).
 
@@ -77,6 +78,8 @@ def command_of(name, args):
         options = ["-m", args.model] + options
     if args.limit:
         options += ["--limit", str(args.limit)]
+    if args.write:
+        options += ["-n", str(args.write)]
     return [args.mneme, "eval", *options, "--jobs", str(args.jobs), "--out",
             os.path.join(args.work, name)]
 
@@ -106,6 +109,7 @@ def main():
     p.add_argument("--work", default="build/records")
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--limit", type=int)
+    p.add_argument("--write", type=int, metavar="N")
     p.add_argument("--namm", metavar="FILE", help="instead of the NAMM shipped for the model")
     p.add_argument("--publish", metavar="DIR")
     args = p.parse_args()
