@@ -235,7 +235,7 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     MN_TRY(mn__budget_parse(r->s.params.budget, budget, diag));
     *shape = mn__session_shape(m, &r->s.params);
     MN_TRY(mn__policy_new(&r->s.policy, r->s.params.policy, budget, shape, diag));
-    MN_TRY(mn__session_check_policy(m, r->s.policy, shape, diag));
+    MN_TRY(mn__session_check_model(m, r->s.policy, shape, diag));
     if (p->n_also) MN_TRY(mn__gather_new(&r->s.gather, p->also, p->n_also, shape, diag));
     mn__session_add_needs(shape, r->s.policy, mn__session_scorer(&r->s), r->s.params.positions);
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */

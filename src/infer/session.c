@@ -150,14 +150,20 @@ static mn_status gather_for_others(mn_session *s, const mn__cache_shape *shape, 
     return st;
 }
 
-mn_status mn__session_check_policy(const mn_model *m, const mn__policy *policy,
-                                   const mn__cache_shape *shape, mn_diag *diag)
+mn_status mn__session_check_model(const mn_model *m, const mn__policy *policy,
+                                  const mn__cache_shape *shape, mn_diag *diag)
 {
-    if (!shape->state_bytes || strcmp(mn__policy_spec(policy), "full") == 0) return MN_OK;
-    return mn__fail(diag, MN_EUSAGE,
-                    "policy %s: %s keeps no keys and values that could be dropped: its attention "
-                    "carries a state of one size",
-                    mn__policy_spec(policy), m->name);
+    if (!shape->state_bytes) return MN_OK;
+    if (strcmp(mn__policy_spec(policy), "full") != 0)
+        return mn__fail(diag, MN_EUSAGE,
+                        "policy %s: %s keeps no keys and values that could be dropped: its "
+                        "attention carries a state of one size",
+                        mn__policy_spec(policy), m->name);
+    if (shape->max_slots > mn__model_longest(m))
+        return mn__fail(diag, MN_EUSAGE,
+                        "context: %s has weights for up to %zu tokens, %zu asked for", m->name,
+                        mn__model_longest(m), shape->max_slots);
+    return MN_OK;
 }
 
 mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
@@ -177,7 +183,7 @@ mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session
     MN_TRY(mn__budget_parse(s->budget_text, &budget, diag));
     *shape = mn__session_shape(m, &s->params);
     MN_TRY(mn__policy_new(&s->policy, s->policy_text, &budget, shape, diag));
-    MN_TRY(mn__session_check_policy(m, s->policy, shape, diag));
+    MN_TRY(mn__session_check_model(m, s->policy, shape, diag));
     if (s->params.n_also) MN_TRY(gather_for_others(s, shape, diag));
     mn__session_add_needs(shape, s->policy, mn__session_scorer(s), s->params.positions);
     s->env = (mn__evict_env){.softmax_scale = m->softmax_scale,

@@ -56,9 +56,10 @@ mn__forward_limits mn__session_limits(const mn_model *m, const mn_session_params
 /* What attention is shown to: the policy's scorer, what gathers for others, or what shows it to an
  * onlooker too; NULL: nobody. */
 const mn__scorer *mn__session_scorer(const mn_session *s);
-/* MN_EUSAGE: a policy that drops, for a model whose attention keeps nothing that it could. */
-mn_status mn__session_check_policy(const mn_model *m, const mn__policy *policy,
-                                   const mn__cache_shape *shape, mn_diag *diag);
+/* MN_EUSAGE: a policy that drops, for a model whose attention keeps nothing that it could, or a
+ * context that it has no weights for. */
+mn_status mn__session_check_model(const mn_model *m, const mn__policy *policy,
+                                  const mn__cache_shape *shape, mn_diag *diag);
 /* Everything but cache and pool; shape receives what the cache must have. params are copied. */
 mn_status mn__session_base(mn_session **out, const mn_model *m, const mn_session_params *p,
                            mn__cache_shape *shape, mn_diag *diag);

@@ -249,4 +249,10 @@ size_t mn__model_state_bytes(const struct mn_model *m, size_t n_ctx)
     return m->lm ? m->n_layer * mn__mixer_state(&m->lm->mixer[0], n_ctx) * sizeof(float) : 0;
 }
 
+/* cosFormer's weights are cosines of distances up to the context: beyond it they turn negative. */
+size_t mn__model_longest(const struct mn_model *m)
+{
+    return m->lm && m->config->model_mixer == MN__MIX_COSFORMER ? m->n_ctx_train : SIZE_MAX;
+}
+
 const struct mn__arch mn__arch_mneme = {MN__LM_ARCHITECTURE, read_keys, bind};

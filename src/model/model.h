@@ -70,6 +70,8 @@ size_t mn__model_weights(const struct mn_model *m, mn__weight **out);
 /* What a sequence of up to n_ctx tokens carries where attention keeps no keys and values; 0: it
  * does keep them. */
 size_t mn__model_state_bytes(const struct mn_model *m, size_t n_ctx);
+/* The longest context that its attention has weights for; SIZE_MAX: any. */
+size_t mn__model_longest(const struct mn_model *m);
 
 /* Sum over the query heads of KV head `head` of |Wo[h] v|_1, divided by the group size; v
  * [n_row][D], out [n_row]. hook: the model. For policies that weigh values by what the output

@@ -132,6 +132,25 @@ static void assert_refuses(const mn_model *m)
     mn_session_free(s);
 }
 
+/* Angles of cosFormer reach as far as the context. */
+static void test_longest(void **state)
+{
+    static const char *const options[] = {"model.mixer=cosformer", NULL};
+    static exported e;
+    mn_session_params p;
+    mn_session *s;
+    (void)state;
+    small_config(&e.config, MN__ARCH_DENSE);
+    mn_model *m = open_new(&e, options);
+    mn_session_params_default(&p);
+    p.n_ctx = 65;
+    assert_int_equal(mn_session_new(&s, m, &p, &diag), MN_EUSAGE);
+    assert_non_null(strstr(diag.text, "up to 64 tokens, 65 asked for"));
+    assert_null(s);
+    mn_model_free(m);
+    ef_free(&e);
+}
+
 static void test_carried(void **state)
 {
     static const char *const options[][3] = {{"model.mixer=performer", "model.kv_heads=1"},
@@ -154,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_carried),
+        cmocka_unit_test(test_longest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

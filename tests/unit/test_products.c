@@ -58,7 +58,7 @@ static void check(const form *f, mn__team *team, size_t m, size_t n, size_t k)
     float *a = draw((f->a_turned ? k : m) * ld_a, 1), *b = draw((f->b_turned ? n : k) * ld_b, 2),
           *before = draw(n_c, 3), *c = draw(n_c, 3), *d = draw(n_c, 3);
     for (int add = 0; add < 2; add++) {
-        mn__mm p = {m, n, k, a, b, c, ld_a, ld_b, ld_c, add};
+        mn__mm p = {m, n, k, a, b, c, ld_a, ld_b, ld_c, add, false};
         memcpy(c, before, n_c * sizeof *c);
         memcpy(d, before, n_c * sizeof *c);
         f->by_all(&env, &p);
