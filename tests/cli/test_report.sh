@@ -3,7 +3,7 @@
 unset MNEME_DATA
 tiny m.gguf llama ctx=1024
 
-refused 2 report -- "one folder that \`mneme eval --out\` or \`mneme evolve --out\` wrote is wanted, 0 given"
+refused 2 report -- "one folder that \`mneme eval --out\`, \`mneme evolve --out\` or \`mneme train --out\` wrote is wanted, 0 given"
 refused 2 report a b -- "2 given"
 refused 3 report nowhere -- "nowhere: No such file or directory"
 mkdir none

@@ -58,6 +58,22 @@ on_terminal "${quick[@]}" --quiet
 want_code 0
 want_no_err
 
+config=(train "$MNEME_SOURCE/share/mneme/train/dense.smoke.ini")
+if "$MNEME" "${config[@]}" --check >/dev/null 2>&1; then # else it was built without inih
+    seq 2000 >numbers.txt
+    training=("${config[@]}" --set data.corpus=numbers.txt --set data.tokenizer=m.gguf
+        --set report.peak=no --set train.steps=6 --set report.every=2 --set report.valid_every=4)
+    on_terminal "${training[@]}" --out shown
+    want_code 0
+    for line in "writing tokens, [0-9]+% of" "step 1 of 6, [0-9:]+ left" \
+        "step 4 of 6: loss .*, validation .* tokens/s, [0-9:]+ left"; do
+        check "'$line' wanted, found: $(cat -v err)" shows "$line"
+    done
+    on_terminal "${training[@]}" --out quiet --quiet
+    want_code 0
+    want_no_err
+fi
+
 run "${quick[@]}"
 want_code 0
 want_plain

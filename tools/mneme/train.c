@@ -86,8 +86,9 @@ static void on_step(void *ctx, uint64_t step, uint64_t n_step, double seconds_le
 {
     training *t = ctx;
     const double now = mn__clock_s();
+    const bool is_first = !t->is_running;
     t->is_running = true;
-    if (now - t->shown_s < every_s) return;
+    if (!is_first && now - t->shown_s < every_s) return;
     t->shown_s = now;
     show_bar(t, step, n_step, seconds_left);
 }
