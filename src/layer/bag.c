@@ -86,6 +86,7 @@ void mn__bag_forward(const mn__bag *b, const mn__env *env, size_t n, const mn__r
     pass p = {.b = b, .env = env, .hits = hits, .table = table, .sum = sum};
     p.row = mn__tape_take(env->tape, n_scratch, sizeof *p.row);
     p.weight = mn__take_reals(env, n_scratch);
+    mn__count(env, MN__WORK_ROWS, (double)n * (double)(b->n_hit * b->width));
     mn__each(env, n, TOKEN_GRAIN, sum_tokens, &p);
     mn__tape_cut(env->tape, mark);
 }
@@ -117,6 +118,7 @@ void mn__bag_backward(const mn__bag *b, const mn__env *env, size_t n, const mn__
     pass p = {
         .b = b, .hits = hits, .table = table, .dsum = dsum, .dweight = dweight, .dtable = dtable};
     mn__hits_sort(env, hits->row, n * b->n_hit, b->n_row, &p.by_row);
+    mn__count(env, MN__WORK_ROWS, (dtable ? 2 : 1) * (double)n * (double)(b->n_hit * b->width));
     mn__each(env, p.by_row.n_row, ROW_GRAIN, visit_rows, &p);
     mn__tape_cut(env->tape, mark);
 }

@@ -100,6 +100,12 @@ static void forward_rows(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+static void count_stages(const pass *p, const mn__env *env, size_t n_stage)
+{
+    mn__count(env, MN__WORK_WEIGHTS,
+              (double)n_stage * (double)p->n * (double)p->padded * (double)p->l->block);
+}
+
 /* Columns of y that the repeat makes. */
 static size_t width_of(const pass *p)
 {
@@ -136,6 +142,7 @@ void mn__bh4_forward(const mn__bh4 *l, const mn__env *env, size_t n, const mn__r
     for (size_t s = 0; s <= MN__BH4_STAGES; s++) p.stage[s] = s % 2 ? b : a;
     for (; p.repeat < mn__bh4_repeats(l); p.repeat++) {
         p.w = l->weight.w + p.repeat * repeat_size(l);
+        count_stages(&p, env, MN__BH4_STAGES);
         mn__each(env, n, ROW_GRAIN, forward_rows, &p);
         mn__each(env, n, ROW_GRAIN, blend_rows, &p);
     }
@@ -208,6 +215,7 @@ static void backward_repeat(const pass *repeat, const mn__env *env)
     const mn__bh4 *l = p.l;
     const size_t stage_size = p.padded * l->block, first = p.repeat * repeat_size(l);
     mn__each(env, p.n, ROW_GRAIN, unblend_rows, &p);
+    count_stages(&p, env, (l->weight.g ? 2 : 1) * MN__BH4_STAGES);
     for (size_t s = MN__BH4_STAGES; s-- > 0;) {
         p.w = l->weight.w + first + s * stage_size;
         mn__each(env, p.n, ROW_GRAIN, backward_rows, &p);
@@ -234,6 +242,7 @@ void mn__bh4_backward(const mn__bh4 *l, const mn__env *env, size_t n, const mn__
     p.to = p.stage[MN__BH4_STAGES]; /* the last output is of no use any more */
     for (; p.repeat < mn__bh4_repeats(l); p.repeat++) {
         p.w = l->weight.w + p.repeat * repeat_size(l);
+        count_stages(&p, env, MN__BH4_STAGES);
         mn__each(env, n, ROW_GRAIN, forward_rows, &p);
         backward_repeat(&p, env);
     }

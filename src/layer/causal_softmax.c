@@ -135,6 +135,18 @@ static void forward_tiles(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* Of one product of all tiles, values of queries with values of keys: whole tiles are made, the
+ * diagonal's too. */
+static double tile_work(const mn__causal_softmax *l, mn__shape s)
+{
+    double pairs = 0;
+    for (size_t q0 = 0; q0 < s.len; q0 += TILE) {
+        const size_t end = q0 + TILE < s.len ? q0 + TILE : s.len;
+        pairs += (double)(end - q0) * (double)end;
+    }
+    return pairs * (double)(s.n_seq * l->heads.n_head * l->heads.dim);
+}
+
 void mn__causal_softmax_forward(const mn__causal_softmax *l, const mn__env *env, mn__shape s,
                                 const mn__qkv *in, mn__real *y, mn__causal_softmax_saved *saved)
 {
@@ -148,6 +160,7 @@ void mn__causal_softmax_forward(const mn__causal_softmax *l, const mn__env *env,
     }
     const size_t mark = mn__tape_mark(env->tape);
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * TILE * TILE);
+    mn__count(env, MN__WORK_PAIRS, 2 * tile_work(l, s));
     mn__each(env, s.n_seq * l->heads.n_head * n_tile, 1, forward_tiles, &p);
     mn__tape_cut(env->tape, mark);
 }
@@ -252,6 +265,7 @@ void mn__causal_softmax_backward(const mn__causal_softmax *l, const mn__env *env
     p.ld_y = l->heads.n_head * l->heads.dim;
     p.scale = (mn__real)(1 / sqrt((double)l->heads.dim));
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * 2 * TILE * TILE);
+    mn__count(env, MN__WORK_PAIRS, 5 * tile_work(l, s));
     mn__each(env, s.n_seq * l->heads.n_kv, 1, backward_heads, &p);
     mn__tape_cut(env->tape, mark);
 }

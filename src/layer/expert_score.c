@@ -32,6 +32,7 @@ void mn__expert_score_forward(const mn__expert_score *e, const mn__env *env, siz
                               mn__real *score)
 {
     pass p = {.e = e, .score = score};
+    mn__count(env, MN__WORK_ROWS, (double)n * (double)(e->n_hit * e->width));
     mn__each(env, n, TOKEN_GRAIN, score_tokens, &p);
 }
 
@@ -65,6 +66,7 @@ void mn__expert_score_backward(const mn__expert_score *e, const mn__env *env, si
 {
     size_t mark = mn__tape_mark(env->tape);
     pass p = {.e = e, .score = dscore, .dz = dz, .dtable = dtable};
+    mn__count(env, MN__WORK_ROWS, (dtable ? 2 : 1) * (double)n * (double)(e->n_hit * e->width));
     mn__each(env, n, TOKEN_GRAIN, backward_tokens, &p);
     mn__hits_sort(env, e->row, n * e->n_hit, e->n_row, &p.by_row);
     if (dtable) mn__each(env, p.by_row.n_row, ROW_GRAIN, add_rows, &p);

@@ -81,13 +81,13 @@ mn__nll mn__head_loss(const mn__head *l, const mn__env *env, size_t n, const mn_
     mn__nll all = {0, 0};
     pass p = {.n_vocab = l->n_vocab, .scale = scale, .nll = nll, .backward = dx != NULL};
     p.logits = mn__take_reals(env, chunk * l->n_vocab);
-    for (size_t i = 0, m; i < n && !mn__env_is_dry(env); i += m) {
+    for (size_t i = 0, m; i < n; i += m) {
         m = n - i < chunk ? n - i : chunk;
         p.target = target + i;
         mn__head_logits(l, env, m, x + i * l->width, p.logits);
         mn__each(env, m, ROW_GRAIN, soften_rows, &p);
         if (dx) backward(l, env, m, x + i * l->width, p.logits, dx + i * l->width);
-        for (size_t r = 0; r < m; r++) {
+        for (size_t r = 0; r < m && !mn__env_is_dry(env); r++) {
             all.sum += nll[r];
             all.n += target[i + r] >= 0;
         }

@@ -37,6 +37,7 @@ void mn__key_products(const mn__key_scan *k, const mn__env *env, size_t begin, s
                       size_t head_axis, mn__real *out)
 {
     product p = {k, begin, end, head_axis, out};
+    mn__count(env, MN__WORK_KEYS, (double)(end - begin) * (double)(k->n_key * k->width));
     mn__each(env, k->n_key, KEY_GRAIN, multiply, &p);
 }
 
@@ -136,6 +137,8 @@ void mn__key_back_run(const mn__key_back *k, const mn__env *env, size_t n)
 {
     size_t mark = mn__tape_mark(env->tape), n_hit = n * k->n_head * 2 * k->n_list;
     way_back w = {.k = k, .row = mn__tape_take(env->tape, n_hit, sizeof(uint32_t))};
+    mn__count(env, MN__WORK_KEYS,
+              (k->dkey ? 2 : 1) * (double)n_hit * (double)(k->n_part * k->width));
     mn__each(env, n, TOKEN_GRAIN, back_tokens, &w);
     mn__hits_sort(env, w.row, n_hit, k->n_head * 2 * k->n_key, &w.by_row);
     if (k->dkey) mn__each(env, w.by_row.n_row, ROW_GRAIN, back_rows, &w);

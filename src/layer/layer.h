@@ -94,12 +94,31 @@ void mn__params_fill(const mn__params *list, mn__team *team, uint64_t seed);
 /* By its whole name; NULL: none. */
 mn__param *mn__params_find(const mn__params *list, const char *name);
 
+/* Multiply-adds of a pass, by what is multiplied. Not among them: what is done value by value
+ * (norms, activations) and what is done once for all tokens of a pass (keys normed and folded). */
+typedef enum mn__work {
+    MN__WORK_WEIGHTS, /* rows with matrices of parameters, and their gradients */
+    MN__WORK_PAIRS,   /* positions with each other: attention */
+    MN__WORK_KEYS,    /* queries with keys, and cells of the grids behind them */
+    MN__WORK_ROWS,    /* rows of tables, weighed and summed */
+    MN__WORK_KINDS,
+} mn__work;
+typedef struct mn__tally {
+    double n[MN__WORK_KINDS];
+} mn__tally;
+
 /* What a pass computes with. */
 typedef struct mn__env {
     mn__team *team;              /* NULL: the caller alone */
     const struct mn__kern *kern; /* of float, NULL: plain loops; unused in double */
     mn__tape *tape;
+    mn__tally *tally; /* what passes add their work to, dry ones too; NULL: nobody asks */
 } mn__env;
+
+static inline void mn__count(const mn__env *env, mn__work kind, double n)
+{
+    if (env->tally) env->tally->n[kind] += n;
+}
 
 static inline bool mn__env_is_dry(const mn__env *env)
 {

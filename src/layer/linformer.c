@@ -183,6 +183,24 @@ static size_t n_item(const pass *p)
     return p->s.n_seq * p->l->heads.n_kv * blocks_of(p->l, p->s.len);
 }
 
+/* What queries see, in products of one row with one query; rows that become slots. */
+static double seen_work(const pass *p)
+{
+    double n = 0;
+    for (size_t t = 0; t < p->s.len; t++) {
+        const view see = view_of(p, t);
+        n += (double)(see.n_seen + see.n_own);
+    }
+    return n * (double)(p->s.n_seq * p->l->heads.n_head * p->l->heads.dim);
+}
+
+static double slot_work(const pass *p)
+{
+    size_t n = 0, first;
+    for (size_t i = 0; i < blocks_of(p->l, p->s.len); i++) n += block_rows(p, i, &first);
+    return (double)n * (double)(p->s.n_seq * p->l->heads.n_kv * p->l->heads.dim * p->l->n_slot);
+}
+
 void mn__linformer_forward(const mn__linformer *l, const mn__env *env, mn__shape s,
                            const mn__qkv *in, mn__real *y, mn__linformer_saved *saved)
 {
@@ -197,6 +215,7 @@ void mn__linformer_forward(const mn__linformer *l, const mn__env *env, mn__shape
     }
     const size_t kept = mn__tape_mark(env->tape);
     p.score = mn__take_reals(env, (size_t)mn__env_threads(env) * p.n_score);
+    mn__count(env, MN__WORK_PAIRS, 2 * seen_work(&p) + 2 * slot_work(&p));
     mn__each(env, n_item(&p), 1, compress, &p);
     mn__each(env, s.n_seq * n_head * s.len, ROW_GRAIN, forward_queries, &p);
     mn__tape_cut(env->tape, saved ? kept : mark);
@@ -313,6 +332,7 @@ void mn__linformer_backward(const mn__linformer *l, const mn__env *env, mn__shap
     p.dk = mn__take_reals(env, size);
     p.dv = mn__take_reals(env, size);
     p.score = mn__take_reals(env, (size_t)mn__env_threads(env) * 2 * p.n_score);
+    mn__count(env, MN__WORK_PAIRS, 5 * seen_work(&p) + (l->e.g ? 4 : 2) * slot_work(&p));
     mn__each(env, s.n_seq * l->heads.n_kv, 1, backward_heads, &p);
     mn__each(env, n_item(&p), 1, decompress, &p);
     if (l->e.g) mn__each(env, l->n_from, ROW_GRAIN, backward_mix, &p);

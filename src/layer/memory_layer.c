@@ -149,6 +149,15 @@ static void touch_tables(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* Rows that are weighed and summed for n tokens, and their scores, a multiply-add a coordinate. */
+static void count_rows(const mn__memory_layer *l, const mn__env *env, size_t n, size_t n_times)
+{
+    double width = 0;
+    for (size_t h = 0; h < l->n_share; h++) width += (double)l->share[h].n_out;
+    mn__count(env, MN__WORK_ROWS, (double)(n_times * n) * (double)l->n_table * width);
+    mn__count(env, MN__WORK_WEIGHTS, (double)n * (double)(l->n_table * l->n_bit));
+}
+
 void mn__memory_layer_forward(const mn__memory_layer *l, const mn__env *env, size_t n,
                               const mn__real *x, mn__real *const *y, size_t ld,
                               mn__memory_saved *saved)
@@ -162,6 +171,7 @@ void mn__memory_layer_forward(const mn__memory_layer *l, const mn__env *env, siz
     p.code = own.code;
     p.score = own.score;
     p.order = mn__tape_take(env->tape, (size_t)mn__env_threads(env) * l->n_table, sizeof *p.order);
+    count_rows(l, env, n, 1);
     mn__each(env, n, ROW_GRAIN, hash_rows, &p);
     if (l->share[0].tables.hook) mn__each(env, l->n_table, 1, touch_tables, &p);
     mn__each(env, n, ROW_GRAIN, gather_rows, &p);
@@ -244,6 +254,7 @@ void mn__memory_layer_backward(const mn__memory_layer *l, const mn__env *env, si
     p.ds = mn__take_reals(env, n * l->n_table);
     p.order = mn__tape_take(env->tape, n_thread * n, sizeof *p.order);
     p.start = mn__tape_take(env->tape, n_thread * (n_row + 1), sizeof *p.start);
+    count_rows(l, env, n, l->share[0].tables.g ? 2 : 1);
     mn__each(env, l->n_table, 1, backward_tables, &p);
     mn__each(env, n, ROW_GRAIN, backward_input, &p);
     for (size_t h = 0; h < l->n_share; h++)

@@ -230,6 +230,13 @@ static void take_saved(const mn__moe *l, const mn__env *env, size_t n, const mn_
                          .out = mn__take_reals(env, n_hit * l->width)};
 }
 
+/* Every hit with `n_matrix` of an expert's matrices. */
+static void count_hits(const mn__moe *l, const mn__env *env, size_t n, size_t n_matrix)
+{
+    mn__count(env, MN__WORK_WEIGHTS,
+              (double)(n * l->n_keep) * (double)(n_matrix * l->inner) * (double)l->width);
+}
+
 void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y,
                      mn__moe_saved *saved)
 {
@@ -253,6 +260,7 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
     mn__hits_sort(env, s->expert, n * l->n_keep, l->n_expert, &s->by_expert);
     size_t scratch = mn__tape_mark(env->tape);
     take_tiles(&p, env);
+    count_hits(l, env, n, l->gelu ? 2 : 3);
     mn__each(env, p.n_tile, 1, run_experts, &p);
     summing a = {&p, take_places(&p, env)};
     mn__each(env, n, TOKEN_GRAIN, sum_experts, &a);
@@ -405,6 +413,7 @@ void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__
               .dweight = mn__take_reals(env, n_hit)};
     take_tiles(&p, env);
     summing a = {&p, take_places(&p, env)};
+    count_hits(l, env, n, (l->gelu ? 2 : 3) * (l->w1.g ? 2 : 1));
     mn__each(env, p.n_tile, 1, back_experts, &p);
     mn__each(env, s.by_expert.n_row, 1, back_weights, &p);
     mn__each(env, n, TOKEN_GRAIN, back_routes, &p);

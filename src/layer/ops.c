@@ -85,6 +85,12 @@ void mn__mm_tn(const mn__mm *p)
             mn__axpy(p->c + i * p->ld_c, p->a[j * p->ld_a + i], p->b + j * p->ld_b, p->n);
 }
 
+/* Those split over threads are all with parameters; tiles are counted by who asks for them. */
+static void count(const mn__env *env, const mn__mm *p)
+{
+    mn__count(env, MN__WORK_WEIGHTS, (double)p->m * (double)p->n * (double)p->k);
+}
+
 static size_t grain_of(const mn__mm *p)
 {
     return p->m * p->n * p->k < MANY_LEAST ? ROWS : MANY_ROWS;
@@ -126,18 +132,21 @@ static void run_tn(void *arg, size_t begin, size_t end, int thread)
 void mn__each_mm_nt(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
+    count(env, p);
     mn__each(env, p->m, grain_of(p), run_nt, &all);
 }
 
 void mn__each_mm_nn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
+    count(env, p);
     mn__each(env, p->m, grain_of(p), run_nn, &all);
 }
 
 void mn__each_mm_tn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
+    count(env, p);
     mn__each(env, p->m, grain_of(p), run_tn, &all);
 }
 

@@ -128,11 +128,19 @@ static void fixed_shift(void *arg, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) p->feature[i] = p->l->key_shift;
 }
 
+/* Rows with the projection: queries and keys, and keys once more to find their largest. */
+static void count(const mn__performer *l, const mn__env *env, mn__shape s, size_t n_kv)
+{
+    const double rows = (double)(s.n_seq * s.len), heads = (double)(l->heads.n_head + n_kv);
+    mn__count(env, MN__WORK_PAIRS, rows * heads * (double)l->n_feature * (double)l->heads.dim);
+}
+
 static void make_features(const mn__performer *l, const mn__env *env, mn__shape s,
                           const mn__qkv *in, mn__real *qf, mn__real *kf)
 {
     const size_t mark = mn__tape_mark(env->tape), n_kv = l->heads.n_kv;
     pass p = {.l = l, .s = s, .ld = in->ld, .x = in->k, .n_head = n_kv};
+    count(l, env, s, l->key_max ? 2 * n_kv : n_kv);
     mn__real *shift = mn__take_reals(env, s.n_seq * n_kv);
     p.spare = mn__take_reals(env, (size_t)mn__env_threads(env) * l->n_feature);
     p.feature = shift;
@@ -194,6 +202,7 @@ void mn__performer_backward(const mn__performer *l, const mn__env *env, mn__shap
     mn__real *dqf = mn__take_reals(env, rows * l->heads.n_head * l->n_feature),
              *dkf = mn__take_reals(env, rows * l->heads.n_kv * l->n_feature);
     const mn__prefix_grad d = {dqf, dkf, out->v};
+    count(l, env, s, l->heads.n_kv);
     mn__prefix_sum_backward(&sums, env, s, &saved->sums, dy, &d);
     pass p = {.l = l, .s = s, .ld = saved->in.ld};
     p.x = saved->in.q;

@@ -165,6 +165,25 @@ static void forward_heads(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* Multiply-adds of chunks: products of chunk and chunk over features and over values, and of rows
+ * with the state; each so many times for a head of queries, the state also for one of keys. */
+typedef struct times {
+    double over_features, over_values, state, key_state;
+} times;
+
+static void count(const mn__prefix_sum *l, const mn__env *env, mn__shape s, times t)
+{
+    const double m = (double)l->n_feature, dim = (double)l->heads.dim, rows = (double)s.len,
+                 n_head = (double)(s.n_seq * l->heads.n_head),
+                 n_kv = (double)(s.n_seq * l->heads.n_kv);
+    const size_t left = s.len % CHUNK;
+    const double square = (double)(s.len - left) * CHUNK + (double)(left * left);
+    mn__count(
+        env, MN__WORK_PAIRS,
+        n_head * (square * (t.over_features * m + t.over_values * dim) + t.state * rows * m * dim) +
+            n_kv * t.key_state * rows * m * dim);
+}
+
 void mn__prefix_sum_forward(const mn__prefix_sum *l, const mn__env *env, mn__shape s,
                             const mn__prefix_in *in, mn__real *y, mn__prefix_saved *saved)
 {
@@ -176,6 +195,7 @@ void mn__prefix_sum_forward(const mn__prefix_sum *l, const mn__env *env, mn__sha
     const size_t mark = mn__tape_mark(env->tape);
     p.scratch_size = space_size(l);
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * p.scratch_size);
+    count(l, env, s, (times){1, 1, 1, 1});
     mn__each(env, s.n_seq * l->heads.n_kv, 1, forward_heads, &p);
     mn__tape_cut(env->tape, mark);
 }
@@ -351,6 +371,7 @@ void mn__prefix_sum_backward(const mn__prefix_sum *l, const mn__env *env, mn__sh
     p.ld_y = l->heads.n_head * l->heads.dim;
     p.scratch_size = space_size(l);
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * p.scratch_size);
+    count(l, env, s, (times){3, 3, 2, 3});
     mn__each(env, s.n_seq * l->heads.n_kv, 1, backward_heads, &p);
     mn__tape_cut(env->tape, mark);
 }

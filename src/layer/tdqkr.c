@@ -183,6 +183,16 @@ static void choose_cells(void *arg, size_t begin, size_t end, int thread)
     }
 }
 
+/* Scores of listed keys, the grids, the weights of what is kept. */
+static void count_cells(const pass *p, const mn__env *env, size_t n)
+{
+    const mn__tdqkr *t = p->t;
+    const double r = (double)t->rank, n_list = (double)p->found->n_list,
+                 each = 2 * n_list * r * (double)t->width + n_list * r * r +
+                        (double)p->n_grid_cell * r + (double)(t->n_keep * t->n_core) * (r * r + r);
+    mn__count(env, MN__WORK_KEYS, (double)(n * t->n_head) * each);
+}
+
 void mn__tdqkr_forward(const mn__tdqkr *t, const mn__env *env, size_t n, const mn__real *query,
                        mn__tdqkr_found *found)
 {
@@ -202,6 +212,7 @@ void mn__tdqkr_forward(const mn__tdqkr *t, const mn__env *env, size_t n, const m
     mn__key_scan scan = mn__tdqkr_scan(t, env, n, query);
     mn__key_scan_run(&scan, env, n, found->list, found->alpha);
     if (!mn__env_is_dry(env)) sum_cores(t, sum);
+    count_cells(&p, env, n);
     mn__each(env, n * t->n_head, HEAD_GRAIN, choose_cells, &p);
     mn__tape_cut(env->tape, mark);
 }
@@ -262,6 +273,8 @@ void mn__tdqkr_backward(const mn__tdqkr *t, const mn__env *env, size_t n, const 
     pass p = {.t = t, .found = found, .dweight = dweight};
     p.dscore = mn__take_reals(env, n * t->n_head * 2 * found->n_list * t->rank);
     p.dcore = mn__take_reals(env, n_chunk * t->n_core * t->n_head * t->rank * t->rank);
+    mn__count(env, MN__WORK_KEYS,
+              3 * (double)(n * t->n_head * t->n_keep) * (double)(t->n_core * t->rank * t->rank));
     mn__each(env, n, TOKEN_GRAIN, back_tokens, &p);
     const mn__key_back back = {.n_head = t->n_head,
                                .n_key = t->n_key,

@@ -36,7 +36,7 @@ static mn_status check(const mn__tucker_search *l, mn_diag *diag)
 mn_status mn__tucker_search_init(mn__tucker_search *l, mn_diag *diag)
 {
     mn_status st = check(l, diag);
-    if (st != MN_OK) return st;
+    if (st != MN_OK || l->bare) return st;
     l->shuffle = mn__alloc_array(MN_MEM_WEIGHTS, l->n_cell, sizeof *l->shuffle);
     if (!l->shuffle)
         return mn__fail(diag, MN_ENOMEM, "the shuffle of %zu cells: out of memory", l->n_cell);

@@ -27,6 +27,7 @@ typedef struct mn__tucker_search {
     double core, core_margin;    /* coefficient of the cores' loss, and the margin tau of it */
     double loss_share; /* of both losses that a pass counts: 1 / passes of a step; 0 is 1 */
     uint64_t shuffle_seed;
+    bool bare; /* there is no shuffle: its sizes alone are asked for, no pass but dry ones */
     /* Its own. */
     mn__dense query_proj;              /* [2 half] or, not shared, [2 rank half] rows */
     mn__rms_norm query_norm, key_norm; /* [half] */

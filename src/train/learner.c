@@ -148,8 +148,9 @@ static mn__pkm pkm_of(const mn__config *c)
 }
 
 /* Cells are shuffled alike in every start of the same seed, so checkpoints need not tell how. */
-static mn__tucker_search search_of(const mn__config *c, size_t k)
+static mn__tucker_search search_of(const mn__learner *l, size_t k)
 {
+    const mn__config *c = &l->config;
     return (mn__tucker_search){.width = c->model_width,
                                .n_head = c->memory_heads,
                                .half = c->memory_key_width,
@@ -162,7 +163,8 @@ static mn__tucker_search search_of(const mn__config *c, size_t k)
                                .core = c->memory_core,
                                .core_margin = c->memory_core_margin,
                                .loss_share = 1 / (double)c->train_passes,
-                               .shuffle_seed = c->train_seed + k};
+                               .shuffle_seed = c->train_seed + k,
+                               .bare = l->is_sketch};
 }
 
 static mn_status make_pkm(mn__learner *l, size_t k, mn_diag *diag)
@@ -194,7 +196,7 @@ static mn_status make_ultramem(mn__learner *l, size_t k, mn_diag *diag)
 {
     const mn__config *c = &l->config;
     mn__ultramem_face *f = &l->memory[k].ultramem;
-    f->self = (mn__ultramem){.search = search_of(c, k),
+    f->self = (mn__ultramem){.search = search_of(l, k),
                              .value_width = c->memory_value_width,
                              .n_axis = c->memory_keys,
                              .n_expand = c->memory_expand,
@@ -210,7 +212,7 @@ static mn_status make_v2(mn__learner *l, size_t k, mn_diag *diag)
 {
     const mn__config *c = &l->config;
     mn__ultramem_v2_face *f = &l->memory[k].v2;
-    f->self = (mn__ultramem_v2){.search = search_of(c, k),
+    f->self = (mn__ultramem_v2){.search = search_of(l, k),
                                 .pool = &l->pool,
                                 .i_layer = k,
                                 .share = c->memory_share,
@@ -335,6 +337,28 @@ mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_
     MN_TRY(make_layers(l, diag));
     MN_TRY(make_arrays(l, has_gradients, diag));
     fill(l, team);
+    *out = l;
+    return MN_OK;
+done:
+    mn__learner_free(l);
+    return st;
+}
+
+mn_status mn__learner_sketch(mn__learner **out, const mn__config *config, mn_diag *diag)
+{
+    /* As a dry tape hands out: addresses that nobody touches, for what asks whether there are any.
+     */
+    mn__real *const nowhere = (mn__real *)(uintptr_t)sizeof(mn__real);
+    mn_status st;
+    *out = NULL;
+    mn__learner *l = mn__alloc_zero(MN_MEM_WEIGHTS, sizeof *l);
+    if (!l) return mn__fail(diag, MN_ENOMEM, "no memory for a model");
+    l->config = *config;
+    l->is_sketch = true;
+    MN_TRY(make_layers(l, diag));
+    l->n_w = mn__params_size(&l->list, false);
+    l->n_state = mn__params_size(&l->list, true);
+    mn__params_bind(&l->list, nowhere, nowhere, nowhere);
     *out = l;
     return MN_OK;
 done:

@@ -30,6 +30,7 @@ typedef union mn__any_memory {
 
 typedef struct mn__learner {
     mn__config config; /* checked */
+    bool is_sketch;
     mn__lm lm;
     mn__block *block; /* [blocks] each */
     mn__mixer *mixer;
@@ -47,6 +48,9 @@ typedef struct mn__learner {
  * (mn__config_check). MN_ERANGE: sizes that cannot be, in one sentence; MN_ENOMEM. */
 mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
                           mn__team *team, mn_diag *diag);
+/* A model that is described alone: its layers and the list of its parameters, without weights or
+ * memory for them. Only dry passes run on it. The same failures. */
+mn_status mn__learner_sketch(mn__learner **out, const mn__config *config, mn_diag *diag);
 void mn__learner_free(mn__learner *l); /* NULL is fine */
 
 /* Before each step of training, and after parameters were loaded: what follows from them. */
