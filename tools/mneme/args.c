@@ -86,6 +86,7 @@ static void keep(args *a, int id, const char *value)
     if (id == OPT_PIN) a->pin[a->n_pin++] = value;
     if (id == OPT_POLICY) a->policy[a->n_policy++] = value;
     if (id == OPT_STAGE) a->stage[a->n_stage++] = value;
+    if (id == OPT_SET) a->set[a->n_set++] = value;
 }
 
 static mn_status parse_options(args *a, int argc, char **argv, bool *help, mn_diag *diag)
@@ -134,8 +135,10 @@ mn_status args_parse(args *out, int argc, char **argv, bool *help, mn_diag *diag
     out->pin = calloc(n, sizeof *out->pin);
     out->policy = calloc(n, sizeof *out->policy);
     out->stage = calloc(n, sizeof *out->stage);
+    out->set = calloc(n, sizeof *out->set);
     out->rest = calloc(n, sizeof *out->rest);
-    if (!out->file || !out->pin || !out->token || !out->policy || !out->stage || !out->rest)
+    if (!out->file || !out->pin || !out->token || !out->policy || !out->stage || !out->set ||
+        !out->rest)
         return mn__fail(diag, MN_ENOMEM, "no memory for the command line");
     return parse_options(out, argc - 1, argv + 1, help, diag);
 }
@@ -147,6 +150,7 @@ void args_free(args *a)
     free(a->pin);
     free(a->policy);
     free(a->stage);
+    free(a->set);
     free(a->rest);
 }
 

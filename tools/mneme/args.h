@@ -30,6 +30,8 @@ typedef struct args {
     size_t n_pin;
     const char **stage; /* every --stage */
     size_t n_stage;
+    const char **set; /* every --set */
+    size_t n_set;
     const char **policy; /* every --policy (bench compares several) */
     size_t n_policy;
     const char **rest; /* what follows the options */
