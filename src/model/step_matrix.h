@@ -9,7 +9,7 @@
 
 enum {
     MN__STEP_ROWS = 64, /* most rows of a step */
-    MN__STEP_FEW = 8,   /* fewer rows than these: vectors are faster than tiles */
+    MN__STEP_FEW = 12,  /* fewer rows than these: vectors keep up with memory, tiles do not */
 };
 
 /* What steps compute with. */
