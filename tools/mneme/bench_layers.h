@@ -57,7 +57,7 @@ void *pages_take(pages *p, size_t bytes); /* 64-byte aligned; within what was as
 /* The same values as 8-bit numbers of all sizes. */
 void pages_fill_bytes(layer_bench *b, void *to, size_t bytes);
 /* Bytes/s of all threads reading rows of `bytes` (a multiple of 64) at random places of [data,
- * data + size), asked for well ahead: the best of some passes. */
+ * data + size), asked for well ahead: the best of some passes; 0 when quick. */
 double limit_random(layer_bench *b, const uint8_t *data, size_t size, size_t bytes);
 
 /* ---- rows ---- */

@@ -128,6 +128,7 @@ double limit_random(layer_bench *b, const uint8_t *data, size_t size, size_t byt
     enum { PASSES = 8, PASS_BYTES = 1 << 26 };
     reading r = {.data = data, .n_row = size / bytes, .bytes = bytes, .n = PASS_BYTES / bytes};
     double best = 0;
+    if (b->quick) return 0;
     for (r.pass = 0; r.pass < PASSES; r.pass++) {
         const double t0 = mn__clock_s();
         mn__team_run(b->team, read_rows, &r);
