@@ -23,9 +23,9 @@ static void set_all(mn__config *c, const char *const *option)
     of_arch(c, option, MN__ARCH_DENSE);
 }
 
-static mn__cost cost_of(const mn__config *c)
+static mn_cost cost_of(const mn__config *c)
 {
-    mn__cost cost;
+    mn_cost cost;
     if (mn__cost_make(c, NULL, &cost, &diag) != MN_OK)
         fail_msg("arch %d: %s", c->model_arch, diag.text);
     return cost;
@@ -46,7 +46,7 @@ static void assert_near(double found, double wanted, double by, const char *what
 /* ---- sums by hand ---- */
 
 typedef struct sum {
-    mn__cost_part part;
+    mn_cost_part part;
     double params, active, flops; /* of both columns; flops below 0: not compared */
 } sum;
 
@@ -54,10 +54,10 @@ static void assert_sums(const char *const *option, const sum *s, size_t n)
 {
     static mn__config c;
     set_all(&c, option);
-    const mn__cost cost = cost_of(&c);
+    const mn_cost cost = cost_of(&c);
     for (size_t i = 0; i < n; i++) {
-        const char *name = mn__cost_part_name(s[i].part);
-        const mn__cost_row f = cost.formula[s[i].part], k = cost.counted[s[i].part];
+        const char *name = mn_cost_part_name(s[i].part);
+        const mn_cost_row f = cost.formula[s[i].part], k = cost.counted[s[i].part];
         assert_same(f.params, s[i].params, name);
         assert_same(k.params, s[i].params, name);
         assert_same(f.active, s[i].active, name);
@@ -75,17 +75,17 @@ static void test_dense(void **state)
 {
     (void)state;
     const sum plain[] = {
-        {MN__COST_EMBEDDING, 100 * 32, 100 * 32, 2 * 100 * 32},
-        {MN__COST_ATTENTION, 4 * 4 * 32 * 32, 4 * 4 * 32 * 32, 2 * 4 * 4 * 32 * 32},
-        {MN__COST_FFN, 4 * 2 * 32 * 128, 4 * 2 * 32 * 128, 2 * 4 * 2 * 32 * 128},
-        {MN__COST_TABLES, 0, 0, 0},
+        {MN_COST_EMBEDDING, 100 * 32, 100 * 32, 2 * 100 * 32},
+        {MN_COST_ATTENTION, 4 * 4 * 32 * 32, 4 * 4 * 32 * 32, 2 * 4 * 4 * 32 * 32},
+        {MN_COST_FEED_FORWARD, 4 * 2 * 32 * 128, 4 * 2 * 32 * 128, 2 * 4 * 2 * 32 * 128},
+        {MN_COST_TABLES, 0, 0, 0},
     };
     assert_sums((const char *const[]){SMALL, "model.activation=gelu", NULL}, plain, 4);
     /* One head of keys of four: 32 (32 + 2 x 8) + 32 x 32; a gate; a head of its own. */
     const sum grouped[] = {
-        {MN__COST_EMBEDDING, 2 * 100 * 32, 100 * 32 + 32, 2 * 100 * 32},
-        {MN__COST_ATTENTION, 4 * 2560, 4 * 2560, 2 * 4 * 2560},
-        {MN__COST_FFN, 4 * 3 * 32 * 48, 4 * 3 * 32 * 48, 2 * 4 * 3 * 32 * 48},
+        {MN_COST_EMBEDDING, 2 * 100 * 32, 100 * 32 + 32, 2 * 100 * 32},
+        {MN_COST_ATTENTION, 4 * 2560, 4 * 2560, 2 * 4 * 2560},
+        {MN_COST_FEED_FORWARD, 4 * 3 * 32 * 48, 4 * 3 * 32 * 48, 2 * 4 * 3 * 32 * 48},
     };
     assert_sums(
         (const char *const[]){SMALL, "model.kv_heads=1", "model.hidden=48", "model.tied=no", NULL},
@@ -96,8 +96,8 @@ static void test_experts(void **state)
 {
     (void)state;
     /* 8 experts of 3 x 32 x 40, a router of 8 x 32; 2 experts of a token. */
-    const sum s[] = {
-        {MN__COST_FFN, 4 * (8 * 3840 + 256), 4 * (2 * 3840 + 256), 2 * 4 * (2 * 3840 + 256)}};
+    const sum s[] = {{MN_COST_FEED_FORWARD, 4 * (8 * 3840 + 256), 4 * (2 * 3840 + 256),
+                      2 * 4 * (2 * 3840 + 256)}};
     assert_sums((const char *const[]){SMALL, "model.arch=moe", "experts.inner=40", NULL}, s, 1);
 }
 
@@ -110,16 +110,16 @@ static void test_product_keys(void **state)
     (void)state;
     /* Two memories: queries 32 x 2 x 2 x 6, keys 2 x 2 x 12 x 6, a table of 144 x 32; 10 rows. */
     const sum pkm[] = {
-        {MN__COST_MEMORY, 2 * 768, 2 * 768, 2 * 2 * 768},
-        {MN__COST_KEYS, 2 * 288, 2 * 288, 2 * 2 * 288},
-        {MN__COST_TABLES, 2 * 4608, 2 * 320, 2 * 2 * 320},
+        {MN_COST_MEMORY, 2 * 768, 2 * 768, 2 * 2 * 768},
+        {MN_COST_KEYS, 2 * 288, 2 * 288, 2 * 2 * 288},
+        {MN_COST_TABLES, 2 * 4608, 2 * 320, 2 * 2 * 320},
     };
     assert_sums((const char *const[]){MEMORY, "model.arch=pkm", NULL}, pkm, 3);
     /* One table for both, a gate of 32, two projections of 32 x 20. */
     const sum plus[] = {
-        {MN__COST_MEMORY, 2 * (768 + 1280 + 32), 2 * (768 + 1280 + 32), 2 * 2 * (768 + 1312)},
-        {MN__COST_KEYS, 2 * 288, 2 * 288, 2 * 2 * 288},
-        {MN__COST_TABLES, 144 * 20, 2 * 200, 2 * 2 * 200},
+        {MN_COST_MEMORY, 2 * (768 + 1280 + 32), 2 * (768 + 1280 + 32), 2 * 2 * (768 + 1312)},
+        {MN_COST_KEYS, 2 * 288, 2 * 288, 2 * 2 * 288},
+        {MN_COST_TABLES, 144 * 20, 2 * 200, 2 * 2 * 200},
     };
     assert_sums((const char *const[]){MEMORY, "model.arch=memory_plus", "memory.value_width=20",
                                       "memory.gate=yes", "memory.share_values=yes", NULL},
@@ -132,18 +132,18 @@ static void test_ultramem(void **state)
     /* query 32 x 12, projection 4 x 16 x 32, 2 heads x 2 cores x 4; keys 2 x 2 x 24 x 2 x 6;
      * a table of 144 x 16. */
     const sum one[] = {
-        {MN__COST_MEMORY, 2 * (384 + 2048 + 16), 2 * (384 + 2048 + 16), 2 * 2 * (384 + 2048)},
-        {MN__COST_KEYS, 2 * 1152, 2 * 1152, -1},
-        {MN__COST_TABLES, 2 * 144 * 16, 2 * 10 * 16, 2 * 2 * 160},
+        {MN_COST_MEMORY, 2 * (384 + 2048 + 16), 2 * (384 + 2048 + 16), 2 * 2 * (384 + 2048)},
+        {MN_COST_KEYS, 2 * 1152, 2 * 1152, -1},
+        {MN_COST_TABLES, 2 * 144 * 16, 2 * 10 * 16, 2 * 2 * 160},
     };
     assert_sums((const char *const[]){MEMORY, "model.arch=ultramem", NULL}, one, 3);
     /* Each sees floor(sqrt(2 x 144 x 0.5)) = 12 rows of an axis of the pool; per rank 32 x 24,
      * pre-values 32 x 8, projection 16 x 32. */
     const sum two[] = {
-        {MN__COST_MEMORY, 2 * (768 + 256 + 512 + 16), 2 * (768 + 256 + 512 + 16),
+        {MN_COST_MEMORY, 2 * (768 + 256 + 512 + 16), 2 * (768 + 256 + 512 + 16),
          2 * 2 * (768 + 256 + 512)},
-        {MN__COST_KEYS, 2 * 576, 2 * 576, -1},
-        {MN__COST_TABLES, 288 * 24, 2 * 10 * 24, 2 * 2 * 240},
+        {MN_COST_KEYS, 2 * 576, 2 * 576, -1},
+        {MN_COST_TABLES, 288 * 24, 2 * 10 * 24, 2 * 2 * 240},
     };
     assert_sums((const char *const[]){MEMORY, "model.arch=ultramem_v2", "memory.pre_width=8", NULL},
                 two, 3);
@@ -155,21 +155,22 @@ static void test_look_ups(void **state)
     /* K = 8 tables of 2^4: three of width 32; then 8 x 16 x 48 and 8 x 64 x 32. Hashes: 32 of
      * attention, 32 and 48 of the feed-forward layer. */
     const sum former[] = {
-        {MN__COST_ATTENTION, 0, 0, 2 * 4 * 32},
-        {MN__COST_FFN, 0, 0, 2 * 4 * (32 + 48)},
-        {MN__COST_TABLES, 4 * (12288 + 6144 + 16384), 4 * 8 * (96 + 48 + 32),
+        {MN_COST_ATTENTION, 0, 0, 2 * 4 * 32},
+        {MN_COST_FEED_FORWARD, 0, 0, 2 * 4 * (32 + 48)},
+        {MN_COST_TABLES, 4 * (12288 + 6144 + 16384), 4 * 8 * (96 + 48 + 32),
          2 * 4 * 8 * (96 + 48 + 32)},
     };
     assert_sums((const char *const[]){SMALL, "model.arch=memoryformer", "lookup.bits=4", NULL},
                 former, 3);
     const sum dense[] = {
-        {MN__COST_FFN, 4 * 32 * 32, 4 * 32 * 32, 2 * 4 * (32 * 32 + 32)},
-        {MN__COST_TABLES, 4 * 8 * 16 * 32, 4 * 8 * 32, 2 * 4 * 8 * 32},
+        {MN_COST_FEED_FORWARD, 4 * 32 * 32, 4 * 32 * 32, 2 * 4 * (32 * 32 + 32)},
+        {MN_COST_TABLES, 4 * 8 * 16 * 32, 4 * 8 * 32, 2 * 4 * 8 * 32},
     };
     assert_sums((const char *const[]){SMALL, "model.arch=lookup_ffn", "lookup.bits=4", NULL}, dense,
                 2);
     /* Four stages of 32 x 8. */
-    const sum bh4[] = {{MN__COST_FFN, 4 * 4 * 32 * 8, 4 * 4 * 32 * 8, 2 * 4 * (4 * 32 * 8 + 32)}};
+    const sum bh4[] = {
+        {MN_COST_FEED_FORWARD, 4 * 4 * 32 * 8, 4 * 4 * 32 * 8, 2 * 4 * (4 * 32 * 8 + 32)}};
     assert_sums((const char *const[]){SMALL, "model.arch=lookup_ffn", "lookup.bits=4",
                                       "lookup.projection=bh4", "lookup.bh4_block=8", NULL},
                 bh4, 1);
@@ -181,12 +182,12 @@ static void test_folded_keys(void **state)
     static mn__config c;
     (void)state;
     set_all(&c, (const char *const[]){MEMORY, "model.arch=ultramem", NULL});
-    const mn__cost cost = cost_of(&c);
+    const mn_cost cost = cost_of(&c);
     const double scores = 2 * 24 * 6, listed = 2 * 5 * 2 * 6, cells = 5 * 4 + 25 * 2,
                  weights = 5 * 2 * (4 + 2);
-    assert_same(cost.counted[MN__COST_KEYS].flops, 2 * 2 * 2 * (scores + listed + cells + weights),
+    assert_same(cost.counted[MN_COST_KEYS].flops, 2 * 2 * 2 * (scores + listed + cells + weights),
                 "counted");
-    assert_same(cost.formula[MN__COST_KEYS].flops, 2 * 2 * 2 * (2 * 24 * 2 * 6 + 25 * 2 * 4),
+    assert_same(cost.formula[MN_COST_KEYS].flops, 2 * 2 * 2 * (2 * 24 * 2 * 6 + 25 * 2 * 4),
                 "formula");
 }
 
@@ -196,9 +197,9 @@ static double pairs_of(const char *mixer, const char *length, double *formula)
 {
     static mn__config c;
     set_all(&c, (const char *const[]){SMALL, mixer, length, "train.batch=2", NULL});
-    const mn__cost cost = cost_of(&c);
-    *formula = cost.formula[MN__COST_PAIRS].flops;
-    return cost.counted[MN__COST_PAIRS].flops;
+    const mn_cost cost = cost_of(&c);
+    *formula = cost.formula[MN_COST_PAIRS].flops;
+    return cost.counted[MN_COST_PAIRS].flops;
 }
 
 static void test_pairs(void **state)
@@ -270,9 +271,8 @@ static void test_ultramem_paper(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         of_arch(&c, row[i].option, row[i].arch);
-        const mn__cost cost = cost_of(&c);
-        const mn__cost_row all = mn__cost_total(cost.counted),
-                           head = cost.counted[MN__COST_EMBEDDING];
+        const mn_cost cost = cost_of(&c);
+        const mn_cost_row all = mn_cost_total(cost.counted), head = cost.counted[MN_COST_EMBEDDING];
         assert_near((all.params - head.params) / 1e9, row[i].params, 0.01 + 0.005 * row[i].params,
                     "parameters");
         assert_near(2 * (all.active - head.active) / 1e9, row[i].flops, 0.02 * row[i].flops + 0.005,
@@ -290,7 +290,7 @@ static void test_access(void **state)
     for (int i = 0; i < 2; i++) {
         of_arch(&c, papers_1600m, i ? MN__ARCH_ULTRAMEM : MN__ARCH_MOE);
         for (int k = 0; k < 2; k++) {
-            const mn__cost_read r = mn__cost_decode(&c, k ? 64 : 1);
+            const mn_cost_decode r = mn__cost_decode(&c, k ? 64 : 1);
             values[i][k] = r.dense + r.experts + r.keys + r.rows;
         }
     }
@@ -299,10 +299,10 @@ static void test_access(void **state)
     assert_near(values[0][0] / values[1][0], 1, 0.05, "ratio at 1");
     /* The paper's own count of a layer: min(2 x 64, 34) 2 D^2 and 64 x 84 x D/2. */
     of_arch(&c, papers_1600m, MN__ARCH_MOE);
-    assert_same(mn__cost_paper_access(&c, 64), 34.0 * 2 * 2048 * 2048, "experts");
-    assert_same(mn__cost_paper_access(&c, 1), 2.0 * 2 * 2048 * 2048, "experts");
+    assert_same(mn__cost_decode(&c, 64).paper_layer, 34.0 * 2 * 2048 * 2048, "experts");
+    assert_same(mn__cost_decode(&c, 1).paper_layer, 2.0 * 2 * 2048 * 2048, "experts");
     of_arch(&c, papers_1600m, MN__ARCH_ULTRAMEM);
-    assert_same(mn__cost_paper_access(&c, 64), 64.0 * 84 * 1024, "rows");
+    assert_same(mn__cost_decode(&c, 64).paper_layer, 64.0 * 84 * 1024, "rows");
 }
 
 /* Different ones: all of them, never more than are drawn. */
@@ -339,18 +339,18 @@ static void test_memoryformer_paper(void **state)
     for (size_t i = 0; i < 3; i++) {
         set_all(&c, (const char *const[]){row[i].width, "model.heads=8", "model.vocab=50304",
                                           "model.arch=memoryformer", NULL});
-        const mn__cost_former f = mn__cost_former_claims(&c, s);
+        const mn_cost_claims f = mn__cost_former_claims(&c, s);
         assert_near(g * f.dense, row[i].dense, 0.05, "dense");
         assert_near(g * (f.dense + f.attention), row[i].dense_all, 0.05, "dense in all");
-        assert_near(g * f.paper, row[i].former, row[i].by, "look-ups");
-        assert_near(g * (f.paper + f.attention), row[i].former_all, row[i].by, "look-ups in all");
-        assert_true(1 - f.exact / f.dense > 0.9 && 1 - f.paper / f.dense > 0.9);
+        assert_near(g * f.formula, row[i].former, row[i].by, "look-ups");
+        assert_near(g * (f.formula + f.attention), row[i].former_all, row[i].by, "look-ups in all");
+        assert_true(1 - f.rows / f.dense > 0.9 && 1 - f.formula / f.dense > 0.9);
     }
     set_all(&c, (const char *const[]){"model.width=2048", "model.heads=8", "model.vocab=50304",
                                       "model.arch=memoryformer", NULL});
-    const mn__cost_former f = mn__cost_former_claims(&c, s);
-    assert_near(100 * (f.exact + f.attention) / (f.dense + f.attention), 19, 0.5, "19 %");
-    assert_same(f.exact / (2048.0 * 2048), (5 * 8 + 2) / 64.0, "(5 tau + 2) / tau^2");
+    const mn_cost_claims f = mn__cost_former_claims(&c, s);
+    assert_near(100 * (f.rows + f.attention) / (f.dense + f.attention), 19, 0.5, "19 %");
+    assert_same(f.rows / (2048.0 * 2048), (5 * 8 + 2) / 64.0, "(5 tau + 2) / tau^2");
 }
 
 /* ---- dry passes ---- */
@@ -387,12 +387,13 @@ static void test_dry(void **state)
         small_config(&c, i < MN__ARCH_KINDS ? (mn__arch_kind)i : MN__ARCH_DENSE);
         if (i >= MN__ARCH_KINDS) set_option(&c, mixer[i - MN__ARCH_KINDS + 1]);
         finish_config(&c);
-        const mn__cost cost = cost_of(&c);
-        assert_true(cost.forward > 0 && cost.backward > cost.forward);
-        assert_same(cost.forward + cost.backward, real_work(&c), "a pass that computes");
-        for (int p = 0; p < MN__COST_NORMS; p++)
+        const mn_cost cost = cost_of(&c);
+        assert_true(cost.train_forward > 0 && cost.train_backward > cost.train_forward);
+        assert_same(cost.train_forward + cost.train_backward, real_work(&c),
+                    "a pass that computes");
+        for (int p = 0; p < MN_COST_NORMS; p++)
             assert_same(cost.counted[p].params, cost.formula[p].params,
-                        mn__cost_part_name((mn__cost_part)p));
+                        mn_cost_part_name((mn_cost_part)p));
     }
 }
 
@@ -407,13 +408,13 @@ static void test_memory(void **state)
     finish_config(&c);
     counting_init(&source, &c);
     assert_int_equal(mn__trainer_new(&t, &c, &source.source, NULL, &diag), MN_OK);
-    mn__cost cost;
+    mn_cost cost;
     assert_int_equal(mn__cost_make(&c, t->team, &cost, &diag), MN_OK);
-    assert_same(cost.memory.gradients, (double)(t->learner->n_w * sizeof(mn__real)), "gradients");
-    assert_same(cost.memory.weights,
+    assert_same(cost.gradients_bytes, (double)(t->learner->n_w * sizeof(mn__real)), "gradients");
+    assert_same(cost.weights_bytes,
                 (double)((t->learner->n_w + t->learner->n_state) * sizeof(mn__real)), "weights");
-    assert_true(cost.memory.tape >= (double)t->tape.size);
-    assert_true(cost.memory.tape <= 1.1 * (double)t->tape.size + 256);
+    assert_true(cost.pass_bytes >= (double)t->tape.size);
+    assert_true(cost.pass_bytes <= 1.1 * (double)t->tape.size + 256);
     mn__trainer_free(t);
 }
 

@@ -12,7 +12,6 @@
 #include "base/cpu.h"
 #include "base/diag.h"
 #include "base/rng.h"
-#include "bench_layers.h"
 #include "build_info.h"
 #include "find_namm.h"
 #include "pull.h"

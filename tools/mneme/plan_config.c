@@ -5,39 +5,22 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/cpu.h"
-#include "base/diag.h"
-#include "base/team.h"
-#include "train/cost.h"
+#include "mneme/mneme.h"
 #include "ui.h"
 
-/* Length at which MemoryFormer's paper counts a block. */
-#define CLAIM_LENGTH 2048.0
-
-static const double batches[] = {1, 8, 64};
-enum { N_BATCH = sizeof batches / sizeof *batches, BF16_BYTES = 2 };
+enum { BF16_BYTES = 2 };
 
 typedef struct plan {
     const char *path;
-    mn__config config;
-    mn__cost cost;
+    mn_cost cost;
 } plan;
 
-static const char *arch_name(const mn__config *c, char *room, size_t cap)
+static double bytes_of(const mn_cost *c)
 {
-    for (size_t i = 0; i < mn__config_count(); i++)
-        if (mn__config_at(i)->kind == MN__CONFIG_IS_CHOICE &&
-            mn__config_at(i)->at == offsetof(mn__config, model_arch))
-            mn__config_value(c, mn__config_at(i), room, cap);
-    return room;
+    return c->weights_bytes + c->gradients_bytes + c->moments_bytes + c->rows_bytes + c->pass_bytes;
 }
 
-static double bytes_of(const mn__cost_memory *m)
-{
-    return m->weights + m->gradients + m->moments + m->rows + m->tape;
-}
-
-static double values_of(const mn__cost_read *r)
+static double values_of(const mn_cost_decode *r)
 {
     return r->head + r->dense + r->experts + r->keys + r->rows;
 }
@@ -63,7 +46,7 @@ static void print_pair(double formula, double counted)
     printf(" %9s %9s %8s", count(formula, f), count(counted, c), d);
 }
 
-static void print_row(const char *name, const mn__cost_row *f, const mn__cost_row *c)
+static void print_row(const char *name, const mn_cost_row *f, const mn_cost_row *c)
 {
     printf("%-19s", name);
     print_pair(f->params, c->params);
@@ -72,85 +55,80 @@ static void print_row(const char *name, const mn__cost_row *f, const mn__cost_ro
     printf("\n");
 }
 
-static void print_parts(const plan *p)
+static void print_parts(const mn_cost *c)
 {
-    const mn__cost *c = &p->cost;
-    const mn__cost_row f = mn__cost_total(c->formula), n = mn__cost_total(c->counted);
+    const mn_cost_row f = mn_cost_total(c->formula), n = mn_cost_total(c->counted);
     printf("%-19s %-29s %-29s %s\n", "", " parameters", " read for a token",
            " FLOPs of a token forward");
     printf("%-19s", "");
     for (int i = 0; i < 3; i++) printf(" %9s %9s %8s", "formula", "counted", "");
     printf("\n");
-    for (int i = 0; i < MN__COST_PARTS; i++)
+    for (int i = 0; i < MN_COST_PARTS; i++)
         if (c->formula[i].params + c->counted[i].params + c->counted[i].flops > 0)
-            print_row(mn__cost_part_name((mn__cost_part)i), &c->formula[i], &c->counted[i]);
+            print_row(mn_cost_part_name((mn_cost_part)i), &c->formula[i], &c->counted[i]);
     print_row("all", &f, &n);
-    const mn__cost_row fe = c->formula[MN__COST_EMBEDDING], ne = c->counted[MN__COST_EMBEDDING];
+    const mn_cost_row fe = c->formula[MN_COST_EMBEDDING], ne = c->counted[MN_COST_EMBEDDING];
     print_row("without embedding",
-              &(mn__cost_row){f.params - fe.params, f.active - fe.active, f.flops - fe.flops},
-              &(mn__cost_row){n.params - ne.params, n.active - ne.active, n.flops - ne.flops});
+              &(mn_cost_row){f.params - fe.params, f.active - fe.active, f.flops - fe.flops},
+              &(mn_cost_row){n.params - ne.params, n.active - ne.active, n.flops - ne.flops});
     printf("counted: softmax skips the tiles of what is to come, keys of all ranks are folded to "
            "one\n");
 }
 
-static void print_training(const plan *p)
+static void print_training(const mn_cost *c)
 {
-    char a[32], b[32], c[32], d[32];
-    const mn__cost_memory *m = &p->cost.memory;
-    const mn__cost_row f = mn__cost_total(p->cost.formula);
+    char a[32], b[32], d[32], e[32];
+    const mn_cost_row f = mn_cost_total(c->formula);
     printf("\ntraining, FLOPs of a token: %s by formula (3 times forward), %s counted (forward %s, "
            "backward %s)\n",
-           count(3 * f.flops, a), count(p->cost.forward + p->cost.backward, b),
-           count(p->cost.forward, c), count(p->cost.backward, d));
-    printf("training, bytes: weights %s, gradients %s, moments %s", ui_human(m->weights, a),
-           ui_human(m->gradients, b), ui_human(m->moments, c));
-    printf(", rows %s, a pass of %zu x %zu tokens %s", ui_human(m->rows, a), p->config.train_batch,
-           p->config.train_length, ui_human(m->tape, b));
-    printf("; together %s\n", ui_human(bytes_of(m), a));
+           count(3 * f.flops, a), count(c->train_forward + c->train_backward, b),
+           count(c->train_forward, d), count(c->train_backward, e));
+    printf("training, bytes: weights %s, gradients %s, moments %s", ui_human(c->weights_bytes, a),
+           ui_human(c->gradients_bytes, b), ui_human(c->moments_bytes, d));
+    printf(", rows %s, a pass of %zu x %zu tokens %s", ui_human(c->rows_bytes, a), c->batch,
+           c->length, ui_human(c->pass_bytes, b));
+    printf("; together %s\n", ui_human(bytes_of(c), a));
 }
 
-static void print_decode(const plan *p)
+static void print_decode(const mn_cost *c)
 {
-    char room[6][32];
+    char room[7][32];
     printf("\n%-19s %9s %9s %9s %9s %9s %11s %s\n", "a decode step reads", "head", "dense",
            "experts", "keys", "rows", "in bf16", " a layer's, by the paper");
-    for (size_t i = 0; i < N_BATCH; i++) {
-        const mn__cost_read r = mn__cost_decode(&p->config, batches[i]);
-        const double paper = mn__cost_paper_access(&p->config, batches[i]);
-        printf("  batch %-11.0f %9s %9s %9s %9s %9s %11s %9s\n", batches[i], count(r.head, room[0]),
-               count(r.dense, room[1]), count(r.experts, room[2]), count(r.keys, room[3]),
-               count(r.rows, room[4]), ui_human(BF16_BYTES * values_of(&r), room[5]),
-               paper > 0 ? count(paper, (char[16]){0}) : "-");
+    for (size_t i = 0; i < MN_COST_BATCHES; i++) {
+        const mn_cost_decode *r = &c->decode[i];
+        printf("  batch %-11.0f %9s %9s %9s %9s %9s %11s %9s\n", r->batch, count(r->head, room[0]),
+               count(r->dense, room[1]), count(r->experts, room[2]), count(r->keys, room[3]),
+               count(r->rows, room[4]), ui_human(BF16_BYTES * values_of(r), room[5]),
+               r->paper_layer > 0 ? count(r->paper_layer, room[6]) : "-");
     }
 }
 
-static void print_claims(const plan *p)
+static void print_claims(const mn_cost_claims *f)
 {
-    const double s = CLAIM_LENGTH;
-    const mn__cost_former f = mn__cost_former_claims(&p->config, s);
+    const double s = f->length;
     printf("\nMemoryFormer's paper, multiply-adds of a block at %.0f tokens, beside a dense one:\n",
            s);
     printf("  outside attention %.1f G -> %.1f G (sum of rows; -%.1f%%), %.1f G by 6/tau s d^2 "
            "(-%.1f%%; the paper: over 90%%)\n",
-           s * f.dense / 1e9, s * f.exact / 1e9, 100 * (1 - f.exact / f.dense), s * f.paper / 1e9,
-           100 * (1 - f.paper / f.dense));
+           s * f->dense / 1e9, s * f->rows / 1e9, 100 * (1 - f->rows / f->dense),
+           s * f->formula / 1e9, 100 * (1 - f->formula / f->dense));
     printf("  all of it %.1f G -> %.1f G: %.1f%% (%.1f%% by 6/tau; the paper: 19%% at s = d = "
            "2048)\n",
-           s * (f.dense + f.attention) / 1e9, s * (f.exact + f.attention) / 1e9,
-           100 * (f.exact + f.attention) / (f.dense + f.attention),
-           100 * (f.paper + f.attention) / (f.dense + f.attention));
+           s * (f->dense + f->attention) / 1e9, s * (f->rows + f->attention) / 1e9,
+           100 * (f->rows + f->attention) / (f->dense + f->attention),
+           100 * (f->formula + f->attention) / (f->dense + f->attention));
 }
 
 static void print_text(const plan *p)
 {
-    char arch[32];
-    printf("%s: %s, %zu blocks of width %zu, %zu tokens, length %zu\n\n", p->path,
-           arch_name(&p->config, arch, sizeof arch), p->config.model_blocks, p->config.model_width,
-           p->config.model_vocab, p->config.train_length);
-    print_parts(p);
-    print_training(p);
-    print_decode(p);
-    if (p->config.model_arch == MN__ARCH_MEMORYFORMER) print_claims(p);
+    const mn_cost *c = &p->cost;
+    printf("%s: %s, %zu blocks of width %zu, %zu tokens, length %zu\n\n", p->path, c->arch,
+           c->n_block, c->width, c->n_vocab, c->length);
+    print_parts(c);
+    print_training(c);
+    print_decode(c);
+    if (c->claims.length > 0) print_claims(&c->claims);
 }
 
 /* ---- JSON ---- */
@@ -166,89 +144,74 @@ static json_t *pair_json(double formula, double counted)
     return json_pack("{s:o,s:o}", "formula", number(formula), "counted", number(counted));
 }
 
-static json_t *row_json(const char *name, const mn__cost_row *f, const mn__cost_row *c)
+static json_t *row_json(const char *name, const mn_cost_row *f, const mn_cost_row *c)
 {
     return json_pack("{s:s,s:o,s:o,s:o}", "part", name, "params", pair_json(f->params, c->params),
                      "active", pair_json(f->active, c->active), "flops",
                      pair_json(f->flops, c->flops));
 }
 
-static json_t *parts_json(const mn__cost *c)
+static json_t *parts_json(const mn_cost *c)
 {
     json_t *parts = json_array();
-    for (int i = 0; i < MN__COST_PARTS; i++)
+    for (int i = 0; i < MN_COST_PARTS; i++)
         json_array_append_new(
-            parts, row_json(mn__cost_part_name((mn__cost_part)i), &c->formula[i], &c->counted[i]));
+            parts, row_json(mn_cost_part_name((mn_cost_part)i), &c->formula[i], &c->counted[i]));
     return parts;
 }
 
-static json_t *decode_json(const mn__config *c)
+static json_t *decode_json(const mn_cost *c)
 {
     json_t *rows = json_array();
-    for (size_t i = 0; i < N_BATCH; i++) {
-        const mn__cost_read r = mn__cost_decode(c, batches[i]);
-        const double paper = mn__cost_paper_access(c, batches[i]);
-        json_array_append_new(rows, json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "batch",
-                                              number(batches[i]), "head", number(r.head), "dense",
-                                              number(r.dense), "experts", number(r.experts), "keys",
-                                              number(r.keys), "rows", number(r.rows), "bf16_bytes",
-                                              number(BF16_BYTES * values_of(&r)), "paper_layer",
-                                              paper > 0 ? number(paper) : json_null()));
+    for (size_t i = 0; i < MN_COST_BATCHES; i++) {
+        const mn_cost_decode *r = &c->decode[i];
+        json_array_append_new(
+            rows, json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "batch", number(r->batch), "head",
+                            number(r->head), "dense", number(r->dense), "experts",
+                            number(r->experts), "keys", number(r->keys), "rows", number(r->rows),
+                            "bf16_bytes", number(BF16_BYTES * values_of(r)), "paper_layer",
+                            r->paper_layer > 0 ? number(r->paper_layer) : json_null()));
     }
     return rows;
 }
 
-static json_t *claims_json(const mn__config *c)
+static json_t *claims_json(const mn_cost_claims *f)
 {
-    const double s = CLAIM_LENGTH;
-    if (c->model_arch != MN__ARCH_MEMORYFORMER) return json_null();
-    const mn__cost_former f = mn__cost_former_claims(c, s);
-    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "length", number(s), "dense", number(s * f.dense),
-                     "rows", number(s * f.exact), "formula", number(s * f.paper), "attention",
-                     number(s * f.attention));
+    const double s = f->length;
+    if (!(s > 0)) return json_null();
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "length", number(s), "dense", number(s * f->dense),
+                     "rows", number(s * f->rows), "formula", number(s * f->formula), "attention",
+                     number(s * f->attention));
 }
 
 static json_t *plan_json(const plan *p)
 {
-    char arch[32];
-    const mn__cost *c = &p->cost;
-    const mn__cost_memory *m = &c->memory;
-    const mn__cost_row f = mn__cost_total(c->formula), n = mn__cost_total(c->counted);
+    const mn_cost *c = &p->cost;
+    const mn_cost_row f = mn_cost_total(c->formula), n = mn_cost_total(c->counted);
     json_t *doc = json_pack("{s:o,s:s,s:o,s:o,s:o,s:o}", "config", ui_json_text(p->path), "arch",
-                            arch_name(&p->config, arch, sizeof arch), "parts", parts_json(c), "all",
-                            row_json("all", &f, &n), "decode", decode_json(&p->config), "claims",
-                            claims_json(&p->config));
+                            c->arch, "parts", parts_json(c), "all", row_json("all", &f, &n),
+                            "decode", decode_json(c), "claims", claims_json(&c->claims));
     json_object_set_new(doc, "train_flops",
                         json_pack("{s:o,s:o,s:o}", "formula", number(3 * f.flops), "forward",
-                                  number(c->forward), "backward", number(c->backward)));
+                                  number(c->train_forward), "backward", number(c->train_backward)));
     json_object_set_new(doc, "train_bytes",
-                        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "weights", number(m->weights),
-                                  "gradients", number(m->gradients), "moments", number(m->moments),
-                                  "rows", number(m->rows), "pass", number(m->tape), "all",
-                                  number(bytes_of(m))));
+                        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "weights", number(c->weights_bytes),
+                                  "gradients", number(c->gradients_bytes), "moments",
+                                  number(c->moments_bytes), "rows", number(c->rows_bytes), "pass",
+                                  number(c->pass_bytes), "all", number(bytes_of(c))));
     return doc;
 }
 
 mn_status plan_config(const args *a, mn_diag *diag)
 {
-    mn_status st;
     plan p = {.path = a->rest[0]};
     size_t n_thread;
-    mn__team *team = NULL;
-    mn__config_init(&p.config);
-    MN_TRY(mn__config_read(&p.config, p.path, diag));
-    for (size_t i = 0; i < a->n_set; i++) MN_TRY(mn__config_override(&p.config, a->set[i], diag));
-    /* A plan needs no length of training. */
-    if (!p.config.train_steps && !p.config.train_tokens) p.config.train_steps = 1;
-    MN_TRY(mn__config_check(&p.config, diag));
-    MN_TRY(args_size(a, OPT_THREADS, p.config.train_threads, 1, 4096, &n_thread, diag));
-    team = mn__team_new(n_thread ? (int)n_thread : mn__cpu_count());
-    MN_TRY(mn__cost_make(&p.config, team, &p.cost, diag));
+    mn_status st = args_size(a, OPT_THREADS, 0, 1, 4096, &n_thread, diag);
+    if (st == MN_OK) st = mn_cost_plan(p.path, a->set, a->n_set, (int)n_thread, &p.cost, diag);
+    if (st != MN_OK) return st;
     if (args_has(a, OPT_JSON))
         ui_print_json(plan_json(&p));
     else
         print_text(&p);
-done:
-    mn__team_free(team);
-    return st;
+    return MN_OK;
 }

@@ -1,12 +1,11 @@
-/* bench_pages.c: gigabytes of random numbers in a moment, and how fast rows of them can be read. */
+/* gauge_pages.c: gigabytes of random numbers in a moment, and how fast rows of them can be read. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/clock.h"
-#include "bench_layers.h"
-#include "ui.h"
+#include "gauge/gauge.h"
 
 enum { HUGE_PAGE = 2 << 20, LINE = 64 };
 
@@ -47,42 +46,41 @@ static void fill_share(const mn__crew *crew, void *arg)
     for (size_t i = begin; i < end; i++) f->to[i] = (mixed(i) & f->random) | f->set;
 }
 
-bool pages_init(pages *p, layer_bench *b, size_t bytes, const char *what)
+bool mn__pages_init(mn__pages *p, const mn__gauge *b, size_t bytes, const char *what)
 {
-    char wanted[32], found[32];
     const size_t left = memory_left(), size = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    *p = (pages){0};
+    *p = (mn__pages){0};
     if (left && size > left / 10 * 9) {
-        layer_note(b, "%s: left out: %s of memory wanted, %s free", what,
-                   ui_human((double)size, wanted), ui_human((double)left, found));
+        mn__gauge_note(b, "%s: left out: %.1f GB of memory wanted, %.1f GB free", what,
+                       (double)size / 1e9, (double)left / 1e9);
         return false;
     }
     void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
-        layer_note(b, "%s: left out: %s of memory refused", what, ui_human((double)size, wanted));
+        mn__gauge_note(b, "%s: left out: %.1f GB of memory refused", what, (double)size / 1e9);
         return false;
     }
     madvise(data, size, MADV_HUGEPAGE); /* a wish */
-    *p = (pages){.data = data, .size = size};
+    *p = (mn__pages){.data = data, .size = size};
     filling f = {data, size / sizeof(uint64_t), 0x807f807f807f807fu, 0x3c003c003c003c00u};
     mn__team_run(b->team, fill_share, &f);
     return true;
 }
 
-void pages_fini(pages *p)
+void mn__pages_fini(mn__pages *p)
 {
     if (p->data) munmap(p->data, p->size);
-    *p = (pages){0};
+    *p = (mn__pages){0};
 }
 
-void *pages_take(pages *p, size_t bytes)
+void *mn__pages_take(mn__pages *p, size_t bytes)
 {
     uint8_t *at = p->data + p->used;
     p->used += (bytes + LINE - 1) / LINE * LINE;
     return at;
 }
 
-void pages_fill_bytes(layer_bench *b, void *to, size_t bytes)
+void mn__pages_fill_bytes(const mn__gauge *b, void *to, size_t bytes)
 {
     filling f = {to, bytes / sizeof(uint64_t), UINT64_MAX, 0};
     mn__team_run(b->team, fill_share, &f);
@@ -123,7 +121,7 @@ static void read_rows(const mn__crew *crew, void *arg)
     r->total += sum[0] + sum[7];
 }
 
-double limit_random(layer_bench *b, const uint8_t *data, size_t size, size_t bytes)
+double mn__gauge_random(const mn__gauge *b, const uint8_t *data, size_t size, size_t bytes)
 {
     enum { PASSES = 8, PASS_BYTES = 1 << 26 };
     reading r = {.data = data, .n_row = size / bytes, .bytes = bytes, .n = PASS_BYTES / bytes};

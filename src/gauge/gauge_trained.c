@@ -1,14 +1,13 @@
-/* bench_trained.c: every layer that trains, forward and backward over the rows of one sequence, in
- * f32: attentions beside causal softmax, feed-forward layers and memories beside a dense one. */
+/* mn__gauge_trained.c: every layer that trains, forward and backward over the rows of one sequence,
+ * in f32: attentions beside causal softmax, feed-forward layers and memories beside a dense one. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/rng.h"
-#include "bench_layers.h"
+#include "gauge/gauge.h"
 #include "train/learner.h"
-#include "ui.h"
 
 typedef enum piece { MIXER, FFN, MEMORY } piece;
 
@@ -74,7 +73,7 @@ static void pass(const mn__env *env, void *arg)
     mn__tape_cut(env->tape, mark);
 }
 
-static mn_status configure(const layer_bench *b, size_t i, mn__config *c, mn_diag *diag)
+static mn_status configure(const mn__gauge *b, size_t i, mn__config *c, mn_diag *diag)
 {
     static const char *const full[] = {
         "model.width=512", "model.heads=8", "model.hidden=2048", "model.activation=gelu",
@@ -132,25 +131,25 @@ static double work_of(const mn__tally *t)
     return 2 * n;
 }
 
-static mn_status measure(layer_bench *b, worker *w, layer_time out[2], mn_diag *diag)
+static mn_status measure(const mn__gauge *b, worker *w, mn__gauge_time out[2], mn_diag *diag)
 {
     mn_status st;
-    double t[2][LAYER_REPEAT_MAX];
+    double t[2][MN__GAUGE_REPEATS];
     w->env = (mn__env){.team = b->team, .kern = &b->kern.best, .tape = &w->tape};
     MN_TRY(mn__env_plan(&w->env, pass, w, diag));
     pass(&w->env, w); /* pages and caches */
     for (size_t k = 0; k < b->n_repeat; k++) {
-        if (ui_interrupted()) return mn__fail(diag, MN_ECANCEL, "interrupted");
+        if ((st = mn__gauge_go_on(b, diag)) != MN_OK) return st;
         pass(&w->env, w);
         t[0][k] = w->t_forward;
         t[1][k] = w->t_backward;
     }
-    for (int i = 0; i < 2; i++) out[i] = layer_time_of(t[i], b->n_repeat);
+    for (int i = 0; i < 2; i++) out[i] = mn__gauge_time_of(t[i], b->n_repeat);
 done:
     return st;
 }
 
-static void report(layer_bench *b, size_t i, const worker *w, layer_time (*time)[2])
+static void report(const mn__gauge *b, size_t i, const worker *w, mn__gauge_time (*time)[2])
 {
     char shape[64];
     double tables, others;
@@ -162,27 +161,28 @@ static void report(layer_bench *b, size_t i, const worker *w, layer_time (*time)
     for (size_t k = 0; k < i; k++)
         if (cases[i].rival && !strcmp(cases[k].name, cases[i].rival)) rival = k;
     for (int back = 0; back < 2; back++)
-        layer_add(b, &(layer_row){.layer = cases[i].name,
-                                  .shape = shape,
-                                  .phase = back ? "backward" : "forward",
-                                  .dtype = "f32",
-                                  .uses = "the layer that trains",
-                                  .params = tables + others,
-                                  .active = others + rows / (double)n,
-                                  .batch = n,
-                                  .time = time[i][back],
-                                  .bytes = sizeof(mn__real) * (back + 1) * (others + rows),
-                                  .flops = work_of(back ? &w->backward : &w->forward),
-                                  .rival = cases[i].rival,
-                                  .rival_time = rival < N_CASE ? time[rival][back] : time[i][back],
-                                  .limit = LIMIT_GEMM,
-                                  .rate = b->gemm_f32});
+        mn__gauge_add(
+            b, &(mn__gauge_row){.layer = cases[i].name,
+                                .shape = shape,
+                                .phase = back ? "backward" : "forward",
+                                .dtype = "f32",
+                                .uses = "the layer that trains",
+                                .params = tables + others,
+                                .active = others + rows / (double)n,
+                                .batch = n,
+                                .time = time[i][back],
+                                .bytes = sizeof(mn__real) * (back + 1) * (others + rows),
+                                .flops = work_of(back ? &w->backward : &w->forward),
+                                .rival = cases[i].rival,
+                                .rival_time = rival < N_CASE ? time[rival][back] : time[i][back],
+                                .limit = MN__GAUGE_GEMM,
+                                .rate = b->b->product_rate});
 }
 
-mn_status bench_trained(layer_bench *b, mn_diag *diag)
+mn_status mn__gauge_trained(const mn__gauge *b, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    layer_time time[N_CASE][2];
+    mn__gauge_time time[N_CASE][2];
     static mn__config c;
     for (size_t i = 0; i < N_CASE && st == MN_OK; i++) {
         worker w = {0};

@@ -1,5 +1,5 @@
-/* bench_memories.c: a model with UltraMem's layers beside one with experts, at the size that the
- * paper calls 151M (both of 2 G parameters), in steps of 1, 8 and 64 sequences: everything but
+/* mn__gauge_memories.c: a model with UltraMem's layers beside one with experts, at the size that
+ * the paper calls 151M (both of 2 G parameters), in steps of 1, 8 and 64 sequences: everything but
  * embedding and head, with random weights in bf16. Once without a cache of keys and values, once
  * with one of 2,048 tokens for each sequence. */
 #include <math.h>
@@ -10,12 +10,11 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "base/rng.h"
-#include "bench_layers.h"
+#include "gauge/gauge.h"
 #include "layer/insertion.h"
 #include "model/step_experts.h"
 #include "model/step_memory.h"
 #include "train/cost.h"
-#include "ui.h"
 
 enum { INPUTS = 4, SLOTS = 256, PAGES = SLOTS / MN__PAGE_TOKENS, N_BATCH = 3 };
 static const size_t batches[N_BATCH] = {1, 8, 64};
@@ -42,7 +41,7 @@ typedef struct block {
 } block;
 
 typedef struct model {
-    const layer_bench *b;
+    const mn__gauge *b;
     mn__config c;
     mn__insertions at; /* of memories; none: experts */
     block *block;
@@ -50,7 +49,7 @@ typedef struct model {
     mn__matrix *folded; /* of all memories */
     uint32_t *shuffle;  /* one for all */
     float *gain, *core;
-    pages pages;
+    mn__pages pages;
 } model;
 
 /* One step at work; buffers for the largest batch. */
@@ -227,10 +226,10 @@ static void run_step(const mn__crew *crew, void *arg)
 
 /* ---- models ---- */
 
-static mn__matrix take_matrix(pages *p, size_t n_in, size_t n_out)
+static mn__matrix take_matrix(mn__pages *p, size_t n_in, size_t n_out)
 {
     mn__matrix m = {.n_in = n_in, .n_out = n_out};
-    m.panel = pages_take(p, mn__matrix_values(&m) * sizeof *m.panel);
+    m.panel = mn__pages_take(p, mn__matrix_values(&m) * sizeof *m.panel);
     return m;
 }
 
@@ -274,8 +273,9 @@ static void make_memory(model *m, size_t k)
     l->folded = m->folded + k * 2 * l->n_head;
     for (size_t i = 0; i < 2 * l->n_head; i++)
         m->folded[k * 2 * l->n_head + i] = take_matrix(&m->pages, half, n_key);
-    l->keys = pages_take(&m->pages, 2 * l->n_head * n_key * l->rank * half * sizeof *l->keys);
-    l->values = pages_take(&m->pages, l->n_axis * l->n_axis * l->value_width * sizeof *l->values);
+    l->keys = mn__pages_take(&m->pages, 2 * l->n_head * n_key * l->rank * half * sizeof *l->keys);
+    l->values =
+        mn__pages_take(&m->pages, l->n_axis * l->n_axis * l->value_width * sizeof *l->values);
     l->values_proj = take_matrix(&m->pages, l->n_expand * l->value_width, l->width);
 }
 
@@ -305,7 +305,7 @@ static void model_fini(model *m)
     mn__free(m->shuffle);
     mn__free(m->gain);
     mn__free(m->core);
-    pages_fini(&m->pages);
+    mn__pages_fini(&m->pages);
 }
 
 static size_t common_divisor(size_t a, size_t b)
@@ -353,15 +353,15 @@ static bool make_arrays(model *m)
 
 static double bytes_of_model(const mn__config *c)
 {
-    mn__cost_row part[MN__COST_PARTS];
+    mn_cost_row part[MN_COST_PARTS];
     mn__cost_formula(c, part);
-    const double own = mn__cost_total(part).params - part[MN__COST_EMBEDDING].params,
-                 folded = part[MN__COST_KEYS].params / (double)c->memory_rank;
+    const double own = mn_cost_total(part).params - part[MN_COST_EMBEDDING].params,
+                 folded = part[MN_COST_KEYS].params / (double)c->memory_rank;
     return sizeof(mn_bf16) * 1.01 * (own + folded) + (1 << 22);
 }
 
 /* false, with a note: there is no memory for it. */
-static mn_status model_init(model *m, layer_bench *b, mn__arch_kind arch, bool *there,
+static mn_status model_init(model *m, const mn__gauge *b, mn__arch_kind arch, bool *there,
                             mn_diag *diag)
 {
     mn_status st;
@@ -375,8 +375,8 @@ static mn_status model_init(model *m, layer_bench *b, mn__arch_kind arch, bool *
     MN_TRY(mn__config_check(&m->c, diag));
     if (arch == MN__ARCH_ULTRAMEM)
         MN_TRY(mn__insertions_parse(m->c.memory_insert, m->c.model_blocks, &m->at, diag));
-    *there = pages_init(&m->pages, b, (size_t)bytes_of_model(&m->c),
-                        arch == MN__ARCH_MOE ? "experts" : "UltraMem");
+    *there = mn__pages_init(&m->pages, b, (size_t)bytes_of_model(&m->c),
+                            arch == MN__ARCH_MOE ? "experts" : "UltraMem");
     if (*there && !make_arrays(m)) MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
     if (*there) make_blocks(m);
 done:
@@ -469,10 +469,10 @@ static bool step_init(step *s, const model *m, int n_thread)
 typedef struct pair {
     model model[2]; /* experts, memories */
     step step[2];
-    pages cache;
+    mn__pages cache;
 } pair;
 
-static double time_step(layer_bench *b, step *s)
+static double time_step(const mn__gauge *b, step *s)
 {
     const size_t n = b->quick ? 1 : s->n > 8 ? 4 : 8;
     const double t0 = mn__clock_s();
@@ -490,53 +490,53 @@ static double cache_bytes(const mn__config *c, size_t n, size_t n_context)
  * all ranks. */
 static double values_of(const mn__config *c, size_t n_memory, size_t n)
 {
-    const mn__cost_read r = mn__cost_decode(c, (double)n);
+    const mn_cost_decode r = mn__cost_decode(c, (double)n);
     const double rank = (double)c->memory_rank,
                  listed = 2 * (double)(n_memory * c->memory_heads * c->memory_keep) * rank *
                           (double)c->memory_key_width;
     return r.dense + r.experts + r.rows + r.keys / rank + fmin((double)n * listed, r.keys);
 }
 
-static void report(layer_bench *b, const pair *p, size_t n, size_t n_context,
-                   const layer_time time[2])
+static void report(const mn__gauge *b, const pair *p, size_t n, size_t n_context,
+                   const mn__gauge_time time[2])
 {
     char shape[64];
     const mn__config *c = &p->model[0].c;
     snprintf(shape, sizeof shape, "%zu x %zu, %s%zu tokens behind", c->model_blocks, c->model_width,
              b->quick ? "tiny, " : "151M, ", n_context);
     for (int i = 0; i < 2; i++) {
-        mn__cost_row part[MN__COST_PARTS];
+        mn_cost_row part[MN_COST_PARTS];
         c = &p->model[i].c;
         mn__cost_formula(c, part);
-        part[MN__COST_EMBEDDING] = part[MN__COST_PAIRS] = (mn__cost_row){0};
-        const mn__cost_row all = mn__cost_total(part);
+        part[MN_COST_EMBEDDING] = part[MN_COST_PAIRS] = (mn_cost_row){0};
+        const mn_cost_row all = mn_cost_total(part);
         const double pairs = 4 * (double)(n_context * c->model_width * c->model_blocks);
-        layer_add(b,
-                  &(layer_row){
-                      .layer = i ? "ultramem" : "moe",
-                      .shape = shape,
-                      .phase = "decode",
-                      .dtype = "bf16",
-                      .uses = i ? "bf16 panels, folded keys, rows asked for ahead"
-                                : "bf16 panels, rows by expert",
-                      .params = all.params,
-                      .active = all.active,
-                      .batch = n,
-                      .time = time[i],
-                      .bytes = 2 * values_of(c, p->model[i].at.n, n) + cache_bytes(c, n, n_context),
-                      .flops = (double)n * (all.flops + pairs),
-                      .rival = i ? "moe" : NULL,
-                      .rival_time = time[0],
-                      .limit = LIMIT_READ,
-                      .rate = b->read,
-                  });
+        mn__gauge_add(
+            b, &(mn__gauge_row){
+                   .layer = i ? "ultramem" : "moe",
+                   .shape = shape,
+                   .phase = "decode",
+                   .dtype = "bf16",
+                   .uses = i ? "bf16 panels, folded keys, rows asked for ahead"
+                             : "bf16 panels, rows by expert",
+                   .params = all.params,
+                   .active = all.active,
+                   .batch = n,
+                   .time = time[i],
+                   .bytes = 2 * values_of(c, p->model[i].at.n, n) + cache_bytes(c, n, n_context),
+                   .flops = (double)n * (all.flops + pairs),
+                   .rival = i ? "moe" : NULL,
+                   .rival_time = time[0],
+                   .limit = MN__GAUGE_READ,
+                   .rate = b->b->read_rate,
+               });
     }
 }
 
-static mn_status measure(layer_bench *b, pair *p, size_t n, size_t n_context, mn_diag *diag)
+static mn_status measure(const mn__gauge *b, pair *p, size_t n, size_t n_context, mn_diag *diag)
 {
-    double t[2][LAYER_REPEAT_MAX];
-    layer_time time[2];
+    double t[2][MN__GAUGE_REPEATS];
+    mn__gauge_time time[2];
     for (int i = 0; i < 2; i++) {
         p->step[i].n = n;
         p->step[i].n_context = n_context;
@@ -544,15 +544,16 @@ static mn_status measure(layer_bench *b, pair *p, size_t n, size_t n_context, mn
     }
     for (size_t k = 0; k < b->n_repeat + 1; k++) /* in turn; the first warms up */
         for (int i = 0; i < 2; i++) {
-            if (ui_interrupted()) return mn__fail(diag, MN_ECANCEL, "interrupted");
+            const mn_status st = mn__gauge_go_on(b, diag);
+            if (st != MN_OK) return st;
             t[i][k ? k - 1 : 0] = time_step(b, &p->step[i]);
         }
-    for (int i = 0; i < 2; i++) time[i] = layer_time_of(t[i], b->n_repeat);
+    for (int i = 0; i < 2; i++) time[i] = mn__gauge_time_of(t[i], b->n_repeat);
     report(b, p, n, n_context, time);
     return MN_OK;
 }
 
-static mn_status measure_all(layer_bench *b, pair *p, mn_diag *diag)
+static mn_status measure_all(const mn__gauge *b, pair *p, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const size_t context = b->quick ? 512 : 2048;
@@ -561,16 +562,16 @@ static mn_status measure_all(layer_bench *b, pair *p, mn_diag *diag)
         const size_t bytes = (size_t)cache_bytes(&p->model[0].c, batches[i], context);
         char what[64];
         snprintf(what, sizeof what, "a cache of %zu tokens for %zu sequences", context, batches[i]);
-        if (!pages_init(&p->cache, b, bytes + (1 << 16), what)) continue;
+        if (!mn__pages_init(&p->cache, b, bytes + (1 << 16), what)) continue;
         st = measure(b, p, batches[i], context, diag);
-        pages_fini(&p->cache);
+        mn__pages_fini(&p->cache);
         if (st != MN_OK) return st;
     }
 done:
     return st;
 }
 
-mn_status bench_memories(layer_bench *b, mn_diag *diag)
+mn_status mn__gauge_memories(const mn__gauge *b, mn_diag *diag)
 {
     static const mn__arch_kind arch[] = {MN__ARCH_MOE, MN__ARCH_ULTRAMEM};
     mn_status st = MN_OK;

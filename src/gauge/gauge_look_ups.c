@@ -1,5 +1,5 @@
-/* bench_look_ups.c: MemoryFormer's blocks outside attention at batch 1 beside the dense twin's, and
- * one of its layers cold, beside random reads of the same rows. Weights are random. */
+/* mn__gauge_look_ups.c: MemoryFormer's blocks outside attention at batch 1 beside the dense twin's,
+ * and one of its layers cold, beside random reads of the same rows. Weights are random. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +9,10 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "base/rng.h"
-#include "bench_layers.h"
+#include "gauge/gauge.h"
 #include "ggml.h"
 #include "model/step_look_up.h"
 #include "tensor/linear.h"
-#include "ui.h"
 
 enum { TAU = 8, EXTRA = 2, INPUTS = 32 };
 
@@ -44,16 +43,16 @@ typedef struct former {
     size_t step;
 } former;
 
-static mn__look_up take_tables(pages *p, size_t n_table, size_t n_bit, size_t width,
+static mn__look_up take_tables(mn__pages *p, size_t n_table, size_t n_bit, size_t width,
                                const float *zeros)
 {
     const size_t n_row = n_table << n_bit;
-    float *scale = pages_take(p, n_row * sizeof *scale);
+    float *scale = mn__pages_take(p, n_row * sizeof *scale);
     for (size_t i = 0; i < n_row; i++) scale[i] = 1e-3f;
     return (mn__look_up){.n_table = n_table,
                          .n_bit = n_bit,
                          .width = width,
-                         .rows = pages_take(p, n_row * width),
+                         .rows = mn__pages_take(p, n_row * width),
                          .scale = scale,
                          .bias = zeros,
                          .temperature = 1,
@@ -117,7 +116,7 @@ static void former_fini(former *f)
     mn__free(f->block);
 }
 
-static bool former_init(former *f, layer_bench *b, pages *p, const float *zeros)
+static bool former_init(former *f, const mn__gauge *b, mn__pages *p, const float *zeros)
 {
     const size_t d = f->s->width, middle = f->s->n_table * (TAU + EXTRA), widest = 3 * d + middle;
     f->kern = &b->kern.best;
@@ -221,8 +220,8 @@ static void twin_fini(twin *t)
 }
 
 /* One weight in blocks of 32 values with a scale in f16, packed for the dots. */
-static mn_status make_weight(layer_bench *b, mn__weight *w, size_t n_in, size_t n_out, uint8_t *raw,
-                             mn_diag *diag)
+static mn_status make_weight(const mn__gauge *b, mn__weight *w, size_t n_in, size_t n_out,
+                             uint8_t *raw, mn_diag *diag)
 {
     enum { BLOCK = 32, BLOCK_BYTES = 34 };
     const uint16_t scale = 0x0800; /* 2^-13 */
@@ -232,7 +231,7 @@ static mn_status make_weight(layer_bench *b, mn__weight *w, size_t n_in, size_t 
                       .n_in = n_in,
                       .n_out = n_out,
                       .row_bytes = n_in / BLOCK * BLOCK_BYTES};
-    pages_fill_bytes(b, raw, n_out * w->row_bytes);
+    mn__pages_fill_bytes(b, raw, n_out * w->row_bytes);
     for (size_t i = 0; i < n_out * n_in / BLOCK; i++)
         memcpy(raw + i * BLOCK_BYTES, &scale, sizeof scale);
     const mn_status st = mn__weight_pack(w, &b->kern.best, MN__PACK_DOTS, diag);
@@ -240,7 +239,7 @@ static mn_status make_weight(layer_bench *b, mn__weight *w, size_t n_in, size_t 
     return st;
 }
 
-static mn_status make_weights(layer_bench *b, twin *t, mn_diag *diag)
+static mn_status make_weights(const mn__gauge *b, twin *t, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const size_t d = t->s->width;
@@ -255,7 +254,7 @@ static mn_status make_weights(layer_bench *b, twin *t, mn_diag *diag)
     return st;
 }
 
-static mn_status twin_init(layer_bench *b, twin *t, pages *p, mn_diag *diag)
+static mn_status twin_init(const mn__gauge *b, twin *t, mn__pages *p, mn_diag *diag)
 {
     const size_t d = t->s->width, n = t->s->n_block * N_MATRIX;
     t->kern = &b->kern;
@@ -269,7 +268,7 @@ static mn_status twin_init(layer_bench *b, twin *t, pages *p, mn_diag *diag)
     for (size_t i = 0; i < n; i++) {
         mn__matrix *m = &t->matrix[i];
         matrix_sizes(t->s, (int)(i % N_MATRIX), &m->n_in, &m->n_out);
-        m->panel = pages_take(p, mn__matrix_values(m) * sizeof *m->panel);
+        m->panel = mn__pages_take(p, mn__matrix_values(m) * sizeof *m->panel);
     }
     mn_status st = mn__product_new(&t->product, &b->kern.best, b->n_thread, 1, 4 * d, diag);
     return st == MN_OK ? make_weights(b, t, diag) : st;
@@ -282,10 +281,10 @@ typedef struct pair {
     former f;
     twin t;
     float *input, *ones;
-    pages tables, dense;
+    mn__pages tables, dense;
 } pair;
 
-static double timed(layer_bench *b, void (*step)(const mn__crew *, void *), void *arg,
+static double timed(const mn__gauge *b, void (*step)(const mn__crew *, void *), void *arg,
                     size_t *count)
 {
     enum { STEPS = INPUTS };
@@ -295,23 +294,24 @@ static double timed(layer_bench *b, void (*step)(const mn__crew *, void *), void
 }
 
 /* In turn, so that what the machine does meanwhile meets all three. */
-static mn_status measure(layer_bench *b, pair *p, layer_time out[3], mn_diag *diag)
+static mn_status measure(const mn__gauge *b, pair *p, mn__gauge_time out[3], mn_diag *diag)
 {
-    double t[3][LAYER_REPEAT_MAX];
+    double t[3][MN__GAUGE_REPEATS];
     for (size_t k = 0; k < b->n_repeat + 1; k++) {
         const size_t at = k ? k - 1 : 0; /* the first warms up */
-        if (ui_interrupted()) return mn__fail(diag, MN_ECANCEL, "interrupted");
+        const mn_status st = mn__gauge_go_on(b, diag);
+        if (st != MN_OK) return st;
         t[0][at] = timed(b, former_step, &p->f, &p->f.step);
         p->t.is_q8 = false;
         t[1][at] = timed(b, twin_step, &p->t, &p->t.step);
         p->t.is_q8 = true;
         t[2][at] = timed(b, twin_step, &p->t, &p->t.step);
     }
-    for (int i = 0; i < 3; i++) out[i] = layer_time_of(t[i], b->n_repeat);
+    for (int i = 0; i < 3; i++) out[i] = mn__gauge_time_of(t[i], b->n_repeat);
     return MN_OK;
 }
 
-static void report(layer_bench *b, const pair *p, const layer_time time[3])
+static void report(const mn__gauge *b, const pair *p, const mn__gauge_time time[3])
 {
     const shape *s = p->f.s;
     const size_t d = s->width, middle = s->n_table * (TAU + EXTRA);
@@ -322,38 +322,38 @@ static void report(layer_bench *b, const pair *p, const layer_time time[3])
     const bool q8_wins = time[2].median < time[1].median;
     char text[64];
     snprintf(text, sizeof text, "%s: %zu x %zu, outside attention", s->name, s->n_block, d);
-    layer_row row = {.layer = "dense",
-                     .shape = text,
-                     .phase = "decode",
-                     .params = dense,
-                     .active = dense,
-                     .batch = 1,
-                     .flops = 2 * dense,
-                     .limit = LIMIT_READ,
-                     .rate = b->read};
+    mn__gauge_row row = {.layer = "dense",
+                         .shape = text,
+                         .phase = "decode",
+                         .params = dense,
+                         .active = dense,
+                         .batch = 1,
+                         .flops = 2 * dense,
+                         .limit = MN__GAUGE_READ,
+                         .rate = b->b->read_rate};
     for (int i = 1; i < 3; i++) {
         row.dtype = i == 1 ? "bf16" : "q8";
         row.uses = i == 1 ? "bf16 panels, vectors" : "packed q8 rows, dots in 8 bits";
         row.bytes = dense * (i == 1 ? 2 : 34.0 / 32);
         row.time = time[i];
-        layer_add(b, &row);
+        mn__gauge_add(b, &row);
     }
-    row = (layer_row){.layer = "memoryformer",
-                      .shape = text,
-                      .phase = "decode",
-                      .dtype = "int8",
-                      .uses = "rows asked for ahead, 8-bit sums, a scale a row",
-                      .params = params,
-                      .active = rows,
-                      .batch = 1,
-                      .time = time[0],
-                      .bytes = rows,
-                      .flops = 2 * rows,
-                      .rival = q8_wins ? "dense q8" : "dense bf16",
-                      .rival_time = time[q8_wins ? 2 : 1],
-                      .limit = LIMIT_RANDOM,
-                      .rate = limit_random(b, p->tables.data, p->tables.size, d / 64 * 64)};
-    layer_add(b, &row);
+    row = (mn__gauge_row){.layer = "memoryformer",
+                          .shape = text,
+                          .phase = "decode",
+                          .dtype = "int8",
+                          .uses = "rows asked for ahead, 8-bit sums, a scale a row",
+                          .params = params,
+                          .active = rows,
+                          .batch = 1,
+                          .time = time[0],
+                          .bytes = rows,
+                          .flops = 2 * rows,
+                          .rival = q8_wins ? "dense q8" : "dense bf16",
+                          .rival_time = time[q8_wins ? 2 : 1],
+                          .limit = MN__GAUGE_RANDOM,
+                          .rate = mn__gauge_random(b, p->tables.data, p->tables.size, d / 64 * 64)};
+    mn__gauge_add(b, &row);
 }
 
 static float *take_floats(size_t n, bool random)
@@ -363,10 +363,10 @@ static float *take_floats(size_t n, bool random)
     return x;
 }
 
-static mn_status run_shape(layer_bench *b, const shape *s, mn_diag *diag)
+static mn_status run_shape(const mn__gauge *b, const shape *s, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    layer_time time[3];
+    mn__gauge_time time[3];
     const size_t d = s->width, dense = 12 * d * d * s->n_block * sizeof(mn_bf16) + (1 << 16);
     pair p = {.f.s = s, .t.s = s};
     float *zeros = mn__alloc_zero(MN_MEM_SCRATCH, 4 * d * sizeof *zeros);
@@ -375,19 +375,19 @@ static mn_status run_shape(layer_bench *b, const shape *s, mn_diag *diag)
     if (!zeros || !p.input || !p.ones) MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
     p.f.input = p.t.input = p.input;
     p.f.ones = p.t.ones = p.ones;
-    if (!pages_init(&p.tables, b, former_bytes(s), s->name)) goto done;
-    pages_fill_bytes(b, p.tables.data, p.tables.size);
+    if (!mn__pages_init(&p.tables, b, former_bytes(s), s->name)) goto done;
+    mn__pages_fill_bytes(b, p.tables.data, p.tables.size);
     if (!former_init(&p.f, b, &p.tables, zeros))
         MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
-    if (!pages_init(&p.dense, b, dense, s->name)) goto done;
+    if (!mn__pages_init(&p.dense, b, dense, s->name)) goto done;
     MN_TRY(twin_init(b, &p.t, &p.dense, diag));
     MN_TRY(measure(b, &p, time, diag));
     report(b, &p, time);
 done:
     former_fini(&p.f);
     twin_fini(&p.t);
-    pages_fini(&p.tables);
-    pages_fini(&p.dense);
+    mn__pages_fini(&p.tables);
+    mn__pages_fini(&p.dense);
     mn__free(zeros);
     mn__free(p.input);
     mn__free(p.ones);
@@ -418,12 +418,13 @@ static void cold_step(const mn__crew *crew, void *arg)
     }
 }
 
-static mn_status time_cold(layer_bench *b, cold *c, const pages *p, mn_diag *diag)
+static mn_status time_cold(const mn__gauge *b, cold *c, const mn__pages *p, mn_diag *diag)
 {
-    double t[LAYER_REPEAT_MAX];
+    double t[MN__GAUGE_REPEATS];
     const mn__look_up *l = c->layer;
     for (size_t k = 0; k < b->n_repeat + 1; k++) {
-        if (ui_interrupted()) return mn__fail(diag, MN_ECANCEL, "interrupted");
+        const mn_status st = mn__gauge_go_on(b, diag);
+        if (st != MN_OK) return st;
         const double t0 = mn__clock_s();
         for (int i = 0; i < 8; i++, c->step++) mn__team_run(b->team, cold_step, c);
         t[k ? k - 1 : 0] = (mn__clock_s() - t0) / 8 / (double)c->n_layer;
@@ -432,28 +433,28 @@ static mn_status time_cold(layer_bench *b, cold *c, const pages *p, mn_diag *dia
     snprintf(text, sizeof text, "K %zu, tau %zu, D %zu, one token cold", l->n_table, l->n_bit,
              l->width);
     const double rows = (double)(l->n_table * l->width);
-    layer_add(b, &(layer_row){.layer = "memory layer",
-                              .shape = text,
-                              .phase = "decode",
-                              .dtype = "int8",
-                              .uses = "rows asked for ahead, 8-bit sums, a scale a row",
-                              .params = rows * (double)((size_t)1 << l->n_bit),
-                              .active = rows,
-                              .batch = 1,
-                              .time = layer_time_of(t, b->n_repeat),
-                              .bytes = rows,
-                              .flops = 2 * rows,
-                              .limit = LIMIT_RANDOM,
-                              .rate = limit_random(b, p->data, p->size, l->width)});
+    mn__gauge_add(b, &(mn__gauge_row){.layer = "memory layer",
+                                      .shape = text,
+                                      .phase = "decode",
+                                      .dtype = "int8",
+                                      .uses = "rows asked for ahead, 8-bit sums, a scale a row",
+                                      .params = rows * (double)((size_t)1 << l->n_bit),
+                                      .active = rows,
+                                      .batch = 1,
+                                      .time = mn__gauge_time_of(t, b->n_repeat),
+                                      .bytes = rows,
+                                      .flops = 2 * rows,
+                                      .limit = MN__GAUGE_RANDOM,
+                                      .rate = mn__gauge_random(b, p->data, p->size, l->width)});
     return MN_OK;
 }
 
-static mn_status run_cold(layer_bench *b, mn_diag *diag)
+static mn_status run_cold(const mn__gauge *b, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const size_t n_table = b->quick ? 8 : 64, width = b->quick ? 64 : 512;
     cold c = {.kern = &b->kern.best, .n_layer = b->quick ? 4 : 128};
-    pages p = {0};
+    mn__pages p = {0};
     mn__look_up *layer = mn__alloc_array(MN_MEM_SCRATCH, c.n_layer, sizeof *layer);
     float *input = take_floats(INPUTS * n_table * TAU, true),
           *zeros = mn__alloc_zero(MN_MEM_SCRATCH, width * sizeof *zeros);
@@ -463,12 +464,13 @@ static mn_status run_cold(layer_bench *b, mn_diag *diag)
     c.y = take_floats((size_t)b->n_thread * width, false);
     if (!layer || !input || !zeros || !c.part || !c.y)
         MN_TRY(mn__fail(diag, MN_ENOMEM, "bench: no memory"));
-    if (!pages_init(&p, b, c.n_layer * table_bytes(n_table, TAU, width), "memory layer")) goto done;
-    pages_fill_bytes(b, p.data, p.size);
+    if (!mn__pages_init(&p, b, c.n_layer * table_bytes(n_table, TAU, width), "memory layer"))
+        goto done;
+    mn__pages_fill_bytes(b, p.data, p.size);
     for (size_t i = 0; i < c.n_layer; i++) layer[i] = take_tables(&p, n_table, TAU, width, zeros);
     MN_TRY(time_cold(b, &c, &p, diag));
 done:
-    pages_fini(&p);
+    mn__pages_fini(&p);
     mn__free(layer);
     mn__free(input);
     mn__free(zeros);
@@ -477,7 +479,7 @@ done:
     return st;
 }
 
-mn_status bench_look_ups(layer_bench *b, mn_diag *diag)
+mn_status mn__gauge_look_ups(const mn__gauge *b, mn_diag *diag)
 {
     mn_status st = MN_OK;
     MN_TRY(run_cold(b, diag));
