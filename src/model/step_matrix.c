@@ -30,9 +30,21 @@ void mn__matrix_pack(const mn__matrix *m, const struct mn__kern *kern, const flo
     }
 }
 
+/* Tiles wait for every line that is not near: the next panel is asked for, its quarters in turn,
+ * for several streams keep more requests under way than one. */
+static void ask_ahead(const mn__matrix *m, size_t i)
+{
+    enum { LINE = 64, TO_L2 = 2, QUARTERS = 4 };
+    const char *at = (const char *)(m->panel + i * MN__MM_COLS * m->n_in);
+    const size_t quarter = MN__MM_COLS * m->n_in * sizeof *m->panel / QUARTERS;
+    for (size_t k = 0; k < quarter; k += LINE)
+        for (size_t q = 0; q < QUARTERS; q++) __builtin_prefetch(at + q * quarter + k, 0, TO_L2);
+}
+
 void mn__matrix_panel(const mn__matrix *m, const struct mn__kern *kern, size_t i,
                       const mn__step_rows *rows, float *c)
 {
+    if (rows->n >= MN__STEP_FEW && i + 1 < panels_of(m)) ask_ahead(m, i + 1);
     kern->mm_bf16(c, rows->x, rows->ld, rows->n, m->panel + i * MN__MM_COLS * m->n_in, m->n_in);
 }
 
