@@ -11,6 +11,7 @@
 #include "mneme/export.h"
 #include "mneme/generate.h"
 #include "mneme/inspect.h"
+#include "mneme/layers.h"
 #include "mneme/mem.h"
 #include "mneme/model.h"
 #include "mneme/namm.h"

@@ -139,7 +139,7 @@ static size_t repeat_size(const mn__bh4 *l)
 void mn__bh4_forward(const mn__bh4 *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y)
 {
     const size_t mark = mn__tape_mark(env->tape);
-    pass p = {.l = l, .padded = mn__bh4_padded(l), .x = x, .y = y, .alone = env->decode};
+    pass p = {.l = l, .padded = mn__bh4_padded(l), .x = x, .y = y, .n = n, .alone = env->decode};
     mn__real *a = mn__take_reals(env, n * p.padded), *b = mn__take_reals(env, n * p.padded);
     for (size_t s = 0; s <= MN__BH4_STAGES; s++) p.stage[s] = s % 2 ? b : a;
     for (; p.repeat < mn__bh4_repeats(l); p.repeat++) {

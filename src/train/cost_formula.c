@@ -47,15 +47,15 @@ static bool is_former(const mn__config *c)
 
 /* ---- blocks ---- */
 
-static mn__cost_row matrix(double n)
+static mn_cost_row matrix(double n)
 {
-    return (mn__cost_row){n, n, n};
+    return (mn_cost_row){n, n, n};
 }
 
-static mn__cost_row attention(const mn__config *c)
+static mn_cost_row attention(const mn__config *c)
 {
     const double d = real(c->model_width);
-    mn__cost_row row = {0};
+    mn_cost_row row = {0};
     if (is_former(c) && c->lookup_attention)
         row.flops = d; /* one hash of K tau = D coordinates */
     else
@@ -87,10 +87,10 @@ static double pairs(const mn__config *c)
     return 0;
 }
 
-static mn__cost_row look_up_projection(const mn__config *c)
+static mn_cost_row look_up_projection(const mn__config *c)
 {
     const double n_hash = real(c->lookup_tables * c->lookup_bits);
-    mn__cost_row row = matrix(real(c->model_width) * n_hash);
+    mn_cost_row row = matrix(real(c->model_width) * n_hash);
     if (c->lookup_projection == MN__PROJECTION_BH4) {
         const mn__bh4 b = {.n_in = c->model_width,
                            .n_out = c->lookup_tables * c->lookup_bits,
@@ -102,7 +102,7 @@ static mn__cost_row look_up_projection(const mn__config *c)
     return row;
 }
 
-static mn__cost_row feed_forward(const mn__config *c)
+static mn_cost_row feed_forward(const mn__config *c)
 {
     const double d = real(c->model_width);
     const double n_matrix = c->model_activation == MN__ACT_SWIGLU ? 3 : 2;
@@ -110,10 +110,10 @@ static mn__cost_row feed_forward(const mn__config *c)
     case MN__ARCH_MOE: {
         const double expert = n_matrix * d * real(c->experts_inner), n = real(c->experts_n),
                      active = real(c->experts_keep) * expert + n * d;
-        return (mn__cost_row){n * expert + n * d, active, active};
+        return (mn_cost_row){n * expert + n * d, active, active};
     }
     case MN__ARCH_MEMORYFORMER:
-        return (mn__cost_row){
+        return (mn_cost_row){
             .flops = d + real(c->lookup_tables * (c->lookup_bits + c->lookup_extra_bits))};
     case MN__ARCH_LOOKUP_FFN: return look_up_projection(c);
     default: return matrix(n_matrix * d * real(c->model_hidden));
@@ -133,12 +133,12 @@ static double keys_of_axis(const mn__config *c)
     return n;
 }
 
-static mn__cost_row memory(const mn__config *c)
+static mn_cost_row memory(const mn__config *c)
 {
     const double d = real(c->model_width), half = real(c->memory_key_width),
                  value = real(c->memory_value_width), rank = real(c->memory_rank),
                  core = real(c->memory_heads * c->memory_cores) * rank * rank;
-    mn__cost_row row = {0};
+    mn_cost_row row = {0};
     switch ((mn__arch_kind)c->model_arch) {
     case MN__ARCH_PKM: return matrix(2 * d * half * real(c->memory_heads));
     case MN__ARCH_MEMORY_PLUS:
@@ -148,26 +148,26 @@ static mn__cost_row memory(const mn__config *c)
         return matrix(row.params);
     case MN__ARCH_ULTRAMEM: {
         const double n = 2 * d * half + real(c->memory_expand) * value * d;
-        return (mn__cost_row){n + core, n + core, n};
+        return (mn_cost_row){n + core, n + core, n};
     }
     case MN__ARCH_ULTRAMEM_V2: {
         const double n_part = c->memory_query == MN__QUERY_PER_RANK ? rank : 1,
                      dead = c->memory_query == MN__QUERY_PUBLISHED ? 2 * d * half * (rank - 1) : 0,
                      n = 2 * d * n_part * half + d * real(c->memory_pre_width) + value * d;
-        return (mn__cost_row){n + core + dead, n + core, n};
+        return (mn_cost_row){n + core + dead, n + core, n};
     }
     default: return row;
     }
 }
 
-static mn__cost_row keys(const mn__config *c)
+static mn_cost_row keys(const mn__config *c)
 {
     const bool is_tucker =
         c->model_arch == MN__ARCH_ULTRAMEM || c->model_arch == MN__ARCH_ULTRAMEM_V2;
     const double heads = real(c->memory_heads), m = real(c->memory_keep),
                  rank = is_tucker ? real(c->memory_rank) : 1,
                  n = 2 * heads * keys_of_axis(c) * rank * real(c->memory_key_width);
-    mn__cost_row row = matrix(n);
+    mn_cost_row row = matrix(n);
     if (is_tucker) row.flops += heads * m * m * real(c->memory_cores) * rank * rank;
     return row;
 }
@@ -216,11 +216,11 @@ size_t mn__cost_tables(const mn__config *c, mn__cost_table out[MN__COST_TABLE_KI
     return n;
 }
 
-static mn__cost_row tables(const mn__config *c)
+static mn_cost_row tables(const mn__config *c)
 {
     mn__cost_table t[MN__COST_TABLE_KINDS];
     const size_t n = mn__cost_tables(c, t);
-    mn__cost_row row = {0};
+    mn_cost_row row = {0};
     for (size_t i = 0; i < n; i++) {
         row.params += t[i].n * t[i].n_row * t[i].width;
         row.active += t[i].n * t[i].n_hit * t[i].width;
@@ -231,33 +231,33 @@ static mn__cost_row tables(const mn__config *c)
 
 /* ---- all ---- */
 
-static mn__cost_row times(mn__cost_row row, double n)
+static mn_cost_row times(mn_cost_row row, double n)
 {
-    return (mn__cost_row){n * row.params, n * row.active, n * row.flops};
+    return (mn_cost_row){n * row.params, n * row.active, n * row.flops};
 }
 
-void mn__cost_formula(const mn__config *c, mn__cost_row out[MN__COST_PARTS])
+void mn__cost_formula(const mn__config *c, mn_cost_row out[MN_COST_PARTS])
 {
     const double d = real(c->model_width), head = real(c->model_vocab) * d,
                  n_block = real(c->model_blocks), n_memory = memories_of(c);
-    for (int i = 0; i < MN__COST_PARTS; i++) out[i] = (mn__cost_row){0};
-    out[MN__COST_EMBEDDING] =
-        (mn__cost_row){c->model_tied ? head : 2 * head, c->model_tied ? head : head + d, head};
-    out[MN__COST_ATTENTION] = times(attention(c), n_block);
-    out[MN__COST_PAIRS].flops = n_block * pairs(c);
-    out[MN__COST_FFN] = times(feed_forward(c), n_block);
+    for (int i = 0; i < MN_COST_PARTS; i++) out[i] = (mn_cost_row){0};
+    out[MN_COST_EMBEDDING] =
+        (mn_cost_row){c->model_tied ? head : 2 * head, c->model_tied ? head : head + d, head};
+    out[MN_COST_ATTENTION] = times(attention(c), n_block);
+    out[MN_COST_PAIRS].flops = n_block * pairs(c);
+    out[MN_COST_FEED_FORWARD] = times(feed_forward(c), n_block);
     if (n_memory > 0) {
-        out[MN__COST_MEMORY] = times(memory(c), n_memory);
-        out[MN__COST_KEYS] = times(keys(c), n_memory);
+        out[MN_COST_MEMORY] = times(memory(c), n_memory);
+        out[MN_COST_KEYS] = times(keys(c), n_memory);
     }
-    out[MN__COST_TABLES] = tables(c);
-    for (int i = 0; i < MN__COST_PARTS; i++) out[i].flops *= 2;
+    out[MN_COST_TABLES] = tables(c);
+    for (int i = 0; i < MN_COST_PARTS; i++) out[i].flops *= 2;
 }
 
-mn__cost_row mn__cost_total(const mn__cost_row part[MN__COST_PARTS])
+mn_cost_row mn_cost_total(const mn_cost_row part[MN_COST_PARTS])
 {
-    mn__cost_row sum = {0};
-    for (int i = 0; i < MN__COST_PARTS; i++) {
+    mn_cost_row sum = {0};
+    for (int i = 0; i < MN_COST_PARTS; i++) {
         sum.params += part[i].params;
         sum.active += part[i].active;
         sum.flops += part[i].flops;
@@ -273,30 +273,8 @@ static double distinct(double n, double each, double batch)
     return each < n ? n * -expm1(batch * log1p(-each / n)) : n;
 }
 
-mn__cost_read mn__cost_decode(const mn__config *c, double batch)
-{
-    const double d = real(c->model_width);
-    mn__cost_row part[MN__COST_PARTS];
-    mn__cost_table t[MN__COST_TABLE_KINDS];
-    const size_t n = mn__cost_tables(c, t);
-    mn__cost_formula(c, part);
-    mn__cost_read r = {.head = (real(c->model_vocab) + (c->model_tied ? 0 : batch)) * d,
-                       .dense = part[MN__COST_ATTENTION].active + part[MN__COST_MEMORY].active,
-                       .keys = part[MN__COST_KEYS].active};
-    if (c->model_arch == MN__ARCH_MOE) {
-        const double n_expert = real(c->experts_n), router = real(c->model_blocks) * n_expert * d,
-                     expert = (part[MN__COST_FFN].params - router) / n_expert;
-        r.dense += router;
-        r.experts = expert * distinct(n_expert, real(c->experts_keep), batch);
-    } else {
-        r.dense += part[MN__COST_FFN].active;
-    }
-    for (size_t i = 0; i < n; i++)
-        r.rows += t[i].n * t[i].width * distinct(t[i].n_row, 1, batch * t[i].n_hit);
-    return r;
-}
-
-double mn__cost_paper_access(const mn__config *c, double batch)
+/* Of one layer: dense 8 D^2, experts min(k B, M) 2 D^2, rows min(B m, N) D/2. */
+static double paper_access(const mn__config *c, double batch)
 {
     const double d = real(c->model_width), n_row = real(c->memory_keys) * real(c->memory_keys);
     switch ((mn__arch_kind)c->model_arch) {
@@ -308,12 +286,38 @@ double mn__cost_paper_access(const mn__config *c, double batch)
     }
 }
 
-mn__cost_former mn__cost_former_claims(const mn__config *c, double s)
+mn_cost_decode mn__cost_decode(const mn__config *c, double batch)
+{
+    const double d = real(c->model_width);
+    mn_cost_row part[MN_COST_PARTS];
+    mn__cost_table t[MN__COST_TABLE_KINDS];
+    const size_t n = mn__cost_tables(c, t);
+    mn__cost_formula(c, part);
+    mn_cost_decode r = {.batch = batch,
+                        .paper_layer = paper_access(c, batch),
+                        .head = (real(c->model_vocab) + (c->model_tied ? 0 : batch)) * d,
+                        .dense = part[MN_COST_ATTENTION].active + part[MN_COST_MEMORY].active,
+                        .keys = part[MN_COST_KEYS].active};
+    if (c->model_arch == MN__ARCH_MOE) {
+        const double n_expert = real(c->experts_n), router = real(c->model_blocks) * n_expert * d,
+                     expert = (part[MN_COST_FEED_FORWARD].params - router) / n_expert;
+        r.dense += router;
+        r.experts = expert * distinct(n_expert, real(c->experts_keep), batch);
+    } else {
+        r.dense += part[MN_COST_FEED_FORWARD].active;
+    }
+    for (size_t i = 0; i < n; i++)
+        r.rows += t[i].n * t[i].width * distinct(t[i].n_row, 1, batch * t[i].n_hit);
+    return r;
+}
+
+mn_cost_claims mn__cost_former_claims(const mn__config *c, double s)
 {
     const double d = real(c->model_width), n_table = real(c->lookup_tables),
                  tau = real(c->lookup_bits), wide = tau + real(c->lookup_extra_bits);
-    return (mn__cost_former){.dense = 12 * d * d,
-                             .exact = n_table * (3 * d + n_table * wide + d),
-                             .paper = 6 / tau * d * d,
-                             .attention = 2 * s * d};
+    return (mn_cost_claims){.length = s,
+                            .dense = 12 * d * d,
+                            .rows = n_table * (3 * d + n_table * wide + d),
+                            .formula = 6 / tau * d * d,
+                            .attention = 2 * s * d};
 }

@@ -75,12 +75,12 @@ static json_t *data_json(const mn__train_data *d)
                      d->valid.n ? side_json(&d->valid) : json_null());
 }
 
-static json_t *cost_json(const mn__cost *cost)
+static json_t *cost_json(const mn_cost *cost)
 {
-    const mn__cost_row all = mn__cost_total(cost->counted);
+    const mn_cost_row all = mn_cost_total(cost->counted);
     return json_pack("{s:f,s:f,s:f,s:f,s:f}", "parameters", all.params, "active", all.active,
-                     "forward_flops", cost->forward, "backward_flops", cost->backward, "tape_bytes",
-                     cost->memory.tape);
+                     "forward_flops", cost->train_forward, "backward_flops", cost->train_backward, "tape_bytes",
+                     cost->pass_bytes);
 }
 
 /* The starts that an earlier run.json tells of, and this one. */

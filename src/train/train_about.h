@@ -13,7 +13,7 @@ typedef struct mn__train_about {
     const mn_train_params *params;
     const mn__config *config;
     const mn__train_data *data;
-    const mn__cost *cost;
+    const mn_cost *cost;
     uint64_t step; /* it begins or goes on at */
     int n_thread;
     double peak; /* FLOPs a second; 0: not known */

@@ -31,7 +31,7 @@ typedef struct run {
     mn__trainer *trainer;
     mn__log_file *log;
     mn__train_sample sample;
-    mn__cost cost;
+    mn_cost cost;
     double peak, row_began;
     mn_train_line last;
     mn_status st; /* of what a hook met first, with `why` */
@@ -71,14 +71,13 @@ mn_status mn_train_check(const mn_train_params *params, mn_train_info *out, mn_d
 {
     mn_status st;
     mn__config c;
-    mn__cost cost;
+    mn_cost cost;
     MN_TRY(read_config(params, &c, diag));
     const size_t vocab = c.model_vocab;
     if (!vocab) c.model_vocab = ANY_VOCAB;
     MN_TRY(mn__config_check(&c, diag));
     MN_TRY(mn__cost_make(&c, NULL, &cost, diag));
-    const mn__cost_row all = mn__cost_total(cost.counted);
-    const mn__cost_memory *m = &cost.memory;
+    const mn_cost_row all = mn_cost_total(cost.counted);
     const size_t a_step = c.train_batch * c.train_length * c.train_passes;
     *out =
         (mn_train_info){.vocab = vocab,
@@ -89,9 +88,10 @@ mn_status mn_train_check(const mn_train_params *params, mn_train_info *out, mn_d
                         .tokens = (uint64_t)c.train_steps * a_step,
                         .parameters = all.params,
                         .active = all.active,
-                        .forward_flops = cost.forward,
-                        .step_flops = (cost.forward + cost.backward) * (double)a_step,
-                        .train_bytes = m->weights + m->gradients + m->moments + m->rows + m->tape};
+                        .forward_flops = cost.train_forward,
+                        .step_flops = (cost.train_forward + cost.train_backward) * (double)a_step,
+                        .train_bytes = cost.weights_bytes + cost.gradients_bytes +
+                                       cost.moments_bytes + cost.rows_bytes + cost.pass_bytes};
     mn__config_text name;
     for (size_t i = 0; i < mn__config_count(); i++) {
         const mn__config_field *f = mn__config_at(i);
@@ -147,7 +147,7 @@ static void on_report(void *ctx, const mn__train_report *t)
 {
     run *r = ctx;
     mn_diag why = {""};
-    const double now = mn__clock_s(), flops = r->cost.forward + r->cost.backward;
+    const double now = mn__clock_s(), flops = r->cost.train_forward + r->cost.train_backward;
     r->last =
         (mn_train_line){.step = t->step,
                         .n_step = r->config.train_steps,

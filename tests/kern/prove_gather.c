@@ -78,3 +78,40 @@ void prove_gather_q8(struct probe *p)
     p->kern->gather_q8(b, c.bias, x, c.row, c.score, c.n_row, c.width);
     check_f32(p, "sum", a, b, tolerances(&c, wide), c.width);
 }
+
+/* Scores: each of n_bit factors is exact to some ulp, so is their product to n_bit times as many.
+ * Codes are held to every bit, at zeros of both signs too. */
+void prove_hash_signs(struct probe *p)
+{
+    const size_t n_table = probe_pick(p, counts, COUNT(counts)), n_bit = 1 + probe_below(p, 16);
+    const float temperature = probe_below(p, 2) ? 1.0f : 0.37f;
+    const int by_size = (int)probe_below(p, 2);
+    float *x = guard_f32(p, n_table * n_bit), *a = guard_take(n_table * 4),
+          *b = guard_take(n_table * 4), *tol = guard_take(n_table * 4);
+    uint32_t *row_a = guard_take(n_table * 4), *row_b = guard_take(n_table * 4);
+    for (size_t i = 0; i < n_table * n_bit; i++)
+        if (!probe_below(p, 6)) x[i] = probe_below(p, 2) ? 0.0f : -0.0f;
+    probe_shape(p, "tables %zu bits %zu by size %d", n_table, n_bit, by_size);
+    p->ref->hash_signs(row_a, a, x, n_table, n_bit, temperature, by_size);
+    p->kern->hash_signs(row_b, b, x, n_table, n_bit, temperature, by_size);
+    check_same(p, "row", row_a, row_b, n_table * 4);
+    for (size_t k = 0; k < n_table; k++) tol[k] = (float)(n_bit + 2) * tol_exp(a[k]);
+    check_f32(p, "score", a, b, tol, n_table);
+}
+
+void prove_row_dots_bf16(struct probe *p)
+{
+    const struct gather_case c = draw(p);
+    mn_bf16 *rows = guard_bf16(p, c.n_table * c.width);
+    float *x = guard_f32(p, c.width), *a = guard_take(c.n_row * 4), *b = guard_take(c.n_row * 4),
+          *tol = guard_take(c.n_row * 4);
+    for (size_t i = 0; i < c.n_row; i++) {
+        float mag = 0;
+        for (size_t j = 0; j < c.width; j++)
+            mag += fabsf(mn__bf16_widen(rows[c.row[i] * c.width + j]) * x[j]);
+        tol[i] = tol_dot(mag, c.width + 1);
+    }
+    p->ref->row_dots_bf16(a, rows, c.row, x, c.n_row, c.width);
+    p->kern->row_dots_bf16(b, rows, c.row, x, c.n_row, c.width);
+    check_f32(p, "dot", a, b, tol, c.n_row);
+}

@@ -365,6 +365,7 @@ mn_status verb_bench(const args *a, mn_diag *diag)
     bench b = {.a = a, .rows = NULL};
     char human[32];
     if (a->n_rest) MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': bench takes options only", a->rest[0]));
+    if (args_has(a, OPT_LAYERS)) return bench_layers(a, diag);
     if (args_has(a, OPT_THROUGH)) return bench_stream(a, diag);
     b.rows = json_array();
     MN_TRY(set_up(&b, diag));

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "args.h"
 #include "mneme/mneme.h"
 
 enum { BENCH_PREFILL = 512, BENCH_DEPTH_MAX = 32, BENCH_REPEAT_MAX = 32 };
@@ -39,6 +40,9 @@ mn_status peer_read(peer *p, const int32_t *token, size_t n, mn_diag *diag);
 mn_status peer_step(peer *p, int32_t token, mn_diag *diag);
 /* Forget all from position n on; false where its cache cannot (sliding windows). */
 bool peer_rewind(peer *p, size_t n);
+
+/* ---- times of layers (bench_layers.c): mneme bench --layers ---- */
+mn_status bench_layers(const args *a, mn_diag *diag);
 
 /* ---- one long stream ---- */
 typedef struct stream_result {

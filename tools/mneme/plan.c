@@ -1,8 +1,10 @@
-/* plan.c: the bytes a run will need, before it starts. */
+/* plan.c: the bytes a run will need, before it starts; or what a config costs (plan_config.c). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/diag.h"
+#include "plan_config.h"
 #include "ui.h"
 #include "verbs.h"
 
@@ -24,6 +26,12 @@ static void print_text(const mn_plan *p, size_t n_prompt, size_t n_generate, con
         printf("  %-44s %12s\n", row[i].what, ui_human((double)row[i].bytes, b));
 }
 
+static bool is_config(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 4 && !strcmp(path + n - 4, ".ini");
+}
+
 mn_status verb_plan(const args *a, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -33,6 +41,7 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     mn_plan plan;
     char *policy = NULL, name[UI_POLICY_BYTES];
     size_t n;
+    if (a->n_rest == 1 && is_config(a->rest[0])) return plan_config(a, diag);
     if (a->n_rest)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p",
                         a->rest[0]));

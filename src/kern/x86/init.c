@@ -34,7 +34,7 @@
     X(ring_add_bf16)     \
     X(ring_add_f32)      \
     X(stft_ema_bf16)     \
-    X(stft_ema_f32) X(gather_f32) X(gather_bf16) X(gather_q8)
+    X(stft_ema_f32) X(gather_f32) X(gather_bf16) X(gather_q8) X(hash_signs) X(row_dots_bf16)
 
 /* Presence is not speed: on the Xeon measured dpbf16 does 32 operations a cycle, half of what f32
  * multiply-adds on widened numbers reach, so Intel keeps the latter. Other makers' cores, not
