@@ -18,8 +18,8 @@ static struct tile_cols panel_cols(const mn_bf16 *b, size_t i)
 
 /* Fewer than 32 rows: a zero-padded copy of a, piece by piece, and a c of its own; the tiles hold
  * the sums throughout. */
-static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
-                         size_t k)
+static void mm_last_rows(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a,
+                         size_t n_row, const mn_bf16 *b, size_t k)
 {
     mn_bf16 copy[ROWS * K_COPY] __attribute__((aligned(64)));
     float out[ROWS * COLS] __attribute__((aligned(64)));
@@ -33,15 +33,17 @@ static void mm_last_rows(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, 
         c_add(copy, K_COPY, &t, n / 32, STREAM_NONE);
     }
     c_store(out, COLS);
-    memcpy(c, out, n_row * COLS * sizeof *c);
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t j = 0; j < COLS; j++)
+            c[r * ld_c + j] = add ? c[r * ld_c + j] + out[r * COLS + j] : out[r * COLS + j];
 }
 
-void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
-                     size_t k)
+void mn__mm_into_bf16_amx(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a,
+                          size_t n_row, const mn_bf16 *b, size_t k)
 {
     size_t whole = n_row / ROWS * ROWS;
     if (k % 32 || k == 0) {
-        mn__mm_bf16_avx512(c, a, ld_a, n_row, b, k);
+        mn__mm_into_bf16_avx512(c, ld_c, add, a, ld_a, n_row, b, k);
         return;
     }
     /* Deeper than L1 and several blocks of rows: equal parts of k, c carried between them in
@@ -52,13 +54,20 @@ void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, cons
         size_t n = k - i < k_part ? k - i : k_part;
         struct tile_cols t = panel_cols(b, i);
         for (size_t r = 0; r < whole; r += ROWS) {
-            if (i == 0)
+            if (i == 0 && !add)
                 c_zero();
             else
-                c_load(c + r * COLS, COLS);
+                c_load(c + r * ld_c, ld_c);
             c_add(a + r * ld_a + i, ld_a, &t, n / 32, STREAM_A);
-            c_store(c + r * COLS, COLS);
+            c_store(c + r * ld_c, ld_c);
         }
     }
-    if (whole < n_row) mm_last_rows(c + whole * COLS, a + whole * ld_a, ld_a, n_row - whole, b, k);
+    if (whole < n_row)
+        mm_last_rows(c + whole * ld_c, ld_c, add, a + whole * ld_a, ld_a, n_row - whole, b, k);
+}
+
+void mn__mm_bf16_amx(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                     size_t k)
+{
+    mn__mm_into_bf16_amx(c, COLS, 0, a, ld_a, n_row, b, k);
 }
