@@ -170,7 +170,8 @@ mn_status mn__env_plan(const mn__env *env, void (*pass)(const mn__env *env, void
                        mn_diag *diag)
 {
     mn__tape dry = {0};
-    const mn__env measure = {env->team, env->kern, &dry};
+    mn__env measure = *env;
+    measure.tape = &dry;
     pass(&measure, arg);
     if (mn__tape_reserve(env->tape, dry.peak) == MN_OK) return MN_OK;
     return mn__fail(diag, MN_ENOMEM, "a step of training wants %zu bytes of scratch: refused",

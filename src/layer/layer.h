@@ -99,6 +99,7 @@ typedef struct mn__env {
     mn__team *team;              /* NULL: the caller alone */
     const struct mn__kern *kern; /* of float, NULL: plain loops; unused in double */
     mn__tape *tape;
+    bool half; /* products of mn__each_mm_* read bf16, where `kern` is of a level that has it */
 } mn__env;
 
 static inline bool mn__env_is_dry(const mn__env *env)
