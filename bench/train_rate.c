@@ -105,10 +105,10 @@ int main(int n, char **arg)
     printf("{\"engine\":\"mneme\",\"compute\":\"%s\",\"threads\":%d,\"parameters\":%zu,"
            "\"tokens_per_step\":%.0f,\"step_s\":%.4f,\"step_cpu_s\":%.4f,\"tokens_per_s\":%.0f,"
            "\"flops_per_token\":%.4g,\"gemm_peak\":%.4g,\"gemm_peak_share\":%.4f,"
-           "\"gemm_peak_share_cpu\":%.4f}\n",
+           "\"gemm_peak_share_cpu\":%.4f,\"loss\":%.6f}\n",
            is_bf16(&t->learner->config) ? "bf16" : "f32", n_thread, t->learner->n_w, tokens, wall,
            cpu, tokens / wall, flops(&c), peak, flops(&c) * tokens / wall / peak,
-           flops(&c) * tokens * n_thread / cpu / peak);
+           flops(&c) * tokens * n_thread / cpu / peak, t->last.loss);
     mn__trainer_free(t);
     return 0;
 }
