@@ -86,7 +86,7 @@ static void meet(const pass *p, const tile *t, float *out, const mn_bf16 *rows,
     const size_t dim = p->heads->dim;
     for (size_t j = 0; j < t->nk; j += PANEL)
         p->kern->mm_into_bf16(out + j, LD_FULL, 0, rows, dim + GAP, t->nq,
-                              panels + (t->k0 + j) * dim, dim);
+                              panels + (t->k0 + j) * dim, dim, NULL);
 }
 
 /* A product of n rows of coefficients, `deep` of them each, with columns of rows from `at` on. */
@@ -104,7 +104,7 @@ static void sum_up(const pass *p, const summing *m)
 {
     for (size_t c = 0; c < p->heads->dim; c += PANEL)
         p->kern->mm_into_bf16(m->c + c, m->ld_c, m->add, m->coef, m->ld, m->n,
-                              m->cols + c * p->len + m->at * PANEL, up(m->deep));
+                              m->cols + c * p->len + m->at * PANEL, up(m->deep), NULL);
 }
 
 /* Columns that each row of a tile may see. */

@@ -138,11 +138,7 @@ static void backward(mn__layer *layer, const mn__env *env, mn__shape s, const mn
     mn__dense_backward(&l->down, env, n, l->h, dy, dh);
     mn__each(env, n_h, GRAIN, deactivate, &p);
     mn__dense_backward(&l->up, env, n, l->x, p.da, dx);
-    if (l->act == MN__ACT_SWIGLU) {
-        mn__real *more = mn__take_reals(env, n * l->layer.n_in);
-        mn__dense_backward(&l->gate, env, n, l->x, p.dg, more);
-        mn__each_add(env, dx, more, n * l->layer.n_in);
-    }
+    if (l->act == MN__ACT_SWIGLU) mn__dense_backward_more(&l->gate, env, n, l->x, p.dg, dx);
     mn__tape_cut(env->tape, mark);
 }
 

@@ -91,11 +91,12 @@ static void multiply(const pass *s, size_t row, size_t n, size_t first, int thre
         for (size_t i = first; i < last; i++) {
             const mn_bf16 *b = s->panel + (i * s->depth + k0) * COLS;
             const size_t col = i * COLS, n_col = least(p->n - col, COLS);
+            const mn_bf16 *next = i + 1 < last ? b + s->depth * COLS : NULL;
             float *c = p->c + row * p->ld_c + col;
             if (n_col == COLS) {
-                s->kern->mm_into_bf16(c, p->ld_c, add, a, ld, n, b, k);
+                s->kern->mm_into_bf16(c, p->ld_c, add, a, ld, n, b, k, next);
             } else {
-                s->kern->mm_into_bf16(edge, COLS, 0, a, ld, n, b, k);
+                s->kern->mm_into_bf16(edge, COLS, 0, a, ld, n, b, k, next);
                 add_edge(s, c, n_col, edge, n, add);
             }
         }

@@ -28,10 +28,10 @@ void prove_mm_into_bf16(struct probe *p)
     mn_bf16 *a = guard_bf16(p, n_a), *b = guard_bf16(p, n_b);
     float *x = guard_f32(p, n_c), *y = guard_copy(x, n_c * 4), *tol = guard_copy(x, n_c * 4);
     for (size_t i = 0; i < n_c; i++) tol[i] = fabsf(tol[i]);
-    p->ref->mm_into_bf16(tol, ld_c, add, absolute(a, n_a), ld, n_row, absolute(b, n_b), k);
+    p->ref->mm_into_bf16(tol, ld_c, add, absolute(a, n_a), ld, n_row, absolute(b, n_b), k, NULL);
     for (size_t i = 0; i < n_c; i++) tol[i] = tol_dot(tol[i], k + 1);
-    p->ref->mm_into_bf16(x, ld_c, add, a, ld, n_row, b, k);
-    p->kern->mm_into_bf16(y, ld_c, add, a, ld, n_row, b, k);
+    p->ref->mm_into_bf16(x, ld_c, add, a, ld, n_row, b, k, NULL);
+    p->kern->mm_into_bf16(y, ld_c, add, a, ld, n_row, b, k, probe_below(p, 2) ? b : NULL);
     check_f32(p, "c", x, y, tol, n_c);
 }
 

@@ -25,8 +25,9 @@ void mn__mm_pack_bf16_ref(mn_bf16 *b, const float *w, size_t ld_w, size_t n_row,
 }
 
 void mn__mm_into_bf16_ref(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a,
-                          size_t n_row, const mn_bf16 *b, size_t k)
+                          size_t n_row, const mn_bf16 *b, size_t k, const mn_bf16 *next)
 {
+    (void)next;
     for (size_t r = 0; r < n_row; r++) {
         float sum[MN__MM_COLS];
         mn__mm_bf16_ref(sum, a + r * ld_a, ld_a, 1, b, k);

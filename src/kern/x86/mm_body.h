@@ -44,8 +44,9 @@ void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, con
 }
 
 void MN__ISA(mm_into_bf16)(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a,
-                           size_t n_row, const mn_bf16 *b, size_t k)
+                           size_t n_row, const mn_bf16 *b, size_t k, const mn_bf16 *next)
 {
+    (void)next;
     mm_rows(c, ld_c, add, a, ld_a, n_row, b, k);
 }
 
