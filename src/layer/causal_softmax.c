@@ -10,12 +10,14 @@
 #include "layer/causal_softmax.h"
 
 #include <string.h>
+#include "layer/causal_half.h"
 #include "layer/ops.h"
 
-enum { TILE = 64 };
+enum { ROWS = 64, COLS = 256 }; /* queries and keys of a tile */
 
 typedef struct pass {
     const mn__causal_softmax *l;
+    const struct mn__kern *kern; /* NULL: plain loops */
     mn__shape s;
     const mn__qkv *in;
     const mn__real *y_in, *dy;
@@ -37,8 +39,8 @@ static tile tile_of(const pass *p, size_t seq, size_t h, size_t q0, size_t k0)
     const mn__heads *heads = &p->l->heads;
     const size_t kv = h / (heads->n_head / heads->n_kv), row = seq * p->s.len, dim = heads->dim;
     tile t = {.p = p, .q0 = q0, .k0 = k0, .dim = dim};
-    t.nq = p->s.len - q0 < TILE ? p->s.len - q0 : TILE;
-    t.nk = p->s.len - k0 < TILE ? p->s.len - k0 : TILE;
+    t.nq = p->s.len - q0 < ROWS ? p->s.len - q0 : ROWS;
+    t.nk = q0 + t.nq - k0 < COLS ? q0 + t.nq - k0 : COLS;
     t.q = p->in->q + (row + q0) * p->ld + h * dim;
     t.k = p->in->k + (row + k0) * p->ld + kv * dim;
     t.v = p->in->v + (row + k0) * p->ld + kv * dim;
@@ -63,23 +65,42 @@ static void scores(const tile *t, mn__real *s)
                       .c = s,
                       .ld_a = t->p->ld,
                       .ld_b = t->p->ld,
-                      .ld_c = TILE};
+                      .ld_c = COLS};
     mn__mm_nt(&p);
 }
 
-/* One more tile of keys into the sums of y: m the largest score so far, sum of exponentials. */
-static void online(const tile *t, mn__real *s, mn__real *y, mn__real *m, mn__real *sum)
+/* Scores become exponentials, by a kernel; false: there is none. */
+static bool exponentiate(const tile *t, mn__real *s, mn__real *m, mn__real *sum, mn__real *fade)
+{
+#ifndef MN_REAL_DOUBLE
+    const int32_t lo[ROWS] = {0};
+    int32_t hi[ROWS];
+    if (!t->p->kern) return false;
+    for (size_t r = 0; r < t->nq; r++) hi[r] = (int32_t)visible(t, r);
+    t->p->kern->softmax_f32(s, COLS, s, COLS, t->nq, t->nk, lo, hi, t->p->scale, m, sum, fade);
+    return true;
+#else
+    (void)t;
+    (void)s;
+    (void)m;
+    (void)sum;
+    (void)fade;
+    return false;
+#endif
+}
+
+static void exponentiate_plainly(const tile *t, mn__real *s, mn__real *m, mn__real *sum,
+                                 mn__real *fade)
 {
     for (size_t r = 0; r < t->nq; r++) {
         const size_t n = visible(t, r);
-        mn__real *x = s + r * TILE, top = m[r], *o = y + r * t->p->ld_y;
+        mn__real *x = s + r * COLS, top = m[r];
         for (size_t j = 0; j < n; j++) {
             x[j] *= t->p->scale;
             top = x[j] > top ? x[j] : top;
         }
-        const mn__real fade = mn__exp(m[r] - top);
-        sum[r] *= fade;
-        for (size_t c = 0; c < t->dim && fade < 1; c++) o[c] *= fade;
+        fade[r] = mn__exp(m[r] - top);
+        sum[r] *= fade[r];
         for (size_t j = 0; j < n; j++) {
             x[j] = mn__exp(x[j] - top);
             sum[r] += x[j];
@@ -89,7 +110,17 @@ static void online(const tile *t, mn__real *s, mn__real *y, mn__real *m, mn__rea
     }
 }
 
-/* c [nq][..] += p v, or any product of a tile of TILE columns with rows of keys. */
+/* One more tile of keys into the sums of y: m is what scores are held against, the largest so far
+ * or near it, sum that of exponentials. */
+static void online(const tile *t, mn__real *s, mn__real *y, mn__real *m, mn__real *sum)
+{
+    mn__real fade[ROWS];
+    if (!exponentiate(t, s, m, sum, fade)) exponentiate_plainly(t, s, m, sum, fade);
+    for (size_t r = 0; r < t->nq; r++)
+        for (size_t c = 0; c < t->dim && fade[r] < 1; c++) y[r * t->p->ld_y + c] *= fade[r];
+}
+
+/* c [nq][..] += p v, or any product of a tile of COLS columns with rows of keys. */
 static void add_rows(const tile *t, const mn__real *p, const mn__real *rows, mn__real *c,
                      size_t ld_c)
 {
@@ -99,7 +130,7 @@ static void add_rows(const tile *t, const mn__real *p, const mn__real *rows, mn_
                        .a = p,
                        .b = rows,
                        .c = c,
-                       .ld_a = TILE,
+                       .ld_a = COLS,
                        .ld_b = t->p->ld,
                        .ld_c = ld_c,
                        .add = true};
@@ -110,10 +141,10 @@ static void add_rows(const tile *t, const mn__real *p, const mn__real *rows, mn_
 static void forward_tiles(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
-    const size_t n_tile = (p->s.len + TILE - 1) / TILE, n_head = p->l->heads.n_head;
-    mn__real *s = p->scratch + (size_t)thread * TILE * TILE, m[TILE], sum[TILE];
+    const size_t n_tile = (p->s.len + ROWS - 1) / ROWS, n_head = p->l->heads.n_head;
+    mn__real *s = p->scratch + (size_t)thread * ROWS * COLS, m[ROWS], sum[ROWS];
     for (size_t item = begin; item < end; item++) {
-        const size_t q0 = item % n_tile * TILE, h = item / n_tile % n_head,
+        const size_t q0 = item % n_tile * ROWS, h = item / n_tile % n_head,
                      seq = item / n_tile / n_head;
         tile t = tile_of(p, seq, h, q0, 0);
         mn__real *y = p->y + (seq * p->s.len + q0) * p->ld_y + h * t.dim;
@@ -122,7 +153,7 @@ static void forward_tiles(void *arg, size_t begin, size_t end, int thread)
             m[r] = -INFINITY;
             sum[r] = 0;
         }
-        for (size_t k0 = 0; k0 <= q0; k0 += TILE) {
+        for (size_t k0 = 0; k0 < q0 + t.nq; k0 += COLS) {
             t = tile_of(p, seq, h, q0, k0);
             scores(&t, s);
             online(&t, s, y, m, sum);
@@ -140,8 +171,8 @@ static void forward_tiles(void *arg, size_t begin, size_t end, int thread)
 static double tile_work(const mn__causal_softmax *l, mn__shape s)
 {
     double pairs = 0;
-    for (size_t q0 = 0; q0 < s.len; q0 += TILE) {
-        const size_t end = q0 + TILE < s.len ? q0 + TILE : s.len;
+    for (size_t q0 = 0; q0 < s.len; q0 += ROWS) {
+        const size_t end = q0 + ROWS < s.len ? q0 + ROWS : s.len;
         pairs += (double)(end - q0) * (double)end;
     }
     return pairs * (double)(s.n_seq * l->heads.n_head * l->heads.dim);
@@ -150,17 +181,21 @@ static double tile_work(const mn__causal_softmax *l, mn__shape s)
 void mn__causal_softmax_forward(const mn__causal_softmax *l, const mn__env *env, mn__shape s,
                                 const mn__qkv *in, mn__real *y, mn__causal_softmax_saved *saved)
 {
-    const size_t n_tile = (s.len + TILE - 1) / TILE;
-    pass p = {.l = l, .s = s, .in = in, .y = y, .ld = in->ld};
+    const size_t n_tile = (s.len + ROWS - 1) / ROWS;
+    pass p = {.l = l, .kern = env->kern, .s = s, .in = in, .y = y, .ld = in->ld};
     p.ld_y = l->heads.n_head * l->heads.dim;
     p.scale = (mn__real)(1 / sqrt((double)l->heads.dim));
     if (saved) {
         p.lse = mn__take_reals(env, s.n_seq * l->heads.n_head * s.len);
         *saved = (mn__causal_softmax_saved){*in, y, p.lse};
     }
-    const size_t mark = mn__tape_mark(env->tape);
-    p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * TILE * TILE);
     mn__count(env, MN__WORK_PAIRS, 2 * tile_work(l, s));
+    if (mn__causal_half_takes(env, &l->heads)) {
+        mn__causal_half_forward(&l->heads, env, s, in, y, p.lse);
+        return;
+    }
+    const size_t mark = mn__tape_mark(env->tape);
+    p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * ROWS * COLS);
     mn__each(env, s.n_seq * l->heads.n_head * n_tile, 1, forward_tiles, &p);
     mn__tape_cut(env->tape, mark);
 }
@@ -169,9 +204,17 @@ void mn__causal_softmax_forward(const mn__causal_softmax *l, const mn__env *env,
 static void soften(const tile *t, mn__real *s, mn__real *dp, const mn__real *lse,
                    const mn__real *delta)
 {
+#ifndef MN_REAL_DOUBLE
+    if (t->p->kern) {
+        int32_t hi[ROWS];
+        for (size_t r = 0; r < t->nq; r++) hi[r] = (int32_t)visible(t, r);
+        t->p->kern->softmax_back(s, dp, COLS, t->nq, t->nk, hi, t->p->scale, lse, delta);
+        return;
+    }
+#endif
     for (size_t r = 0; r < t->nq; r++) {
         const size_t n = visible(t, r);
-        mn__real *x = s + r * TILE, *d = dp + r * TILE;
+        mn__real *x = s + r * COLS, *d = dp + r * COLS;
         for (size_t j = 0; j < n; j++) {
             x[j] = mn__exp(x[j] * t->p->scale - lse[r]);
             d[j] = x[j] * (d[j] - delta[r]) * t->p->scale;
@@ -191,7 +234,7 @@ static void add_turned(const tile *t, const mn__real *coef, const mn__real *rows
                        .a = coef,
                        .b = rows,
                        .c = c,
-                       .ld_a = TILE,
+                       .ld_a = COLS,
                        .ld_b = ld,
                        .ld_c = t->p->ld,
                        .add = true};
@@ -205,7 +248,7 @@ static void backward_tile(const tile *t, size_t seq, size_t h, mn__real *s, mn__
     const size_t kv = h / (heads->n_head / heads->n_kv), row = seq * p->s.len;
     const mn__real *dy = p->dy + (row + t->q0) * p->ld_y + h * t->dim,
                    *y = p->y_in + (row + t->q0) * p->ld_y + h * t->dim;
-    mn__real delta[TILE];
+    mn__real delta[ROWS];
     const mn__mm product = {.m = t->nq,
                             .n = t->nk,
                             .k = t->dim,
@@ -214,7 +257,7 @@ static void backward_tile(const tile *t, size_t seq, size_t h, mn__real *s, mn__
                             .c = dp,
                             .ld_a = p->ld_y,
                             .ld_b = p->ld,
-                            .ld_c = TILE};
+                            .ld_c = COLS};
     for (size_t r = 0; r < t->nq; r++)
         delta[r] = mn__dot(dy + r * p->ld_y, y + r * p->ld_y, t->dim);
     scores(t, s);
@@ -238,15 +281,15 @@ static void backward_heads(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     const mn__heads *heads = &p->l->heads;
     const size_t n_group = heads->n_head / heads->n_kv;
-    mn__real *s = p->scratch + (size_t)thread * 2 * TILE * TILE, *dp = s + TILE * TILE;
+    mn__real *s = p->scratch + (size_t)thread * 2 * ROWS * COLS, *dp = s + ROWS * COLS;
     for (size_t item = begin; item < end; item++) {
         const size_t kv = item % heads->n_kv, seq = item / heads->n_kv;
         clear(p, p->out->k, seq, kv);
         clear(p, p->out->v, seq, kv);
         for (size_t h = kv * n_group; h < (kv + 1) * n_group; h++) {
             clear(p, p->out->q, seq, h);
-            for (size_t q0 = 0; q0 < p->s.len; q0 += TILE)
-                for (size_t k0 = 0; k0 <= q0; k0 += TILE) {
+            for (size_t q0 = 0; q0 < p->s.len; q0 += ROWS)
+                for (size_t k0 = 0; k0 < q0 + ROWS && k0 < p->s.len; k0 += COLS) {
                     const tile t = tile_of(p, seq, h, q0, k0);
                     backward_tile(&t, seq, h, s, dp);
                 }
@@ -258,14 +301,24 @@ void mn__causal_softmax_backward(const mn__causal_softmax *l, const mn__env *env
                                  const mn__causal_softmax_saved *saved, const mn__real *dy,
                                  const mn__qkv_grad *out)
 {
+    mn__count(env, MN__WORK_PAIRS, 5 * tile_work(l, s));
+    if (mn__causal_half_takes(env, &l->heads)) {
+        mn__causal_half_backward(&l->heads, env, s, saved, dy, out);
+        return;
+    }
     const size_t mark = mn__tape_mark(env->tape);
-    pass p = {.l = l, .s = s, .in = &saved->in, .y_in = saved->y, .dy = dy, .out = out};
+    pass p = {.l = l,
+              .kern = env->kern,
+              .s = s,
+              .in = &saved->in,
+              .y_in = saved->y,
+              .dy = dy,
+              .out = out};
     p.lse = saved->lse;
     p.ld = saved->in.ld;
     p.ld_y = l->heads.n_head * l->heads.dim;
     p.scale = (mn__real)(1 / sqrt((double)l->heads.dim));
-    p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * 2 * TILE * TILE);
-    mn__count(env, MN__WORK_PAIRS, 5 * tile_work(l, s));
+    p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * 2 * ROWS * COLS);
     mn__each(env, s.n_seq * l->heads.n_kv, 1, backward_heads, &p);
     mn__tape_cut(env->tape, mark);
 }

@@ -75,8 +75,8 @@ void mn__dense_forward(const mn__dense *l, const mn__env *env, size_t n, const m
     if (l->has_bias) mn__each(env, n, ROW_GRAIN, add_bias, &b);
 }
 
-void mn__dense_backward(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
-                        const mn__real *dy, mn__real *dx)
+static void backward(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
+                     const mn__real *dy, mn__real *dx, bool add)
 {
     const mn__mm input = {.m = n,
                           .n = l->n_in,
@@ -86,7 +86,8 @@ void mn__dense_backward(const mn__dense *l, const mn__env *env, size_t n, const 
                           .c = dx,
                           .ld_a = l->n_out,
                           .ld_b = l->n_in,
-                          .ld_c = l->n_in};
+                          .ld_c = l->n_in,
+                          .add = add};
     const mn__mm weight = {.m = l->n_out,
                            .n = l->n_in,
                            .k = n,
@@ -100,4 +101,16 @@ void mn__dense_backward(const mn__dense *l, const mn__env *env, size_t n, const 
     if (dx) mn__each_mm_nn(env, &input);
     if (l->weight.g) mn__each_mm_tn(env, &weight);
     if (l->has_bias && l->bias.g) mn__each_add_rows(env, l->bias.g, dy, l->n_out, n, l->n_out);
+}
+
+void mn__dense_backward(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
+                        const mn__real *dy, mn__real *dx)
+{
+    backward(l, env, n, x, dy, dx, false);
+}
+
+void mn__dense_backward_more(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
+                             const mn__real *dy, mn__real *dx)
+{
+    backward(l, env, n, x, dy, dx, true);
 }

@@ -19,5 +19,8 @@ void mn__dense_forward(const mn__dense *l, const mn__env *env, size_t n, const m
                        mn__real *y);
 void mn__dense_backward(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
                         const mn__real *dy, mn__real *dx);
+/* The same, but dx is added to: of a row that several layers read. */
+void mn__dense_backward_more(const mn__dense *l, const mn__env *env, size_t n, const mn__real *x,
+                             const mn__real *dy, mn__real *dx);
 
 #endif

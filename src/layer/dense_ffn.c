@@ -20,6 +20,7 @@ static mn__dense_ffn *self_of(mn__layer *l)
 
 typedef struct pass {
     mn__activation act;
+    const struct mn__kern *kern; /* NULL: plain loops */
     mn__real *a, *g, *h;
     const mn__real *dh;
     mn__real *da, *dg;
@@ -40,11 +41,32 @@ static mn__real gelu_tanh(mn__real a, mn__real *slope)
     return (mn__real)0.5 * a * (1 + t);
 }
 
+/* SwiGLU by a kernel; false: there is none. */
+static bool gate_fast(const pass *p, size_t begin, size_t n, bool back)
+{
+#ifndef MN_REAL_DOUBLE
+    if (!p->kern || p->act != MN__ACT_SWIGLU) return false;
+    if (back)
+        p->kern->silu_mul_back(p->da + begin, p->dg + begin, p->dh + begin, p->a + begin,
+                               p->g + begin, n);
+    else
+        p->kern->silu_mul(p->h + begin, p->g + begin, p->a + begin, n);
+    return true;
+#else
+    (void)p;
+    (void)begin;
+    (void)n;
+    (void)back;
+    return false;
+#endif
+}
+
 static void activate(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     mn__real slope;
     (void)thread;
+    if (gate_fast(p, begin, end - begin, false)) return;
     for (size_t i = begin; i < end; i++) {
         if (p->act == MN__ACT_SWIGLU)
             p->h[i] = p->a[i] * (p->g[i] / (1 + mn__exp(-p->g[i])));
@@ -58,6 +80,7 @@ static void deactivate(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     mn__real slope;
     (void)thread;
+    if (gate_fast(p, begin, end - begin, true)) return;
     for (size_t i = begin; i < end; i++) {
         if (p->act == MN__ACT_SWIGLU) {
             mn__real sigmoid = 1 / (1 + mn__exp(-p->g[i])), silu = p->g[i] * sigmoid;
@@ -86,7 +109,7 @@ static void forward(mn__layer *layer, const mn__env *env, mn__shape s, const mn_
 {
     mn__dense_ffn *l = self_of(layer);
     const size_t mark = mn__tape_mark(env->tape), n = s.n_seq * s.len;
-    pass p = {.act = l->act, .a = mn__take_reals(env, n * l->n_hidden)};
+    pass p = {.act = l->act, .kern = env->kern, .a = mn__take_reals(env, n * l->n_hidden)};
     if (l->act == MN__ACT_SWIGLU) p.g = mn__take_reals(env, n * l->n_hidden);
     p.h = mn__take_reals(env, n * l->n_hidden);
     mn__dense_forward(&l->up, env, n, x, p.a);
@@ -109,16 +132,13 @@ static void backward(mn__layer *layer, const mn__env *env, mn__shape s, const mn
     mn__dense_ffn *l = self_of(layer);
     const size_t mark = mn__tape_mark(env->tape), n = s.n_seq * s.len, n_h = n * l->n_hidden;
     mn__real *dh = mn__take_reals(env, n_h);
-    pass p = {.act = l->act, .a = l->a, .g = l->g, .h = l->h, .dh = dh, .da = dh};
+    pass p = {
+        .act = l->act, .kern = env->kern, .a = l->a, .g = l->g, .h = l->h, .dh = dh, .da = dh};
     if (l->act == MN__ACT_SWIGLU) p.dg = mn__take_reals(env, n_h);
     mn__dense_backward(&l->down, env, n, l->h, dy, dh);
     mn__each(env, n_h, GRAIN, deactivate, &p);
     mn__dense_backward(&l->up, env, n, l->x, p.da, dx);
-    if (l->act == MN__ACT_SWIGLU) {
-        mn__real *more = mn__take_reals(env, n * l->layer.n_in);
-        mn__dense_backward(&l->gate, env, n, l->x, p.dg, more);
-        mn__each_add(env, dx, more, n * l->layer.n_in);
-    }
+    if (l->act == MN__ACT_SWIGLU) mn__dense_backward_more(&l->gate, env, n, l->x, p.dg, dx);
     mn__tape_cut(env->tape, mark);
 }
 

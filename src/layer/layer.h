@@ -121,6 +121,7 @@ typedef struct mn__env {
     struct mn__product *product; /* stored parameters: workspace of products */
     bool decode;                 /* stored parameters: these are generated tokens */
     mn__tally *tally; /* what passes add their work to, dry ones too; NULL: nobody asks */
+    bool half; /* products of mn__each_mm_* read bf16, where `kern` is of a level that has it */
 } mn__env;
 
 static inline void mn__count(const mn__env *env, mn__work kind, double n)

@@ -239,6 +239,14 @@ static void count_hits(const mn__moe *l, const mn__env *env, size_t n, size_t n_
               (double)(n * l->n_keep) * (double)(n_matrix * l->inner) * (double)l->width);
 }
 
+/* A choice of experts hangs on small differences: the router is never rounded to bf16. */
+static mn__env exact_of(const mn__env *env)
+{
+    mn__env exact = *env;
+    exact.half = false;
+    return exact;
+}
+
 void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__real *x, mn__real *y,
                      mn__moe_saved *saved)
 {
@@ -256,7 +264,8 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
                           .ld_c = l->n_expert};
     pass p = {.l = l, .s = s, .n = n, .y = y};
     p.work = mn__take_reals(env, (size_t)mn__env_threads(env) * l->n_keep);
-    mn__each_mm_nt(env, &route);
+    const mn__env exact = exact_of(env);
+    mn__each_mm_nt(&exact, &route);
     mn__each(env, n, TOKEN_GRAIN, choose_experts, &p);
     if (!mn__env_is_dry(env)) measure_losses(l, n, s);
     mn__hits_sort(env, s->expert, n * l->n_keep, l->n_expert, &s->by_expert);
@@ -391,8 +400,9 @@ static void back_router(const pass *p, const mn__env *env)
                          .ld_b = l->width,
                          .ld_c = l->width,
                          .add = true};
-    mn__each_mm_nn(env, &to_x);
-    if (l->router.g) mn__each_mm_tn(env, &to_w);
+    const mn__env exact = exact_of(env);
+    mn__each_mm_nn(&exact, &to_x);
+    if (l->router.g) mn__each_mm_tn(&exact, &to_w);
 }
 
 void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__moe_saved *saved,

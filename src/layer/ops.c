@@ -3,6 +3,7 @@
 #include "layer/ops.h"
 
 #include <string.h>
+#include "layer/half.h"
 
 #if !defined(MN_REAL_DOUBLE) && !defined(MN_REF_PRODUCT)
 #include <omp.h>
@@ -138,21 +139,30 @@ void mn__each_mm_nt(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
     count(env, p);
-    mn__each(env, p->m, grain_of(p), run_nt, &all);
+    if (mn__half_takes(env, p))
+        mn__half_mm(env, p, false, true);
+    else
+        mn__each(env, p->m, grain_of(p), run_nt, &all);
 }
 
 void mn__each_mm_nn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
     count(env, p);
-    mn__each(env, p->m, grain_of(p), run_nn, &all);
+    if (mn__half_takes(env, p))
+        mn__half_mm(env, p, false, false);
+    else
+        mn__each(env, p->m, grain_of(p), run_nn, &all);
 }
 
 void mn__each_mm_tn(const mn__env *env, const mn__mm *p)
 {
     mn__mm all = *p;
     count(env, p);
-    mn__each(env, p->m, grain_of(p), run_tn, &all);
+    if (mn__half_takes(env, p))
+        mn__half_mm(env, p, true, false);
+    else
+        mn__each(env, p->m, grain_of(p), run_tn, &all);
 }
 
 typedef struct addition {

@@ -47,6 +47,12 @@ typedef enum mn__update_kind {
     MN__UPDATE_SELECTIVE,
 } mn__update_kind;
 
+typedef enum mn__compute_kind {
+    MN__COMPUTE_AUTO, /* mn__config_check makes it one of the others */
+    MN__COMPUTE_F32,
+    MN__COMPUTE_BF16,
+} mn__compute_kind;
+
 typedef enum mn__projection_kind { /* of LookupFFN */
                                    MN__PROJECTION_DENSE,
                                    MN__PROJECTION_BH4,

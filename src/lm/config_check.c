@@ -1,6 +1,7 @@
 /* config_check.c: options held against each other, and those that follow from others. */
 #include <math.h>
 
+#include "base/cpu.h"
 #include "base/diag.h"
 #include "layer/dense_ffn.h"
 #include "layer/insertion.h"
@@ -41,6 +42,8 @@ static void derive_sizes(mn__config *c)
     or_else(&c->lookup_tables, width / c->lookup_bits);
     if (!(c->model_std > 0)) c->model_std = sqrt(0.4 / (double)width);
     if (c->model_arch == MN__ARCH_MEMORYFORMER) c->model_out = false;
+    if (c->train_compute == MN__COMPUTE_AUTO)
+        c->train_compute = mn__cpu_best() >= MN__CPU_AMX ? MN__COMPUTE_BF16 : MN__COMPUTE_F32;
 }
 
 static mn_status check_heads(const mn__config *c, mn_diag *diag)

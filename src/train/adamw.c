@@ -11,38 +11,22 @@
 
 #include <math.h>
 #include <string.h>
+#include "base/cpu.h"
 #include "base/diag.h"
 
 enum { GRAIN = 1 << 14, ROW_GRAIN = 64, FIRST_ROOM = 1024 };
 
-/* The constants of one step for one group. */
+/* The constants of one step for one group, as the kernel takes them. */
 typedef struct move {
-    mn__real keep, lr, b1, b2, c1, c2, eps, scale;
+    float step[8];
 } move;
 
 static move move_of(const mn__adamw *o, size_t step, mn__param_group group, double scale)
 {
     const mn__adamw_rate *r = &o->rate[step];
-    return (move){.keep = (mn__real)(1 - r->lr[group] * o->config.decay[group]),
-                  .lr = (mn__real)r->lr[group],
-                  .b1 = (mn__real)o->config.beta1,
-                  .b2 = (mn__real)o->config.beta2,
-                  .c1 = (mn__real)r->correct1,
-                  .c2 = (mn__real)r->correct2,
-                  .eps = (mn__real)o->config.eps,
-                  .scale = (mn__real)scale};
-}
-
-/* g NULL: zeros; else they are zeros afterwards. */
-static void update(const move *k, mn__real *w, mn__real *m, mn__real *v, mn__real *g, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const mn__real x = g ? g[i] * k->scale : 0;
-        m[i] = k->b1 * m[i] + (1 - k->b1) * x;
-        v[i] = k->b2 * v[i] + (1 - k->b2) * x * x;
-        w[i] = w[i] * k->keep - k->lr * (m[i] / k->c1) / (mn__sqrt(v[i] / k->c2) + k->eps);
-    }
-    if (g) memset(g, 0, n * sizeof *g);
+    return (move){{(float)(1 - r->lr[group] * o->config.decay[group]), (float)r->lr[group],
+                   (float)o->config.beta1, (float)o->config.beta2, (float)r->correct1,
+                   (float)r->correct2, (float)o->config.eps, (float)scale}};
 }
 
 /* Steps last+1..step without a gradient. */
@@ -54,7 +38,7 @@ static void catch_up(mn__adamw_table *t, size_t row, size_t step)
     if (limit && end - last > limit) end = last + limit;
     for (size_t s = last + 1; s <= end; s++) {
         const move k = move_of(o, s, t->p->group, 1);
-        update(&k, t->p->w + at, t->m + at, t->v + at, NULL, width);
+        o->kern.adamw(t->p->w + at, t->m + at, t->v + at, NULL, width, k.step);
     }
     if (end < step) {
         const double rest = (double)(step - end);
@@ -128,6 +112,7 @@ mn_status mn__adamw_new(mn__adamw **out, const mn__params *list, const mn__adamw
     *out = NULL;
     if (st == MN_OK) {
         o->config = *config;
+        mn__kern_init(&o->kern, (int)mn__cpu_best());
         o->list = list;
         o->n = mn__params_size(list, false);
         for (size_t i = 0; i < list->n; i++) {
@@ -173,10 +158,15 @@ typedef struct pass {
     double *part;
 } pass;
 
+/* Sums side by side: a compiler may not reorder one. */
 static double squares(const mn__real *g, size_t n)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)g[i] * (double)g[i];
+    double s[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++) s[j] += (double)g[i + j] * (double)g[i + j];
+    for (; i < n; i++) s[0] += (double)g[i] * (double)g[i];
+    for (size_t j = 0; j < 8; j++) sum += s[j];
     return sum;
 }
 
@@ -217,8 +207,8 @@ static void update_values(void *arg, size_t begin, size_t end, int thread)
     const pass *s = arg;
     const move k = move_of(s->o, s->o->step, s->p->group, s->scale);
     (void)thread;
-    update(&k, s->p->w + begin, s->o->m + s->p->at + begin, s->o->v + s->p->at + begin,
-           s->p->g + begin, end - begin);
+    s->o->kern.adamw(s->p->w + begin, s->o->m + s->p->at + begin, s->o->v + s->p->at + begin,
+                     s->p->g + begin, end - begin, k.step);
 }
 
 static void update_rows(void *arg, size_t begin, size_t end, int thread)
@@ -229,8 +219,8 @@ static void update_rows(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t r = begin; r < end; r++) {
         if (!s->t->hit[r]) continue;
-        update(&k, s->p->w + r * width, s->t->m + r * width, s->t->v + r * width,
-               s->p->g + r * width, width);
+        s->o->kern.adamw(s->p->w + r * width, s->t->m + r * width, s->t->v + r * width,
+                         s->p->g + r * width, width, k.step);
         s->t->last[r] = (uint32_t)s->o->step;
         s->t->hit[r] = 0;
     }

@@ -50,6 +50,7 @@ typedef struct mn__adamw {
     size_t room;
     mn__adamw_table *table;
     size_t n_table;
+    struct mn__kern kern;
     double *part; /* sums of squares, one a chunk */
     size_t n_part;
 } mn__adamw;

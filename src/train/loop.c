@@ -53,6 +53,7 @@ static mn_status make_buffers(mn__trainer *t, mn_diag *diag)
         return mn__fail(diag, MN_ENOMEM, "a pass of %zu tokens is refused: no memory", n);
     mn__kern_init(&t->kern, (int)mn__cpu_best());
     t->env = (mn__env){.team = t->team, .kern = &t->kern, .tape = &t->tape};
+    t->env.half = c->train_compute == MN__COMPUTE_BF16;
     return mn__env_plan(&t->env, plan, t, diag);
 }
 

@@ -17,7 +17,7 @@ static void qk_two(float *s, size_t ld_s, const mn_bf16 *q, size_t ld_q, const m
 {
     struct tile_cols t = {{(const char *)k, (const char *)(k + 16 * d)}, 64};
     c_zero();
-    c_add(q, ld_q, &t, d / 32, STREAM_B);
+    c_add(q, ld_q, &t, d / 32, STREAM_B, NULL);
     c_store(s, ld_s);
 }
 
@@ -144,7 +144,7 @@ static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const 
                 next = (const char *)((const mn_bf16 *)page[t / TOKENS + 1] + TOKENS * d + c * 2);
             tile_call(next, 4 * d);
             tile_call(next + 64, 4 * d);
-            c_add(p + t + i, ld_p, &cols, 1, STREAM_B);
+            c_add(p + t + i, ld_p, &cols, 1, STREAM_B, NULL);
             cols.b[0] += 64 * d;
             cols.b[1] += 64 * d;
         }
@@ -152,7 +152,7 @@ static void pv_rows(float *o, size_t ld_o, const mn_bf16 *p, size_t ld_p, const 
             mn_bf16 copy[16 * 64] __attribute__((aligned(64)));
             struct tile_cols tail = {{(const char *)copy, (const char *)(copy + 32)}, 128};
             pv_copy_tail(copy, v + whole * d, n - whole, 32, d);
-            c_add(p + t + whole, ld_p, &tail, 1, STREAM_NONE);
+            c_add(p + t + whole, ld_p, &tail, 1, STREAM_NONE, NULL);
         }
     }
     c_store(o, ld_o);

@@ -16,7 +16,10 @@
     X(quad_form)         \
     X(max_f32)           \
     X(mm_bf16)           \
+    X(mm_into_bf16)      \
     X(mm_pack_bf16)      \
+    X(mm_pack_cols_bf16) \
+    X(mm_turn_bf16)      \
     X(page_put_bf16)     \
     X(page_put_f32)      \
     X(page_put_q8)       \
@@ -34,7 +37,15 @@
     X(ring_add_bf16)     \
     X(ring_add_f32)      \
     X(stft_ema_bf16)     \
-    X(stft_ema_f32) X(gather_f32) X(gather_bf16) X(gather_q8) X(hash_signs) X(row_dots_bf16)
+    X(stft_ema_f32)      \
+    X(gather_f32)        \
+    X(gather_bf16)       \
+    X(gather_q8)         \
+    X(hash_signs)        \
+    X(row_dots_bf16)     \
+    X(silu_mul_back)     \
+    X(softmax_back)      \
+    X(adamw)
 
 /* Presence is not speed: on the Xeon measured dpbf16 does 32 operations a cycle, half of what f32
  * multiply-adds on widened numbers reach, so Intel keeps the latter. Other makers' cores, not
@@ -42,6 +53,7 @@
 void mn__kern_use_pairs(struct mn__kern *k)
 {
     k->mm_bf16 = mn__mm_bf16_avx512bf16;
+    k->mm_into_bf16 = mn__mm_into_bf16_avx512bf16;
     k->qk_bf16 = mn__qk_bf16_avx512bf16;
     k->pv_bf16 = mn__pv_bf16_avx512bf16;
 }
@@ -73,11 +85,14 @@ void mn__kern_init_x86(struct mn__kern *k, int level)
         MN__DOTS_MAP(MN__PANEL)
         k->f32_to_bf16 = mn__f32_to_bf16_avx512bf16;
         k->softmax_bf16 = mn__softmax_bf16_avx512bf16;
+        k->mm_pack_cols_bf16 = mn__mm_pack_cols_bf16_avx512bf16;
+        k->mm_turn_bf16 = mn__mm_turn_bf16_avx512bf16;
         if (!__builtin_cpu_is("intel")) mn__kern_use_pairs(k);
     }
 #undef MN__PANEL
     if (level >= MN__CPU_AMX) {
         k->mm_bf16 = mn__mm_bf16_amx;
+        k->mm_into_bf16 = mn__mm_into_bf16_amx;
         k->qk_bf16 = mn__qk_bf16_amx;
         k->pv_bf16 = mn__pv_bf16_amx;
     }

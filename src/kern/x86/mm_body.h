@@ -17,12 +17,13 @@ static void mm_widen(float *out, const mn_bf16 *a, size_t ld_a, size_t n_row, si
     }
 }
 
-void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
-                      size_t k)
+static void mm_rows(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a, size_t n_row,
+                    const mn_bf16 *b, size_t k)
 {
     float wide[VF_ROWS_2COL * MM_LD];
-    if (k == 0) memset(c, 0, n_row * MN__MM_COLS * sizeof *c);
-    for (size_t n; n_row; n_row -= n, a += n * ld_a, c += n * MN__MM_COLS) {
+    for (size_t r = 0; r < n_row && k == 0 && !add; r++)
+        memset(c + r * ld_c, 0, MN__MM_COLS * sizeof *c);
+    for (size_t n; n_row; n_row -= n, a += n * ld_a, c += n * ld_c) {
         n = n_row < VF_ROWS_2COL ? n_row : VF_ROWS_2COL;
         for (size_t i = 0; i < k; i += MM_CHUNK) {
             size_t k_here = k - i < MM_CHUNK ? k - i : MM_CHUNK;
@@ -30,10 +31,23 @@ void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, con
             for (size_t j = 0; j < MN__MM_COLS; j += MM_COLS) {
                 const mn_bf16 *at = b + i * MN__MM_COLS + j * 2;
                 struct tile_pair t = {{at, at + 2 * VF_N}, 2 * MN__MM_COLS, ahead_none};
-                tile_pair_rows(2, c + j, MN__MM_COLS, wide, MM_LD, n, &t, k_here, i > 0);
+                tile_pair_rows(2, c + j, ld_c, wide, MM_LD, n, &t, k_here, add || i > 0);
             }
         }
     }
+}
+
+void MN__ISA(mm_bf16)(float *c, const mn_bf16 *a, size_t ld_a, size_t n_row, const mn_bf16 *b,
+                      size_t k)
+{
+    mm_rows(c, MN__MM_COLS, 0, a, ld_a, n_row, b, k);
+}
+
+void MN__ISA(mm_into_bf16)(float *c, size_t ld_c, int add, const mn_bf16 *a, size_t ld_a,
+                           size_t n_row, const mn_bf16 *b, size_t k, const mn_bf16 *next)
+{
+    (void)next;
+    mm_rows(c, ld_c, add, a, ld_a, n_row, b, k);
 }
 
 /* VF_N outputs by 2 VF_N inputs of a panel at a time: round to pairs, transpose, store. What w

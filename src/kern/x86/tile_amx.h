@@ -66,14 +66,28 @@ MN__INLINE void tile_call(const void *tile, size_t ld)
     for (size_t i = 0; i < 16; i++) _mm_prefetch((const char *)tile + i * ld, _MM_HINT_T0);
 }
 
-/* c (32 x 32) += a (32 rows, n_step * 32 deep) * b */
+/* Lines that are wanted later, asked for some at a time. */
+struct tile_then {
+    const char *at;
+    size_t n; /* left */
+};
+
+MN__INLINE void then_call(struct tile_then *then)
+{
+    enum { LINES = 4 }; /* a step: a panel of B in the time of 256 rows */
+    for (size_t i = 0; then && i < LINES && then->n; i++, then->n--, then->at += 64)
+        _mm_prefetch(then->at, _MM_HINT_T1);
+}
+
+/* c (32 x 32) += a (32 rows, n_step * 32 deep) * b; then: NULL, nothing */
 MN__INLINE void c_add(const mn_bf16 *a, size_t ld_a, const struct tile_cols *t, size_t n_step,
-                      enum tile_stream stream)
+                      enum tile_stream stream, struct tile_then *then)
 {
     const mn_bf16 *a1 = a + 16 * ld_a;
     const char *b0 = t->b[0], *b1 = t->b[1];
     MN__TILES_WRITTEN();
     for (size_t i = 0; i < n_step; i++) {
+        then_call(then);
         MN__TILE_LOAD(6, b0, t->ld, stream == STREAM_B);
         if (stream == STREAM_A) tile_call(a + 32, ld_a * 2);
         MN__TILE_LOAD(4, a, ld_a * 2, stream == STREAM_A);
