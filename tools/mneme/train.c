@@ -131,9 +131,19 @@ static double on_peak(void *ctx, bool bf16, int n_thread)
 
 /* ---- --check ---- */
 
+/* 15360 as "15.4 k". buf at least 32. */
+static const char *many(double x, char *buf)
+{
+    static const char *const units[] = {"", " k", " M", " G", " T"};
+    size_t u = 0;
+    for (; x >= 1000 && u + 1 < sizeof units / sizeof *units; u++) x /= 1000;
+    snprintf(buf, 32, u ? "%.1f%s" : "%.0f%s", x, units[u]);
+    return buf;
+}
+
 static void tell_info(const args *a, const mn_train_info *i)
 {
-    char bytes[32];
+    char bytes[32], first[32], second[32];
     if (args_has(a, OPT_JSON)) {
         ui_print_json(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f}", "arch",
                                 i->arch, "mixer", i->mixer, "vocab", (json_int_t)i->vocab, "width",
@@ -146,10 +156,11 @@ static void tell_info(const args *a, const mn_train_info *i)
     }
     printf("%s, %s attention, %zu blocks of width %zu, %zu tokens a sequence\n", i->arch, i->mixer,
            i->blocks, i->width, i->length);
-    printf("%.1f M parameters, %.1f M of them in a token's pass\n", 1e-6 * i->parameters,
-           1e-6 * i->active);
-    printf("%" PRIu64 " steps, %.1f M tokens, %.3g FLOPs a step, %s of memory\n", i->n_step,
-           1e-6 * (double)i->tokens, i->step_flops, ui_human(i->train_bytes, bytes));
+    printf("%s parameters, %s of them in a token's pass\n", many(i->parameters, first),
+           many(i->active, second));
+    printf("%" PRIu64 " steps, %s tokens, %sFLOPs a step, %s of memory\n", i->n_step,
+           many((double)i->tokens, first), many(i->step_flops, second),
+           ui_human(i->train_bytes, bytes));
 }
 
 /* ---- the verb ---- */
