@@ -175,10 +175,12 @@ static void test_tables(void **state)
             e.rounding = t;
             ef_make(&e);
             ef_export(&e, MN_EXPORT_F32, t);
-            mn_model *m = ef_open(&e);
+            mn_model *m = ef_open(&e), *plain = ef_open_at(&e, "ref");
             assert_reads(what, &e, m, 3);
             assert_steps(what, &e, m);
+            assert_steps(what, &e, plain);
             mn_model_free(m);
+            mn_model_free(plain);
             ef_free(&e);
         }
     e.rounding = MN_EXPORT_TABLES_AUTO;
