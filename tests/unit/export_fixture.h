@@ -3,9 +3,9 @@
 #ifndef MN_TEST_EXPORT_FIXTURE_H
 #define MN_TEST_EXPORT_FIXTURE_H
 
-#include "train_fixture.h"
+#include "unit/train_fixture.h"
 
-#include "abc_vocab.h"
+#include "unit/abc_vocab.h"
 #include "mneme/export.h"
 #include "mneme/session.h"
 #include "train/checkpoint.h"
