@@ -7,7 +7,8 @@
 
 #include "layer/ops.h"
 
-enum { ROW_UNIT = 32 };
+/* Multiply-adds from which on a product is worth the other threads. */
+enum { ROW_UNIT = 32, TEAM_LEAST = 1 << 16 };
 
 typedef struct product {
     const mn__env *env;
@@ -22,7 +23,7 @@ static void multiply(const mn__crew *crew, void *arg)
     product *p = arg;
     for (size_t i = (size_t)crew->thread; i < p->rows.n_row; i += (size_t)crew->n_thread)
         mn__rows_set(p->env->kern, &p->rows, i, p->x + i * p->w->n_in);
-    mn__team_wait(crew);
+    if (crew->n_thread > 1) mn__team_wait(crew);
     mn__linear(crew, p->env->product, p->w, &p->rows, p->y, p->w->n_out, false);
 }
 
@@ -36,7 +37,13 @@ void mn__stored_linear(const mn__weight *w, const mn__env *env, size_t n, const 
         p.rows.f32 = mn__take_reals(env, n * p.rows.ld);
     else
         p.rows.bf16 = mn__tape_take(env->tape, n * p.rows.ld, sizeof *p.rows.bf16);
-    if (n && !mn__env_is_dry(env)) mn__team_run(env->team, multiply, &p);
+    const mn__crew alone = {env->team, 0, 1};
+    if (n && !mn__env_is_dry(env)) {
+        if (n * w->n_in * w->n_out < TEAM_LEAST)
+            multiply(&alone, &p);
+        else
+            mn__team_run(env->team, multiply, &p);
+    }
     mn__tape_cut(env->tape, mark);
 }
 

@@ -15,6 +15,7 @@ typedef struct pass {
     mn__env env;
     size_t first, n, il;
     mn__rows *attn; /* of softmax attention */
+    size_t skip;    /* its rows before those of this pass */
 } pass;
 
 static float *rows_of(const pass *p, float *all, size_t width)
@@ -133,9 +134,9 @@ static void widen_rows(void *arg, size_t begin, size_t end, int thread)
     for (size_t i = begin; i < end; i++) {
         float *to = rows_of(p, p->f->lm.heads, width) + i * width;
         if (r->bf16)
-            p->env.kern->bf16_to_f32(to, r->bf16 + i * r->ld, width);
+            p->env.kern->bf16_to_f32(to, r->bf16 + (p->skip + i) * r->ld, width);
         else
-            memcpy(to, r->f32 + i * r->ld, width * sizeof *to);
+            memcpy(to, r->f32 + (p->skip + i) * r->ld, width * sizeof *to);
     }
 }
 
@@ -166,10 +167,7 @@ static void finish_mixer(const pass *p)
     const mn_model *m = f->m;
     const size_t mark = mn__tape_mark(p->env.tape);
     pass rows = *p;
-    if (is_softmax(m))
-        mn__each(&p->env, p->n, ROW_GRAIN, widen_rows, &rows);
-    else
-        carry(p);
+    if (is_softmax(m)) mn__each(&p->env, p->n, ROW_GRAIN, widen_rows, &rows);
     mn__mixer_finish(&m->lm->mixer[p->il], &p->env, p->n,
                      rows_of(p, f->lm.heads, m->n_head * m->head_dim),
                      rows_of(p, f->lm.z, m->n_embd));
@@ -193,6 +191,23 @@ static void embed_rows(void *arg, size_t begin, size_t end, int thread)
         }
 }
 
+/* Rows of a sequence that go on to the head, from which one. */
+static size_t first_wanted(const mn__forward_seq *s)
+{
+    if (s->decode || s->want == MN__WANT_ALL) return 0;
+    return s->want == MN__WANT_LAST ? s->n - 1 : s->n;
+}
+
+/* After the last attention only rows that someone wants go on, where a prompt is read alone. */
+static void narrow(pass *p)
+{
+    const mn__forward *f = p->f;
+    if (p->il + 1 < f->m->n_layer || f->n_seq != 1) return;
+    p->skip = first_wanted(&f->seq[0]);
+    p->first += p->skip;
+    p->n -= p->skip;
+}
+
 static void run_block(mn__forward *f, mn__team *team, pass *phase, size_t n_phase, size_t il)
 {
     attending t = {f, il};
@@ -202,6 +217,9 @@ static void run_block(mn__forward *f, mn__team *team, pass *phase, size_t n_phas
     }
     if (is_softmax(f->m)) mn__team_run(team, attend, &t);
     for (size_t i = 0; i < n_phase; i++) {
+        if (!is_softmax(f->m)) carry(&phase[i]);
+        narrow(&phase[i]);
+        if (!phase[i].n) continue;
         finish_mixer(&phase[i]);
         leave_block(&phase[i]);
     }
@@ -218,9 +236,7 @@ static void collect(mn__forward *f, const mn__env *env)
     f->n_out = 0;
     for (size_t i = 0; i < f->n_seq; i++) {
         const mn__forward_seq *s = &f->seq[i];
-        size_t first = s->decode || s->want == MN__WANT_ALL ? 0
-                       : s->want == MN__WANT_LAST           ? s->n - 1
-                                                            : s->n;
+        const size_t first = first_wanted(s);
         mn__norm_forward(&f->m->lm->lm.norm, env, s->n - first, f->x + (row + first) * C,
                          f->out + f->n_out * C, NULL);
         f->n_out += s->n - first;

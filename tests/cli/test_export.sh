@@ -48,6 +48,12 @@ want_no_out
 run run -m q8.gguf --raw -p ab -n 3 -q
 want_code 0
 
+# Evaluation: nothing can be dropped, so nothing else joins the full cache.
+printf '{"context":"ab cab abc","input":"ab?","answers":["abc"]}\n' >rows.jsonl
+run eval -m performer.gguf --task-file rows.jsonl --metric qa_f1 --policies full --budgets 50% --out ev -n 2 -q
+want_code 0
+refused 2 watch -m performer.gguf --raw -f text -- "keeps no tokens"
+
 # Refused.
 refused 2 export -o x.gguf -- "one training's folder or checkpoint is wanted, 0 given"
 refused 2 export dense -- "--out FILE is wanted"

@@ -3,9 +3,9 @@
 #ifndef MN_TEST_EXPORT_FIXTURE_H
 #define MN_TEST_EXPORT_FIXTURE_H
 
-#include "train_fixture.h"
+#include "unit/train_fixture.h"
 
-#include "abc_vocab.h"
+#include "unit/abc_vocab.h"
 #include "mneme/export.h"
 #include "mneme/session.h"
 #include "train/checkpoint.h"
@@ -131,14 +131,20 @@ static inline void ef_export(const exported *e, mn_export_type type, mn_export_t
     if (mn_export(e->checkpoint, e->file, &p, NULL, &diag) != MN_OK) fail_msg("%s", diag.text);
 }
 
-static inline mn_model *ef_open(const exported *e)
+static inline mn_model *ef_open_at(const exported *e, const char *cpu)
 {
     mn_diag diag = {{0}};
     mn_model *m;
     mn_model_params p;
     mn_model_params_default(&p);
+    p.cpu = cpu;
     if (mn_model_open(&m, e->file, &p, &diag) != MN_OK) fail_msg("%s", diag.text);
     return m;
+}
+
+static inline mn_model *ef_open(const exported *e)
+{
+    return ef_open_at(e, "auto");
 }
 
 static inline mn_session *ef_session(const mn_model *m, size_t chunk, const char *policy,
