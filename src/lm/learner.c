@@ -378,28 +378,6 @@ done:
     return st;
 }
 
-mn_status mn__learner_sketch(mn__learner **out, const mn__config *config, mn_diag *diag)
-{
-    /* As a dry tape hands out: addresses that nobody touches, for what asks whether there are any.
-     */
-    mn__real *const nowhere = (mn__real *)(uintptr_t)sizeof(mn__real);
-    mn_status st;
-    *out = NULL;
-    mn__learner *l = mn__alloc_zero(MN_MEM_WEIGHTS, sizeof *l);
-    if (!l) return mn__fail(diag, MN_ENOMEM, "no memory for a model");
-    l->config = *config;
-    l->is_sketch = true;
-    MN_TRY(make_layers(l, diag));
-    l->n_w = mn__params_size(&l->list, false);
-    l->n_state = mn__params_size(&l->list, true);
-    mn__params_bind(&l->list, nowhere, nowhere, nowhere);
-    *out = l;
-    return MN_OK;
-done:
-    mn__learner_free(l);
-    return st;
-}
-
 void mn__learner_free(mn__learner *l)
 {
     if (!l) return;

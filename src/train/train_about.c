@@ -79,8 +79,8 @@ static json_t *cost_json(const mn_cost *cost)
 {
     const mn_cost_row all = mn_cost_total(cost->counted);
     return json_pack("{s:f,s:f,s:f,s:f,s:f}", "parameters", all.params, "active", all.active,
-                     "forward_flops", cost->train_forward, "backward_flops", cost->train_backward, "tape_bytes",
-                     cost->pass_bytes);
+                     "forward_flops", cost->train_forward, "backward_flops", cost->train_backward,
+                     "tape_bytes", cost->pass_bytes);
 }
 
 /* The starts that an earlier run.json tells of, and this one. */

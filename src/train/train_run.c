@@ -227,7 +227,7 @@ static mn_status write_about(run *r, mn_diag *diag)
     const int n_thread = mn__team_size(r->trainer->team);
     const bool is_over = r->trainer->opt->step >= r->config.train_steps;
     if (r->config.report_peak && r->p->peak && !is_over)
-        r->peak = r->p->peak(r->p->ctx, false, n_thread);
+        r->peak = r->p->peak(r->p->ctx, r->config.train_compute == MN__COMPUTE_BF16, n_thread);
     const mn__train_about about = {.params = r->p,
                                    .config = &r->config,
                                    .data = &r->data,

@@ -397,6 +397,31 @@ static void test_dry(void **state)
     }
 }
 
+/* Backward multiplies every matrix twice, a tile of attention five times where forward did twice,
+ * rows of tables twice, hashes once; recompute adds the blocks' forward. */
+static void test_backward(void **state)
+{
+    static const char *const archs[] = {"model.arch=dense", "model.arch=moe",
+                                        "model.arch=memoryformer"};
+    static mn__config c;
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        set_all(&c,
+                (const char *const[]){SMALL, archs[i / 2], "lookup.bits=4", "train.length=70",
+                                      i % 2 ? "train.recompute=yes" : "train.recompute=no", NULL});
+        const mn_cost cost = cost_of(&c);
+        const mn_cost_row *part = cost.counted;
+        const double times = i / 2 == 2 ? 1 : 2, /* of hashes, or of matrices */
+            matrices = part[MN_COST_ATTENTION].flops + part[MN_COST_FEED_FORWARD].flops,
+                     blocks = matrices + part[MN_COST_PAIRS].flops + part[MN_COST_TABLES].flops;
+        assert_same(cost.train_backward,
+                    times * matrices + 2 * part[MN_COST_EMBEDDING].flops +
+                        2.5 * part[MN_COST_PAIRS].flops + 2 * part[MN_COST_TABLES].flops +
+                        (i % 2 ? blocks : 0),
+                    archs[i / 2]);
+    }
+}
+
 /* The bytes promised are those that a trainer holds. */
 static void test_memory(void **state)
 {
@@ -449,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_memoryformer_paper),
         cmocka_unit_test(test_dry),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_backward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
