@@ -43,15 +43,15 @@ void mn__axpy(mn__real *y, mn__real a, const mn__real *x, size_t n)
     for (size_t i = 0; i < n; i++) y[i] += a * x[i];
 }
 
-/* Four sums side by side: a compiler may not reorder one. */
+/* Sums side by side: a compiler may not reorder one. */
 mn__real mn__dot(const mn__real *x, const mn__real *y, size_t n)
 {
-    mn__real s[4] = {0};
+    mn__real s[8] = {0};
     size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; j++) s[j] += x[i + j] * y[i + j];
+    for (; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++) s[j] += x[i + j] * y[i + j];
     for (; i < n; i++) s[0] += x[i] * y[i];
-    return (s[0] + s[1]) + (s[2] + s[3]);
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
 static mn__mm rows_of(const mn__mm *p, size_t begin, size_t end)

@@ -64,11 +64,12 @@ static void backward_rows(void *arg, size_t begin, size_t end, int thread)
     (void)thread;
     for (size_t i = begin; i < end; i++) {
         const mn__real *x = p->x + i * width, *dy = p->dy + i * width;
-        mn__real *dx = p->dx + i * width, inv = 1 / divisor(p, i), dot = 0;
-        for (size_t c = 0; c < width; c++) dot += g[c] * dy[c] * x[c];
-        mn__real back =
-            p->rms[i] > 0 ? dot * inv * inv / (p->rms[i] * (mn__real)width) : (mn__real)0;
-        for (size_t c = 0; c < width; c++) dx[c] = g[c] * dy[c] * inv - x[c] * back;
+        mn__real *dx = p->dx + i * width, inv = 1 / divisor(p, i);
+        for (size_t c = 0; c < width; c++) dx[c] = g[c] * dy[c];
+        const mn__real dot = mn__dot(dx, x, width),
+                       back = p->rms[i] > 0 ? dot * inv * inv / (p->rms[i] * (mn__real)width)
+                                            : (mn__real)0;
+        for (size_t c = 0; c < width; c++) dx[c] = dx[c] * inv - x[c] * back;
     }
 }
 
@@ -76,11 +77,12 @@ static void backward_scale(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const size_t width = p->l->width;
+    mn__real *out = p->l->scale.g;
     (void)thread;
     for (size_t i = 0; i < p->n; i++) {
         const mn__real *x = p->x + i * width, *dy = p->dy + i * width;
         mn__real inv = 1 / divisor(p, i);
-        for (size_t c = begin; c < end; c++) p->l->scale.g[c] += dy[c] * x[c] * inv;
+        for (size_t c = begin; c < end; c++) out[c] += dy[c] * x[c] * inv;
     }
 }
 
