@@ -49,6 +49,15 @@ want_json "d['parts'][0]['params']['counted'] == 32000 * 1024 and d['claims'] is
 want_json "d['decode'][2]['paper_layer'] == 64 * 84 * 512"
 want_json "d['train_bytes']['all'] > 16 * d['all']['params']['counted']"
 
+# Every config that is shipped: each part's formula gives the parameters that its layers declare.
+for config in "$MNEME_SOURCE"/share/mneme/train/*.ini; do
+    [ -e "$config" ] || continue
+    run plan "$config" --set model.vocab=8192 -t 1 --json
+    want_code 0
+    want_json "all(p['params']['formula'] == p['params']['counted'] > -1
+        for p in d['parts'] if p['part'] != 'norms and biases') and d['all']['flops']['counted'] > 0"
+done
+
 refused 1 plan none.ini -- "none.ini"
 refused 2 plan former.ini --set model.widht=3 -- "no key 'widht' in section [model]: did you mean 'width'?"
 refused 3 plan former.ini --set model.heads=7 -- "model.heads: a divisor of width 768 wanted"
