@@ -311,6 +311,21 @@ static mn_status measure(const mn__gauge *b, pair *p, mn__gauge_time out[3], mn_
     return MN_OK;
 }
 
+/* Random reads of rows as long as the three kinds of tables have them, each as often as the others.
+ */
+static double random_rate(const mn__gauge *b, const pair *p)
+{
+    const size_t d = p->f.s->width, width[3] = {3 * d, p->f.s->n_table * (TAU + EXTRA), d};
+    double bytes = 0, seconds = 0;
+    for (int i = 0; i < 3; i++) {
+        const double rate = mn__gauge_random(b, p->tables.data, p->tables.size, width[i]);
+        if (!(rate > 0)) return 0;
+        bytes += (double)width[i];
+        seconds += (double)width[i] / rate;
+    }
+    return bytes / seconds;
+}
+
 static void report(const mn__gauge *b, const pair *p, const mn__gauge_time time[3])
 {
     const shape *s = p->f.s;
@@ -352,7 +367,7 @@ static void report(const mn__gauge *b, const pair *p, const mn__gauge_time time[
                           .rival = q8_wins ? "dense q8" : "dense bf16",
                           .rival_time = time[q8_wins ? 2 : 1],
                           .limit = MN__GAUGE_RANDOM,
-                          .rate = mn__gauge_random(b, p->tables.data, p->tables.size, d / 64 * 64)};
+                          .rate = random_rate(b, p)};
     mn__gauge_add(b, &row);
 }
 

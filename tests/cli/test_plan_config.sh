@@ -49,6 +49,26 @@ want_json "d['parts'][0]['params']['counted'] == 32000 * 1024 and d['claims'] is
 want_json "d['decode'][2]['paper_layer'] == 64 * 84 * 512"
 want_json "d['train_bytes']['all'] > 16 * d['all']['params']['counted']"
 
+# Every config that is shipped: each part's formula gives the parameters that its layers declare.
+mkdir shipped
+for config in "$MNEME_SOURCE"/share/mneme/train/*.ini; do
+    [ -e "$config" ] || continue
+    run plan "$config" --set model.vocab=8192 -t 1 --json
+    want_code 0
+    cp out "shipped/$(basename "$config")"
+done
+check "formulas and layers of shipped configs differ" python3 - shipped/* <<'PY'
+import json, sys
+for path in (p for p in sys.argv[1:] if "*" not in p):
+    d = json.load(open(path))
+    for p in d["parts"]:
+        n = p["params"]
+        if p["part"] != "norms and biases" and n["formula"] != n["counted"]:
+            sys.exit(f"{path}: {p['part']}: {n}")
+    if not d["all"]["flops"]["counted"] > 0:
+        sys.exit(f"{path}: no work")
+PY
+
 refused 1 plan none.ini -- "none.ini"
 refused 2 plan former.ini --set model.widht=3 -- "no key 'widht' in section [model]: did you mean 'width'?"
 refused 3 plan former.ini --set model.heads=7 -- "model.heads: a divisor of width 768 wanted"
