@@ -101,13 +101,13 @@ mn__param *mn__params_find(const mn__params *list, const char *name);
 
 /* Multiply-adds of a pass, by what is multiplied. Not among them: what is done value by value
  * (norms, activations) and what is done once for all tokens of a pass (keys normed and folded). */
-typedef enum mn__work {
+typedef enum mn__work_kind {
     MN__WORK_WEIGHTS, /* rows with matrices of parameters, and their gradients */
     MN__WORK_PAIRS,   /* positions with each other: attention */
     MN__WORK_KEYS,    /* queries with keys, and cells of the grids behind them */
     MN__WORK_ROWS,    /* rows of tables, weighed and summed */
     MN__WORK_KINDS,
-} mn__work;
+} mn__work_kind;
 typedef struct mn__tally {
     double n[MN__WORK_KINDS];
 } mn__tally;
@@ -124,7 +124,7 @@ typedef struct mn__env {
     bool half; /* products of mn__each_mm_* read bf16, where `kern` is of a level that has it */
 } mn__env;
 
-static inline void mn__count(const mn__env *env, mn__work kind, double n)
+static inline void mn__count(const mn__env *env, mn__work_kind kind, double n)
 {
     if (env->tally) env->tally->n[kind] += n;
 }

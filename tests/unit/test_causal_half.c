@@ -25,7 +25,7 @@ static void pass(const mn__env *env, void *arg)
     const attention *a = arg;
     const size_t q = a->core.heads.n_head * a->core.heads.dim,
                  kv = a->core.heads.n_kv * a->core.heads.dim;
-    const mn__qkv in = {a->x, a->x + q, a->x + q + kv, a->ld};
+    const mn__qkv in = {.q = a->x, .k = a->x + q, .v = a->x + q + kv, .ld = a->ld};
     const mn__qkv_grad out = {a->dx, a->dx + q, a->dx + q + kv};
     mn__causal_softmax_saved saved;
     mn__causal_softmax_forward(&a->core, env, a->s, &in, a->y, &saved);
