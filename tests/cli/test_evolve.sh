@@ -84,5 +84,5 @@ refused 2 evolve --function sphere --covariance wide -- "one of full, separable,
 refused 2 evolve --function sphere x -- "'x': only options"
 refused 3 evolve --function sphere --dim 9000 -- "variables: 1 to 8192 wanted with full"
 echo taken >taken
-refused 1 evolve --function sphere --out taken -- "taken/evolve.gguf"
+refused 1 evolve --function sphere --out taken -- "taken: a folder wanted"
 finish 60
