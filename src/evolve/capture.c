@@ -202,15 +202,21 @@ static void pool(const mn__lane_sample *lane, const float *in, float *out)
     }
 }
 
-/* Each head's target becomes the pooled mean over the layer's. */
-static void share(const run *r, size_t i_layer, float *mean)
+/* Half of a head's target becomes the pooled mean over the layer's: what one head wants now another
+ * will want, with its neighbours; but heads that compete for slots must differ. room [2 n]. */
+static void share(const run *r, size_t i_layer, float *room)
 {
     const mn__lane_sample *first = &r->out->lane[lane_of(r, i_layer, 0)];
+    float *mean = room, *pooled = room + first->n;
     memset(mean, 0, first->n * sizeof *mean);
     for (size_t h = 0; h < r->n_head; h++)
         for (size_t i = 0; i < first->n; i++) mean[i] += first[h].target[i] / (float)r->n_head;
-    for (size_t h = 0; h < r->n_head; h++)
-        pool(&first[h], mean, (float *)(uintptr_t)first[h].target);
+    pool(first, mean, pooled);
+    normalise(first, pooled);
+    for (size_t h = 0; h < r->n_head; h++) {
+        float *t = (float *)(uintptr_t)first[h].target;
+        for (size_t i = 0; i < first->n; i++) t[i] = 0.5f * (t[i] + pooled[i]);
+    }
 }
 
 static mn_status look_later(run *r, size_t n_later, mn_diag *diag)
@@ -219,7 +225,7 @@ static mn_status look_later(run *r, size_t n_later, mn_diag *diag)
                  n = (size_t)r->session->cache->n_seen;
     const size_t d = r->session->cache->shape.head_dim,
                  norms = mn__pad16(MN__PAGE_TOKENS * d) + MN__PAGE_TOKENS + mn__gram_floats(d),
-                 rows = n_row * (n + ROW_PAD) + n;
+                 rows = n_row * (n + ROW_PAD) + 2 * n;
     float *p = mn__alloc_array(MN_MEM_OTHER, rows > norms ? rows : norms, sizeof *p);
     if (!p) return mn__fail(diag, MN_ENOMEM, "no memory for attention to %zu tokens", n);
     for (size_t i = 0; i < r->n_layer; i++) {

@@ -10,8 +10,10 @@
 #include "policy/namm_stats.h"
 
 typedef enum mn__target {
-    MN__TARGET_SHARED, /* largest later attention over queries and heads of the group, as a share of
-                          the lane's, mean over the layer's heads, max-pooled over 7 tokens */
+    MN__TARGET_SHARED, /* largest later attention over queries and heads of the group, times what
+                          the output makes of the value where the network sees that, as a share of
+                          the lane's: half its own, half the mean over the layer's heads, max-pooled
+                          over 7 tokens */
     MN__TARGET_OWN     /* mean later attention in the lane itself */
 } mn__target;
 
