@@ -55,8 +55,8 @@ static void test_lanes(void **state)
     ev_drop(f);
 }
 
-/* Half of the shared target is a head's own, half one for the layer: what heads differ by is half of
- * what their own shares differ by, and the neighbours of the token that the layer wants most are
+/* Half of the shared target is a head's own, half one for the layer: what heads differ by is half
+ * of what their own shares differ by, and the neighbours of the token that the layer wants most are
  * wanted with it (the pooled half has a mass of at most 7 before it becomes a share). */
 static void test_shared(void **state)
 {
