@@ -214,7 +214,7 @@ static void test_refused(void **state)
     config.model_vocab = 0;
     set("valid_share", "0.9");
     set("corpus", ef_write_text("one.txt", "the only one"));
-    char share[8];
+    char share[16];
     bool all_held = false; /* at some share the only document is */
     for (int i = 10; i < 90 && !all_held; i++) {
         mn__train_data d;
