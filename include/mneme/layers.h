@@ -54,9 +54,15 @@ typedef struct mn_cost_claims {
     double length, dense, rows, formula, attention;
 } mn_cost_claims;
 
+enum { MN_COST_VOCAB = 8192 }; /**< tokens that are counted where the tokenizer is to say */
+
 typedef struct mn_cost {
-    char arch[32];
-    size_t n_block, width, n_vocab, length, batch;
+    char arch[32], mixer[32]; /**< "ultramem", "softmax" */
+    size_t n_block, width;
+    size_t n_vocab;       /**< 0: the tokenizer's, MN_COST_VOCAB counted */
+    size_t length;        /**< tokens of a sequence */
+    size_t batch, passes; /**< sequences of a pass; passes of a step */
+    size_t n_step;        /**< of the whole training; 0: the config does not say */
     mn_cost_row formula[MN_COST_PARTS], counted[MN_COST_PARTS];
     double train_forward, train_backward; /**< FLOPs of a token, counted; backward with the forward
                                            * passes that train.recompute runs again */
@@ -70,10 +76,13 @@ typedef struct mn_cost {
 /** Sum over parts. */
 MN_API mn_cost_row mn_cost_total(const mn_cost_row part[MN_COST_PARTS]);
 
-/** What the config in an INI file costs, with `set`, texts "section.key=value", over it. Nothing of
- * the model's size is allocated. Scratch is each thread's: n_thread 0: as many as the config says.
- *  @return MN_EIO, MN_EINPUT, MN_EUSAGE, MN_ERANGE with a sentence: a file, an option or sizes that
- *          cannot be; MN_ENOMEM. Any thread. */
+/** What the config in an INI file (NULL: defaults alone) costs, with `set`, texts
+ * "section.key=value", over it: whatever mn_train_run refuses in a config is refused here, but that
+ * it has neither steps nor tokens. Nothing of the model's size is allocated. Scratch is each
+ * thread's: n_thread 0: as many as the config says.
+ *  @return MN_OK; MN_EUSAGE (no such option, the nearest suggested; not a value); MN_EINPUT (a line
+ * that is none); MN_ERANGE (sizes that cannot be); MN_EIO; MN_EFAIL (built without inih);
+ * MN_ENOMEM. Any thread. */
 MN_API mn_status mn_cost_plan(const char *config, const char *const *set, size_t n_set,
                               int n_thread, mn_cost *out, mn_diag *diag);
 

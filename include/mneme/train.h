@@ -60,21 +60,6 @@ typedef struct mn_train_params {
 } mn_train_params;
 MN_API void mn_train_params_default(mn_train_params *p);
 
-/** What a config comes to. FLOPs are counted over the layers, a multiply-add being two. */
-typedef struct mn_train_info {
-    char arch[32], mixer[32];            /**< "ultramem", "softmax" */
-    size_t vocab, width, blocks, length; /**< vocab 0: the tokenizer's, 8192 counted below */
-    uint64_t n_step, tokens;             /**< of the whole training */
-    double parameters, active;           /**< values; of them what one token's pass reads */
-    double forward_flops, step_flops;    /**< of a token forward; of a whole step */
-    double train_bytes;                  /**< weights, gradients, moments, a pass's tape */
-} mn_train_info;
-
-/** Read and check a config, without data or folder: `dir` and functions are not looked at.
- *  @return MN_OK; MN_EUSAGE (no such option, the nearest suggested; not a value); MN_EINPUT (a line
- * that is none); MN_ERANGE (shapes that cannot be); MN_EIO; MN_ENOMEM. */
-MN_API mn_status mn_train_check(const mn_train_params *params, mn_train_info *out, mn_diag *diag);
-
 typedef struct mn_train_result {
     uint64_t step, n_new;    /**< steps made in all, and by this call */
     double loss, valid_loss; /**< of the last report of this call; NAN: none */

@@ -266,3 +266,14 @@ mn_status mn__config_override(mn__config *c, const char *text, mn_diag *diag)
     snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), dot + 1);
     return mn__config_set(c, section, key, equals + 1, diag);
 }
+
+mn_status mn__config_load(mn__config *out, const char *path, const char *const *set, size_t n_set,
+                          mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__config_init(out);
+    if (path) MN_TRY(mn__config_read(out, path, diag));
+    for (size_t i = 0; i < n_set; i++) MN_TRY(mn__config_override(out, set[i], diag));
+done:
+    return st;
+}

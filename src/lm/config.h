@@ -100,6 +100,9 @@ mn_status mn__config_override(mn__config *c, const char *text, mn_diag *diag);
 /* An INI file over what is there. MN_EIO, MN_EINPUT: a line that is none, a key twice, with file
  * and line; what mn__config_set says. MN_EFAIL: built without inih. */
 mn_status mn__config_read(mn__config *c, const char *path, mn_diag *diag);
+/* All defaults, over them the file (NULL: none), over it `set`. What the two above say. */
+mn_status mn__config_load(mn__config *out, const char *path, const char *const *set, size_t n_set,
+                          mn_diag *diag);
 
 /* Options against each other: what follows from others is filled in, and what cannot be is one
  * sentence with MN_ERANGE. A vocabulary is there by then. To be called once all is set, and idle

@@ -173,18 +173,23 @@ mn_status mn__cost_make(const mn__config *config, mn__team *team, mn_cost *out, 
 
 /* ---- for the caller ---- */
 
+static void put_choice(const mn__config *c, size_t at, char *out, size_t cap)
+{
+    for (size_t i = 0; i < mn__config_count(); i++)
+        if (mn__config_at(i)->kind == MN__CONFIG_IS_CHOICE && mn__config_at(i)->at == at)
+            mn__config_value(c, mn__config_at(i), out, cap);
+}
+
 static void describe(const mn__config *c, mn_cost *out)
 {
     static const double batch[MN_COST_BATCHES] = {1, 8, 64};
-    for (size_t i = 0; i < mn__config_count(); i++)
-        if (mn__config_at(i)->kind == MN__CONFIG_IS_CHOICE &&
-            mn__config_at(i)->at == offsetof(mn__config, model_arch))
-            mn__config_value(c, mn__config_at(i), out->arch, sizeof out->arch);
+    put_choice(c, offsetof(mn__config, model_arch), out->arch, sizeof out->arch);
+    put_choice(c, offsetof(mn__config, model_mixer), out->mixer, sizeof out->mixer);
     out->n_block = c->model_blocks;
     out->width = c->model_width;
-    out->n_vocab = c->model_vocab;
     out->length = c->train_length;
     out->batch = c->train_batch;
+    out->passes = c->train_passes;
     for (int i = 0; i < MN_COST_BATCHES; i++) out->decode[i] = mn__cost_decode(c, batch[i]);
     if (c->model_arch == MN__ARCH_MEMORYFORMER)
         out->claims = mn__cost_former_claims(c, CLAIM_LENGTH);
@@ -196,17 +201,19 @@ mn_status mn_cost_plan(const char *config, const char *const *set, size_t n_set,
     mn_status st;
     mn__config c;
     mn__team *team = NULL;
-    mn__config_init(&c);
-    MN_TRY(mn__config_read(&c, config, diag));
-    for (size_t i = 0; i < n_set; i++) MN_TRY(mn__config_override(&c, set[i], diag));
-    /* A cost needs no length of training. */
-    if (!c.train_steps && !c.train_tokens) c.train_steps = 1;
+    MN_TRY(mn__config_load(&c, config, set, n_set, diag));
+    const size_t vocab = c.model_vocab;
+    const bool has_end = c.train_steps || c.train_tokens;
+    if (!vocab) c.model_vocab = MN_COST_VOCAB;
+    if (!has_end) c.train_steps = 1; /* a cost needs no length of training */
     MN_TRY(mn__config_check(&c, diag));
     if (n_thread <= 0) n_thread = c.train_threads ? (int)c.train_threads : mn__cpu_count();
     team = mn__team_new(n_thread);
     if (!team) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for threads"));
     MN_TRY(mn__cost_make(&c, team, out, diag));
     describe(&c, out);
+    out->n_vocab = vocab;
+    out->n_step = has_end ? c.train_steps : 0;
 done:
     mn__team_free(team);
     return st;

@@ -19,8 +19,6 @@
 #include "train/train_log.h"
 #include "train/train_sample.h"
 
-enum { ANY_VOCAB = 8192 }; /* counted with where the tokenizer is not there yet */
-
 typedef struct run {
     const mn_train_params *p;
     mn__config config;
@@ -50,55 +48,16 @@ static void tell(const run *r, const char *sentence)
 
 /* ---- config ---- */
 
-/* File and overrides, held against each other with some vocabulary: what cannot be is said before
- * hours go into tokens. */
+/* Held against itself with some vocabulary: what cannot be is said before hours go into tokens. */
 static mn_status read_config(const mn_train_params *p, mn__config *out, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    mn__config c;
-    mn__config_init(out);
-    if (p->config) MN_TRY(mn__config_read(out, p->config, diag));
-    for (size_t i = 0; i < p->n_set; i++) MN_TRY(mn__config_override(out, p->set[i], diag));
-    if (p->n_thread > 0) out->train_threads = (size_t)p->n_thread;
-    c = *out;
-    if (!c.model_vocab) c.model_vocab = ANY_VOCAB;
-    MN_TRY(mn__config_check(&c, diag));
-done:
-    return st;
-}
-
-mn_status mn_train_check(const mn_train_params *params, mn_train_info *out, mn_diag *diag)
 {
     mn_status st;
     mn__config c;
-    mn_cost cost;
-    MN_TRY(read_config(params, &c, diag));
-    const size_t vocab = c.model_vocab;
-    if (!vocab) c.model_vocab = ANY_VOCAB;
+    MN_TRY(mn__config_load(out, p->config, p->set, p->n_set, diag));
+    if (p->n_thread > 0) out->train_threads = (size_t)p->n_thread;
+    c = *out;
+    if (!c.model_vocab) c.model_vocab = MN_COST_VOCAB;
     MN_TRY(mn__config_check(&c, diag));
-    MN_TRY(mn__cost_make(&c, NULL, &cost, diag));
-    const mn_cost_row all = mn_cost_total(cost.counted);
-    const size_t a_step = c.train_batch * c.train_length * c.train_passes;
-    *out =
-        (mn_train_info){.vocab = vocab,
-                        .width = c.model_width,
-                        .blocks = c.model_blocks,
-                        .length = c.train_length,
-                        .n_step = c.train_steps,
-                        .tokens = (uint64_t)c.train_steps * a_step,
-                        .parameters = all.params,
-                        .active = all.active,
-                        .forward_flops = cost.train_forward,
-                        .step_flops = (cost.train_forward + cost.train_backward) * (double)a_step,
-                        .train_bytes = cost.weights_bytes + cost.gradients_bytes +
-                                       cost.moments_bytes + cost.rows_bytes + cost.pass_bytes};
-    mn__config_text name;
-    for (size_t i = 0; i < mn__config_count(); i++) {
-        const mn__config_field *f = mn__config_at(i);
-        mn__config_value(&c, f, name, sizeof name);
-        if (!strcmp(f->name, "model.arch")) snprintf(out->arch, sizeof out->arch, "%.31s", name);
-        if (!strcmp(f->name, "model.mixer")) snprintf(out->mixer, sizeof out->mixer, "%.31s", name);
-    }
 done:
     return st;
 }

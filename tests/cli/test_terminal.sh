@@ -58,10 +58,9 @@ on_terminal "${quick[@]}" --quiet
 want_code 0
 want_no_err
 
-config=(train "$MNEME_SOURCE/share/mneme/train/dense.smoke.ini")
-if "$MNEME" "${config[@]}" --check >/dev/null 2>&1; then # else it was built without inih
+if "$MNEME" plan dense.smoke >/dev/null 2>&1; then # else it was built without inih
     seq 2000 >numbers.txt
-    training=("${config[@]}" --set data.corpus=numbers.txt --set data.tokenizer=m.gguf
+    training=(train dense.smoke --set data.corpus=numbers.txt --set data.tokenizer=m.gguf
         --set report.peak=no --set train.steps=6 --set report.every=2 --set report.valid_every=4)
     on_terminal "${training[@]}" --out shown
     want_code 0

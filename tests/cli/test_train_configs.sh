@@ -1,8 +1,9 @@
-# Configs that are shipped: each can be, and is what its head says; those of one size that are compared
+# Configs that are shipped: each can be, is found by name, and is what its head says; formulas give the
+# parameters that layers declare; those of one size that are compared
 # have as many parameters, all of them and in a token's pass.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
-run train "$configs/dense.smoke.ini" --check
+run plan dense.smoke
 if grep -q "reads no INI files" err; then
     echo "built without inih"
     exit 77
@@ -17,7 +18,7 @@ for arch in $archs; do
 done
 for file in "$configs"/*.ini; do
     name=$(basename "$file" .ini)
-    run train "$file" --check --json
+    run plan "$name" -t 1 --json
     want_code 0
     cp out "$name.json"
     check "$name: its head says what it comes to" python3 - "$file" "$name.json" <<'PY'
@@ -34,6 +35,16 @@ says(" of them in a token's pass", d["active"])
 says("FLOPs a token forward", d["forward_flops"])
 says(" steps", d["steps"])
 says(" tokens,", d["tokens"])
+PY
+    check "$name: formulas and layers agree" python3 - "$name.json" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+for p in d["parts"]:
+    n = p["params"]
+    if p["part"] != "norms and biases" and n["formula"] != n["counted"]:
+        sys.exit(f"{p['part']}: {n}")
+if not d["all"]["flops"]["counted"] > 0:
+    sys.exit("no work")
 PY
 done
 check "equal parameters at laptop size" python3 - <<'PY'

@@ -1,7 +1,7 @@
 # `mneme train`: every mistake gets a sentence and its exit code.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
-run train "$configs/dense.smoke.ini" --check
+run plan dense.smoke
 if grep -q "reads no INI files" err; then
     echo "built without inih"
     exit 77
@@ -43,9 +43,6 @@ refused 2 train bad.ini --out bad -- "bad.ini:3: no key 'widht'" "'width'"
 refused 1 train absent.ini --out bad -- "absent.ini: cannot open"
 refused 2 train --out bad -- "one config"
 refused 2 train bad.ini -- "--out"
-run train dense.smoke --check
-want_code 0
-want_out "dense, softmax attention, 4 blocks of width 64"
 refused 1 train dense.smok --out bad -- "dense.smok: cannot open"
 refused 3 report folder -- "no records there"
 run train "$configs/dense.smoke.ini" "${common[@]}" --set train.steps=1 --out made -q

@@ -1,7 +1,6 @@
 /* plan.c: the bytes a run will need, before it starts; or what a config costs (plan_config.c). */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/diag.h"
 #include "plan_config.h"
@@ -26,10 +25,11 @@ static void print_text(const mn_plan *p, size_t n_prompt, size_t n_generate, con
         printf("  %-44s %12s\n", row[i].what, ui_human((double)row[i].bytes, b));
 }
 
-static bool is_config(const char *path)
+/* A run's words stand behind options: one that stands alone is a config. */
+static bool is_config(const args *a)
 {
-    const size_t n = strlen(path);
-    return n > 4 && !strcmp(path + n - 4, ".ini");
+    return a->n_rest == 1 && !args_has(a, OPT_MODEL) && !args_has(a, OPT_FILE) &&
+           !args_has(a, OPT_PROMPT);
 }
 
 mn_status verb_plan(const args *a, mn_diag *diag)
@@ -41,10 +41,12 @@ mn_status verb_plan(const args *a, mn_diag *diag)
     mn_plan plan;
     char *policy = NULL, name[UI_POLICY_BYTES];
     size_t n;
-    if (a->n_rest == 1 && is_config(a->rest[0])) return plan_config(a, diag);
+    if (is_config(a)) return plan_config(a, diag);
     if (a->n_rest)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "'%s': files follow -f, the question follows -p",
                         a->rest[0]));
+    if (a->n_set)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "--set: one config of a training wanted, none given"));
     MN_TRY(ui_session_params(a, &sp, diag));
     MN_TRY(args_size(a, OPT_TOKENS, 256, 0, 1 << 24, &n, diag));
     MN_TRY(ui_open_model(a, false, &m, diag));

@@ -1,10 +1,11 @@
-/* plan_config.c: a config's parameters, FLOPs and bytes, by the papers' formulas and by counting,
- * side by side. Nothing of the model's size is allocated. */
+/* plan_config.c: what a config is, its parameters, FLOPs and bytes, by the papers' formulas and by
+ * counting, side by side. Nothing of the model's size is allocated. */
 #include "plan_config.h"
 
 #include <math.h>
 #include <stdio.h>
 
+#include "find_config.h"
 #include "mneme/mneme.h"
 #include "ui.h"
 
@@ -18,6 +19,17 @@ typedef struct plan {
 static double bytes_of(const mn_cost *c)
 {
     return c->weights_bytes + c->gradients_bytes + c->moments_bytes + c->rows_bytes + c->pass_bytes;
+}
+
+static double flops_of(const mn_cost *c)
+{
+    return c->train_forward + c->train_backward;
+}
+
+/* Of a step. */
+static double tokens_of(const mn_cost *c)
+{
+    return (double)c->passes * (double)c->batch * (double)c->length;
 }
 
 static double values_of(const mn_cost_decode *r)
@@ -75,14 +87,26 @@ static void print_parts(const mn_cost *c)
            "one\n");
 }
 
+static void print_steps(const mn_cost *c)
+{
+    char a[16], b[16];
+    printf("training, a step: %s tokens, %s FLOPs; ", count(tokens_of(c), a),
+           count(tokens_of(c) * flops_of(c), b));
+    if (c->n_step)
+        printf("%zu steps, %s tokens\n", c->n_step, count((double)c->n_step * tokens_of(c), a));
+    else
+        printf("how many, the config does not say\n");
+}
+
 static void print_training(const mn_cost *c)
 {
     char a[32], b[32], d[32], e[32];
     const mn_cost_row f = mn_cost_total(c->formula);
     printf("\ntraining, FLOPs of a token: %s by formula (3 times forward), %s counted (forward %s, "
            "backward %s)\n",
-           count(3 * f.flops, a), count(c->train_forward + c->train_backward, b),
-           count(c->train_forward, d), count(c->train_backward, e));
+           count(3 * f.flops, a), count(flops_of(c), b), count(c->train_forward, d),
+           count(c->train_backward, e));
+    print_steps(c);
     printf("training, bytes: weights %s, gradients %s, moments %s", ui_human(c->weights_bytes, a),
            ui_human(c->gradients_bytes, b), ui_human(c->moments_bytes, d));
     printf(", rows %s, a pass of %zu x %zu tokens %s", ui_human(c->rows_bytes, a), c->batch,
@@ -123,8 +147,13 @@ static void print_claims(const mn_cost_claims *f)
 static void print_text(const plan *p)
 {
     const mn_cost *c = &p->cost;
-    printf("%s: %s, %zu blocks of width %zu, %zu tokens, length %zu\n\n", p->path, c->arch,
-           c->n_block, c->width, c->n_vocab, c->length);
+    printf("%s: %s, %s attention, %zu blocks of width %zu, ", p->path, c->arch, c->mixer,
+           c->n_block, c->width);
+    if (c->n_vocab)
+        printf("%zu tokens", c->n_vocab);
+    else
+        printf("as many tokens as the tokenizer has (%d counted)", MN_COST_VOCAB);
+    printf(", length %zu\n\n", c->length);
     print_parts(c);
     print_training(c);
     print_decode(c);
@@ -184,27 +213,54 @@ static json_t *claims_json(const mn_cost_claims *f)
                      number(s * f->attention));
 }
 
+static json_t *bytes_json(const mn_cost *c)
+{
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "weights", number(c->weights_bytes), "gradients",
+                     number(c->gradients_bytes), "moments", number(c->moments_bytes), "rows",
+                     number(c->rows_bytes), "pass", number(c->pass_bytes));
+}
+
+/* What the config is, and the sums. */
+static json_t *sums_json(const plan *p)
+{
+    const mn_cost *c = &p->cost;
+    const mn_cost_row all = mn_cost_total(c->counted);
+    json_t *doc =
+        json_pack("{s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "config", ui_json_text(p->path), "arch",
+                  c->arch, "mixer", c->mixer, "vocab", number((double)c->n_vocab), "vocab_counted",
+                  number((double)(c->n_vocab ? c->n_vocab : MN_COST_VOCAB)), "width",
+                  number((double)c->width), "blocks", number((double)c->n_block), "length",
+                  number((double)c->length));
+    json_t *sums = json_pack(
+        "{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "steps", number((double)c->n_step), "tokens",
+        number((double)c->n_step * tokens_of(c)), "parameters", number(all.params), "active",
+        number(all.active), "forward_flops", number(c->train_forward), "step_flops",
+        number(tokens_of(c) * flops_of(c)), "train_bytes", number(bytes_of(c)));
+    json_object_update(doc, sums);
+    json_decref(sums);
+    return doc;
+}
+
 static json_t *plan_json(const plan *p)
 {
     const mn_cost *c = &p->cost;
     const mn_cost_row f = mn_cost_total(c->formula), n = mn_cost_total(c->counted);
-    json_t *doc = json_pack("{s:o,s:s,s:o,s:o,s:o,s:o}", "config", ui_json_text(p->path), "arch",
-                            c->arch, "parts", parts_json(c), "all", row_json("all", &f, &n),
-                            "decode", decode_json(c), "claims", claims_json(&c->claims));
-    json_object_set_new(doc, "train_flops",
+    json_t *doc = sums_json(p);
+    json_object_set_new(doc, "parts", parts_json(c));
+    json_object_set_new(doc, "all", row_json("all", &f, &n));
+    json_object_set_new(doc, "decode", decode_json(c));
+    json_object_set_new(doc, "claims", claims_json(&c->claims));
+    json_object_set_new(doc, "token_flops",
                         json_pack("{s:o,s:o,s:o}", "formula", number(3 * f.flops), "forward",
                                   number(c->train_forward), "backward", number(c->train_backward)));
-    json_object_set_new(doc, "train_bytes",
-                        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "weights", number(c->weights_bytes),
-                                  "gradients", number(c->gradients_bytes), "moments",
-                                  number(c->moments_bytes), "rows", number(c->rows_bytes), "pass",
-                                  number(c->pass_bytes), "all", number(bytes_of(c))));
+    json_object_set_new(doc, "bytes", bytes_json(c));
     return doc;
 }
 
 mn_status plan_config(const args *a, mn_diag *diag)
 {
-    plan p = {.path = a->rest[0]};
+    char path[PATH_MAX];
+    plan p = {.path = find_config(a->rest[0], path)};
     size_t n_thread;
     mn_status st = args_size(a, OPT_THREADS, 0, 1, 4096, &n_thread, diag);
     if (st == MN_OK) st = mn_cost_plan(p.path, a->set, a->n_set, (int)n_thread, &p.cost, diag);

@@ -4,7 +4,8 @@
 
 #include "args.h"
 
-/* mneme plan CONFIG.ini: parameters, FLOPs and bytes by the papers' formulas and by counting. */
+/* mneme plan CONFIG: what it is; parameters, FLOPs and bytes by the papers' formulas and by
+ * counting. */
 mn_status plan_config(const args *a, mn_diag *diag);
 
 #endif

@@ -3,14 +3,13 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/diag.h"
 #include "bench.h"
 #include "build_info.h"
+#include "find_config.h"
 #include "ui.h"
 #include "verbs.h"
 
@@ -129,60 +128,7 @@ static double on_peak(void *ctx, bool bf16, int n_thread)
     return limit_gemm(bf16, n_thread);
 }
 
-/* ---- --check ---- */
-
-/* 15360 as "15.4 k". buf at least 32. */
-static const char *many(double x, char *buf)
-{
-    static const char *const units[] = {"", " k", " M", " G", " T"};
-    size_t u = 0;
-    for (; x >= 1000 && u + 1 < sizeof units / sizeof *units; u++) x /= 1000;
-    snprintf(buf, 32, u ? "%.1f%s" : "%.0f%s", x, units[u]);
-    return buf;
-}
-
-static void tell_info(const args *a, const mn_train_info *i)
-{
-    char bytes[32], first[32], second[32];
-    if (args_has(a, OPT_JSON)) {
-        ui_print_json(json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f}", "arch",
-                                i->arch, "mixer", i->mixer, "vocab", (json_int_t)i->vocab, "width",
-                                (json_int_t)i->width, "blocks", (json_int_t)i->blocks, "length",
-                                (json_int_t)i->length, "steps", (json_int_t)i->n_step, "tokens",
-                                (json_int_t)i->tokens, "parameters", i->parameters, "active",
-                                i->active, "forward_flops", i->forward_flops, "step_flops",
-                                i->step_flops, "train_bytes", i->train_bytes));
-        return;
-    }
-    printf("%s, %s attention, %zu blocks of width %zu, %zu tokens a sequence\n", i->arch, i->mixer,
-           i->blocks, i->width, i->length);
-    printf("%s parameters, %s of them in a token's pass\n", many(i->parameters, first),
-           many(i->active, second));
-    printf("%" PRIu64 " steps, %s tokens, %sFLOPs a step, %s of memory\n", i->n_step,
-           many((double)i->tokens, first), many(i->step_flops, second),
-           ui_human(i->train_bytes, bytes));
-}
-
 /* ---- the verb ---- */
-
-/* A name without a folder that is no file here is looked for among the configs that are shipped:
- * dense.smoke. */
-static const char *find_config(const char *word, char path[PATH_MAX])
-{
-    static const char *const folders[] = {"share/mneme/train", /* a build tree */
-                                          MN_DATA_FROM_BIN "/train"};
-    char self[PATH_MAX];
-    if (strchr(word, '/') || !access(word, F_OK)) return word;
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0) return word;
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        if (snprintf(path, PATH_MAX, "%s/%s/%s.ini", self, folders[i], word) < PATH_MAX &&
-            !access(path, F_OK))
-            return path;
-    return word;
-}
 
 static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
 {
@@ -191,7 +137,7 @@ static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
     if (a->n_rest != 1)
         return mn__fail(diag, MN_EUSAGE, "one config, an INI file, is wanted, %zu given",
                         a->n_rest);
-    if (!args_has(a, OPT_OUT) && !args_has(a, OPT_CHECK))
+    if (!args_has(a, OPT_OUT))
         return mn__fail(diag, MN_EUSAGE, "--out: a folder for the training wanted");
     const mn_status st = args_size(a, OPT_THREADS, 0, 1, 4096, &n_thread, diag);
     if (st != MN_OK) return st;
@@ -238,13 +184,7 @@ mn_status verb_train(const args *a, mn_diag *diag)
     training t = {.a = a, .bar = progress_start(a, ""), .valid_loss = NAN};
     mn_train_params p;
     mn_train_result result;
-    mn_train_info info;
     MN_TRY(read_params(&t, &p, diag));
-    if (args_has(a, OPT_CHECK)) {
-        MN_TRY(mn_train_check(&p, &info, diag));
-        tell_info(a, &info);
-        return MN_OK;
-    }
     st = mn_train_run(&p, &result, diag);
     progress_end(&t.bar);
     if (st == MN_OK || (st == MN_ECANCEL && t.is_running)) {
