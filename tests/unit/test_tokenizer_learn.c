@@ -238,8 +238,8 @@ static void expect_all(const mn__tokenizer *t, const mn__spm *spm, const char *c
         "12345 6.78e-9 0x1F",
         "The quick brown fox jumps over the lazy dog; never seen in a book.",
         "未知の漢字も出る：鬱蒼、纏綿。カタカナ・ひらがな１２３",
-        "emoji \xF0\x9F\x98\x80\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x92\xBB caf\xC3\xA9 "
-        "e\xCC\x81 \xE2\x96\x81lower block\xE2\x96\x81",
+        ("emoji \xF0\x9F\x98\x80\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x92\xBB caf\xC3\xA9 "
+         "e\xCC\x81 \xE2\x96\x81lower block\xE2\x96\x81"),
         "<s>a</s> </s><s> <unk> <0x41><0x0A> s> </ <s",
         "\xEF\xBF\xBD broken already",
     };
