@@ -19,11 +19,12 @@ SHAPE = {("dense_thin", "smoke"): ("dense", ["model.width=32"])}
 # come with the search by products (rank 1). The published code has no convolution of queries, nor
 # have we. Names, config, what changes, and its shape at size `compare`.
 BARE = ["memory.rank=1", "memory.cores=1", "memory.expand=1", "train.value_times=1"]
+PLAIN = ["train.value_rate=0"]  # rows learn as all else does, until the last step
 STEPS = (
-    ("pkm", "PKM, one memory", "pkm", ["memory.query_norm=raw", "memory.insert=2:2"],
+    ("pkm", "PKM, one memory", "pkm", PLAIN + ["memory.query_norm=raw", "memory.insert=2:2"],
      ["model.hidden=476", "memory.keys=372"]),
-    ("skip", "three memories that skip blocks", "pkm", ["memory.query_norm=raw"], []),
-    ("norm", "norms of queries and keys", "pkm", ["memory.key_norm=yes"], []),
+    ("skip", "three memories that skip blocks", "pkm", PLAIN + ["memory.query_norm=raw"], []),
+    ("norm", "norms of queries and keys", "pkm", PLAIN + ["memory.key_norm=yes"], []),
     ("product", "products of scores, no softmax, rows of half the width, a projection", "ultramem",
      BARE, ["model.hidden=456"]),
     ("expand", "rows expanded four times", "ultramem", BARE[:2] + BARE[3:], ["model.hidden=376"]),
