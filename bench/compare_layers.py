@@ -41,7 +41,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TASKS = ("piqa,winogrande,wsc273,arc_easy,arc_challenge,logiqa,hellaswag,sciq,openbookqa,copa,"
          "lambada_openai")
 PROBE_STEPS, PROBE_SKIP, PROBE_ROWS = 8, 2, 1
-GO_ON = ("version", "size", "set", "corpus", "valid", "tasks", "limit", "seeds")
+EVAL_ROOM = 128  # tokens that an evaluation has behind its context; cosFormer ends at its length
+GO_ON = ("size", "seeds", "keys", "set", "corpus", "valid", "tasks", "limit")
 
 
 def say(text):
@@ -99,6 +100,10 @@ class Queue:
     def __init__(self, args):
         self.args, self.work = args, args.work
         self.runs = layer_runs.all_runs(args.size, args.seeds, args.configs)
+        unknown = set(args.keys) - {r.key for r in self.runs}
+        if unknown:
+            sys.exit(f"--keys {','.join(sorted(unknown))}: no such runs; --list names them")
+        self.runs = [r for r in self.runs if r.key in args.keys or not args.keys]
         self.plan = read_json(self.path("plan.json"))
 
     def path(self, *parts):
@@ -139,8 +144,12 @@ class Queue:
 
     def evaluate(self, model, out, limit):
         args = self.args
+        length = layer_runs.LENGTH[args.size]
+        for option in args.set:
+            if option.startswith("train.length="):
+                length = int(option.split("=")[1])
         return [args.mneme, "eval", "-m", model, "--tasks", args.tasks, "--limit", str(limit),
-                "--policies", "full", "--data", args.data, "--out", out, "--json",
+                "--ctx", str(length - EVAL_ROOM), "--policies", "full", "--data", args.data, "--out", out, "--json",
                 "--no-progress"] + args.common
 
     # ---- plan ----
@@ -190,9 +199,8 @@ class Queue:
                                                           args.limit)
         if tokens <= 0:
             sys.exit(f"no training fits: starts and evaluations alone take {args.all_hours} hours")
-        plan = {"version": 1, "size": args.size, "seeds": args.seeds, "tokens": tokens,
-                "step_share": layer_runs.STEP_SHARE, "set": args.set, "corpus": args.corpus,
-                "valid": args.valid, "tasks": args.tasks, "limit": args.limit, "probes": probes,
+        plan = {"version": 1, **{k: getattr(args, k) for k in GO_ON}, "tokens": tokens,
+                "step_share": layer_runs.STEP_SHARE, "probes": probes,
                 "mneme": call([args.mneme, "--version"], self.path("probe", "data.log")).strip(),
                 "hours": sum(layer_runs.estimate(r, probes, tokens, args.limit)
                              for r in self.runs) / 3600}
@@ -204,7 +212,7 @@ class Queue:
     def check_plan(self):
         """What a plan said once holds for all runs of its folder."""
         args = self.args
-        now = {"version": 1, **{k: getattr(args, k) for k in GO_ON[1:]}}
+        now = {"version": 1, **{k: getattr(args, k) for k in GO_ON}}
         if args.tokens:
             now["tokens"] = args.tokens
         for key, value in now.items():
@@ -342,6 +350,8 @@ def arguments():
     p.add_argument("--publish", metavar="DIR")
     p.add_argument("--keep", action="store_true")
     p.add_argument("--size", choices=layer_runs.SIZES, default="compare")
+    p.add_argument("--keys", type=lambda s: s.split(","), default=[],
+                   help="models and steps that the queue has at all, instead of every one")
     p.add_argument("--tokens", type=int, help="of a training, instead of what fits")
     p.add_argument("--seeds", type=lambda s: [int(x) for x in s.split(",")], default=[1, 2])
     p.add_argument("--corpus", help="instead of the books and wiki of DATA/corpus")

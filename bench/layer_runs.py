@@ -7,6 +7,7 @@ import math
 import os
 
 SIZES = ("compare", "smoke")
+LENGTH = {"compare": 512, "smoke": 64}  # train.length of the configs
 # Of equal parameters in all and in a token's pass: the first six (dense: in a token's pass alone).
 # memoryformer has dense's width and dense_thin's FLOPs outside attention.
 MODELS = ("dense", "moe", "pkm", "memory_plus", "ultramem", "ultramem_v2", "memoryformer",
