@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Language models whose layers are dense, experts, memories or look-ups, trained alike and compared.
+"""Language models of dense layers, experts, memories or look-ups, trained alike and compared.
 
     bench/compare_layers.py [--work build/layers] [--hours H] [--only NAME,...] [--list] [--dry]
         [--mneme build/release/mneme] [--data DIR] [--publish bench/results]
 
-A queue whose state is the folder --work. First it probes how fast each config learns here and writes
-plan.json: how many tokens a training may read for all of them to fit into --all-hours (12), or as
---tokens says. Then, one after the other: `mneme train`, `mneme export`, the multiple-choice sets by
-`mneme eval`, speed by `mneme bench`; after each, results.json and report.html are written anew. First
-all models with one seed, then with the next, then UltraMem's steps at a quarter of the tokens
-(layer_runs.py lists them). Killed anywhere, the same command goes on: what was planned stays planned.
+A queue whose state is the folder --work. First it probes how fast each config learns here and
+writes plan.json: how many tokens a training may read for all of them to fit into --all-hours (12),
+or as --tokens says. Then, one after the other: `mneme train`, `mneme export`, the multiple-choice
+sets by `mneme eval`, speed by `mneme run` (`mneme bench` reads 512 tokens and then writes: more than
+the context that cosFormer is trained for); after each, results.json and report.html are written anew.
+First all models with one seed, then with the next, then UltraMem's steps at a quarter of the tokens
+(layer_runs.py lists them). Killed anywhere, the same command goes on: what was planned holds.
 
 --hours     stop before a run that would end later than so many hours from now
 --only      these runs, by name (dense.s1) or by what stands before its dot (dense)
 --list      the runs, which are done, and hours
 --dry       the commands, none of which is run
---publish   copy plan, results, page, and the trainings' logs, configs and pages there, in a folder of
+--publish   copy plan, results, page, and the trainings' logs and configs there, in a folder of
             today's date; nothing is trained
 --keep      keep checkpoints and exported files of runs that are done (some 20 GB in all)
 
@@ -41,6 +42,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TASKS = ("piqa,winogrande,wsc273,arc_easy,arc_challenge,logiqa,hellaswag,sciq,openbookqa,copa,"
          "lambada_openai")
 PROBE_STEPS, PROBE_SKIP, PROBE_ROWS = 8, 2, 1
+SPEED_ROUNDS = 3
+PROMPT = ("It was late in the year, and the road to the coast had been empty since noon. Whoever "
+          "came that way had to cross the river by the old bridge, of which the village told ")
 EVAL_ROOM = 128  # tokens that an evaluation has behind its context; cosFormer ends at its length
 GO_ON = ("size", "seeds", "keys", "set", "corpus", "valid", "tasks", "limit")
 
@@ -130,7 +134,9 @@ class Queue:
         model, fast = (os.path.join(at, n) for n in ("model.gguf", "fast.gguf"))
         # A rounded sign reads another row: look-ups keep their matrices in f32.
         matrices = "f32" if run.key == "memoryformer" else "q8"
-        bench = ["--depths", "0", "-n", str(args.write), "--repeat", "3", "--json"] + args.common
+        # Drawn tokens: a text that repeats itself would read the same rows again and again.
+        speed = ["--raw", "-p", PROMPT, "-n", str(args.write), "-c", str(self.length()), "--temp",
+                 "1", "--top-k", "0", "--json", "--no-progress"] + args.common
         found = {"train": self.train(run, at, ["train.steps=0", f"train.tokens={tokens}"])}
         if run.group == "models":
             found.update({
@@ -138,18 +144,18 @@ class Queue:
                 "export_fast": [args.mneme, "export", at, "-o", fast, "--type", matrices,
                                 "--tables", "int8", "--json"],
                 "choice": self.evaluate(model, os.path.join(at, "choice"), args.limit),
-                "bench": [args.mneme, "bench", "-m", model] + bench,
-                "bench_fast": [args.mneme, "bench", "-m", fast] + bench})
+                "speed": [args.mneme, "run", "-m", model] + speed,
+                "speed_fast": [args.mneme, "run", "-m", fast] + speed})
         return found
+
+    def length(self):
+        said = [o for o in self.args.set if o.startswith("train.length=")]
+        return int(said[-1].split("=")[1]) if said else layer_runs.LENGTH[self.args.size]
 
     def evaluate(self, model, out, limit):
         args = self.args
-        length = layer_runs.LENGTH[args.size]
-        for option in args.set:
-            if option.startswith("train.length="):
-                length = int(option.split("=")[1])
         return [args.mneme, "eval", "-m", model, "--tasks", args.tasks, "--limit", str(limit),
-                "--ctx", str(length - EVAL_ROOM), "--policies", "full", "--data", args.data, "--out", out, "--json",
+                "--ctx", str(self.length() - EVAL_ROOM), "--policies", "full", "--data", args.data, "--out", out, "--json",
                 "--no-progress"] + args.common
 
     # ---- plan ----
@@ -243,13 +249,18 @@ class Queue:
                 continue
             say(f"{run.name}: {stage}")
             begin = time.monotonic()
-            out = call(command, log)
+            if stage.startswith("speed"):
+                made = {"rounds": [json.loads(call(command + ["--seed", str(i)], log))
+                                   for i in range(SPEED_ROUNDS)]}
+            else:
+                out = call(command, log)
+                made = json.loads(out) if out.startswith("{") else {}
             seconds = read_json(seconds_path) or {}
             seconds[stage] = time.monotonic() - begin
             write_json(seconds_path, seconds)
             if stage != "train":
-                found[stage] = json.loads(out)
-                write_json(kept, found[stage])
+                found[stage] = made
+                write_json(kept, made)
         p = self.plan
         row = layer_tables.row_of(run, at, found)
         row["seconds"] = row["train_s"] + sum(
@@ -358,7 +369,7 @@ def arguments():
     p.add_argument("--valid", help="the same, to validate on")
     p.add_argument("--tasks", default=TASKS)
     p.add_argument("--limit", type=int, default=100, help="rows of each set")
-    p.add_argument("--write", type=int, default=64, help="tokens that bench writes")
+    p.add_argument("--write", type=int, default=256, help="tokens whose speed is measured")
     p.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                    help="an option of all trainings")
     p.add_argument("--configs", default=os.path.join(ROOT, "share", "mneme", "train"))

@@ -8,6 +8,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 STYLE = os.path.join(os.path.dirname(HERE), "src", "eval", "report")
 POINTS = 150  # of a curve
+LEAST_WRITTEN = 8  # tokens of a round
 NEAR = 0.02  # nats a token, of the statements
 
 
@@ -44,9 +45,11 @@ def thinned(points):
 
 
 def speed_of(doc):
-    """Tokens/s of both phases."""
-    found = {r["phase"]: r["tokens_per_s"] for r in doc["rows"]}
-    return {"decode_tokens_per_s": found["decode"], "prefill_tokens_per_s": found["prefill"]}
+    """Medians over rounds that wrote enough to tell."""
+    told = [r for r in doc["rounds"] if r["generated_tokens"] >= LEAST_WRITTEN]
+    return {f"{phase}_tokens_per_s":
+            statistics.median(r[f"{phase}_tokens_per_s"] for r in told) if told else None
+            for phase in ("decode", "prefill")}
 
 
 def row_of(run, folder, found):
@@ -79,7 +82,7 @@ def row_of(run, folder, found):
             made = found["export" + end]
             row["file" + end] = {"bytes": made["matrix_bytes"] + made["table_bytes"] +
                                  made["other_bytes"], "table_bytes": made["table_bytes"],
-                                 **speed_of(found["bench" + end])}
+                                 **speed_of(found["speed" + end])}
     return row
 
 

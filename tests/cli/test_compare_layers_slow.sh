@@ -18,9 +18,10 @@ cat >chart.js <<'JS'
 var Chart = {};
 JS
 
+export PYTHONDONTWRITEBYTECODE=1 # the tree stays as it is
 command=(python3 "$MNEME_SOURCE/bench/compare_layers.py" --mneme "$MNEME" --data data
-    --size smoke --seeds 1 --keys dense,ultramem,step9_rate --tokens 16384 --corpus corpus.txt
-    --valid corpus.txt --tasks piqa --limit 2 --write 2 --chart chart.js --threads 2
+    --size smoke --seeds 1 --keys dense,ultramem,cosformer,step9_rate --tokens 16384 --corpus corpus.txt
+    --valid corpus.txt --tasks piqa --limit 2 --write 32 --chart chart.js --threads 2
     --set train.length=256 --set train.batch=1 --set report.peak=no --set report.every=1
     --set report.save_every=2 --set report.valid_every=16 --set report.valid_rows=2
     --set report.sample_tokens=0 --set data.tokenizer=m.gguf --set model.vocab=0)
@@ -35,7 +36,7 @@ want_code 0
 want_out "ultramem.s1" "not probed"
 queue q --dry
 want_code 0
-check "four trainings and what follows, found $(wc -l <out)" [ "$(wc -l <out)" = 13 ]
+check "four trainings and what follows, found $(wc -l <out)" [ "$(wc -l <out)" = 19 ]
 check "nothing was begun" [ ! -e q ]
 queue q --only dense,nothing
 want_code 1
@@ -57,15 +58,15 @@ want_code 0
 want_err "stopped before it"
 queue q
 want_code 0
-want_err "3 of 3 runs done"
-want_json 'd["version"] == 1 and d["left"] == [] and len(d["rows"]) == 3
-    and [r["name"] for r in d["rows"]] == ["dense.s1", "ultramem.s1", "step9_rate.s1"]
+want_err "4 of 4 runs done"
+want_json 'd["version"] == 1 and d["left"] == [] and len(d["rows"]) == 4
+    and [r["name"] for r in d["rows"]] == ["dense.s1", "ultramem.s1", "cosformer.s1", "step9_rate.s1"]
     and d["rows"][0]["starts"] == 2
     and all(r["tokens"] == t and r["seed"] == 1 and r["commit"] and r["machine"]["threads"] == 2
-            for r, t in zip(d["rows"], (16384, 16384, 4096)))
+            for r, t in zip(d["rows"], (16384, 16384, 16384, 4096)))
     and all(r["choice"]["piqa"]["n"] == 2 and r["file"]["decode_tokens_per_s"] > 0
-            and r["file_fast"]["bytes"] < r["file"]["bytes"] for r in d["rows"][:2])
-    and "choice" not in d["rows"][2] and d["rows"][1]["curve"][-1][1] < d["rows"][1]["curve"][0][1]
+            and r["file_fast"]["bytes"] < r["file"]["bytes"] for r in d["rows"][:3])
+    and "choice" not in d["rows"][3] and d["rows"][1]["curve"][-1][1] < d["rows"][1]["curve"][0][1]
     and d["statements"][0]["text"] == "UltraMem below dense"
     and d["statements"][0]["holds"] == (d["rows"][1]["valid_loss"] <= d["rows"][0]["valid_loss"])' \
     q/results.json
