@@ -1,5 +1,5 @@
-# bench/compare_layers.py at a toy size: killed in its midst it goes on, and comes to the numbers of one
-# that is not; what it finds as JSON and as a page; what it refuses.
+# bench/compare_layers.py at a toy size: killed in its midst it goes on, and comes to the numbers of
+# one that is not; what it finds as JSON and as a page; what it refuses.
 . "$(dirname "$0")/lib.sh"
 run train "$MNEME_SOURCE/share/mneme/train/dense.smoke.ini" --check
 if grep -q "reads no INI files" err; then
@@ -41,6 +41,25 @@ check "nothing was begun" [ ! -e q ]
 queue q --only dense,nothing
 want_code 1
 want_err "nothing: no such run"
+
+# What is to be compared is equal at the size that is trained.
+check "equal parameters at every step of UltraMem" python3 - "$MNEME" "$MNEME_SOURCE" <<'PY'
+import json, os, subprocess, sys
+mneme, source = sys.argv[1:]
+sys.path.insert(0, os.path.join(source, "bench"))
+import layer_runs
+sizes = {}
+for r in layer_runs.all_runs("compare", [1], os.path.join(source, "share", "mneme", "train")):
+    sets = [x for s in r.sets for x in ("--set", s)]
+    done = subprocess.run([mneme, "train", r.config, "--check", "--json"] + sets,
+                          capture_output=True, text=True, check=True)
+    sizes[r.key] = json.loads(done.stdout)
+steps = [k for k in sizes if k.startswith("step")]
+assert len(steps) == 9 and len(sizes) == 20
+for k in steps + ["ultramem"]:
+    for what in ("parameters", "active"):
+        assert abs(sizes[k][what] / sizes["moe"][what] - 1) < 0.005, (k, what)
+PY
 
 # Killed while it trains: the training ends with it, and its folder is free.
 "${command[@]}" --work q </dev/null >out 2>err &
