@@ -47,14 +47,28 @@ if not d["all"]["flops"]["counted"] > 0:
     sys.exit("no work")
 PY
 done
-check "equal parameters at laptop size" python3 - <<'PY'
+check "equal parameters at sizes that are compared" python3 - <<'PY'
 import json
-c = {a: json.load(open(a + ".laptop.json"))
-     for a in ("dense", "moe", "pkm", "memory_plus", "ultramem", "ultramem_v2")}
-for a, d in c.items():
-    assert abs(d["active"] / c["moe"]["active"] - 1) < 0.01, a
-    assert a == "dense" or abs(d["parameters"] / c["moe"]["parameters"] - 1) < 0.005, a
-    assert (d["steps"], d["tokens"]) == (c["moe"]["steps"], c["moe"]["tokens"]), a
+for size in ("laptop", "compare"):
+    c = {a: json.load(open(f"{a}.{size}.json"))
+         for a in ("dense", "moe", "pkm", "memory_plus", "ultramem", "ultramem_v2")}
+    for a, d in c.items():
+        assert abs(d["active"] / c["moe"]["active"] - 1) < 0.01, a
+        assert a == "dense" or abs(d["parameters"] / c["moe"]["parameters"] - 1) < 0.005, a
+        assert (d["steps"], d["tokens"]) == (c["moe"]["steps"], c["moe"]["tokens"]), a
+PY
+for name in memoryformer dense_thin; do
+    run plan "$configs/$name.compare.ini" --json
+    want_code 0
+    cp out "$name.plan.json"
+done
+check "memoryformer and dense_thin: equal FLOPs but for pairs of positions" python3 - <<'PY'
+import json
+def outside(name):
+    d = json.load(open(name + ".plan.json"))
+    pairs = [p for p in d["parts"] if p["part"] == "pairs of positions"]
+    return d["all"]["flops"]["counted"] - pairs[0]["flops"]["counted"]
+assert abs(outside("memoryformer") / outside("dense_thin") - 1) < 0.005
 PY
 # What the papers say of their models, embeddings and heads apart.
 check "the papers' own sizes" python3 - <<'PY'
