@@ -126,7 +126,8 @@ static mn_status make_start(job *j, mn_diag *diag)
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
-    if (j->namm->net.head != MN__NAMM_LINEAR && j->p->warm)
+    const mn__namm_head head = j->namm->net.head;
+    if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
         mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
     MN_TRY(find_tasks(j, 0, &t, diag));
     mn__warm_params w = {.capture = capture_of(j, &t)};
@@ -134,7 +135,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     w.regress.n_thread = (int)j->n_worker;
     w.regress.stop = j->p->run.stop;
     w.regress.ctx = j->p->run.ctx;
-    if (j->namm->net.head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
+    if (head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
         w.regress.n_step = 60;
         w.regress.n_warmup = 10;
         w.regress.batch = 8;

@@ -1,8 +1,9 @@
-/* namm_grad.c: the three networks, forward and backward side by side (docs/namm.md).
+/* namm_grad.c: the networks, forward and backward side by side (docs/namm.md).
  *
  *   linear, mlp  h_k = relu(h_{k-1} W_k + b_k) (+ h_{k-1}), h_0 = x, s = h W + b
  *   bam          o_i = sum_{j>=i} a_ij v_j, a_i = softmax(q_i k_j / sqrt(d)) over j >= i,
  *                x' = x (1 + m) + r (additive: x + r), s = x' W_m + b_m
+ *   mix          s = log sum_k exp(x w_k + b_k)
  *
  * Cost: the products; bam n^2/2 times 2 hidden multiply-adds forward, 5 hidden backward. */
 #include "evolve/namm_grad.h"
@@ -247,10 +248,43 @@ static void backward_bam(const mn__namm_net *net, const double *param, const dou
     add_weights(&w.layer[0], x, w.d_qkv, n, grad);
 }
 
+/* ---- mix ---- */
+
+/* work [n][K]: the share that each component has in a token's score, which is its derivative. */
+static void forward_mix(const mn__namm_net *net, const double *param, const double *x, size_t n,
+                        double *score, double *work)
+{
+    const size_t E = net->n_in, K = net->n_part;
+    const double *b = param + K * E;
+    for (size_t i = 0; i < n; i++, x += E, work += K) {
+        double top = -INFINITY, sum = 0;
+        for (size_t k = 0; k < K; k++) {
+            work[k] = dot(x, param + k * E, E) + b[k];
+            top = fmax(top, work[k]);
+        }
+        for (size_t k = 0; k < K; k++) sum += work[k] = exp(work[k] - top);
+        for (size_t k = 0; k < K; k++) work[k] /= sum;
+        score[i] = top + log(sum);
+    }
+}
+
+static void backward_mix(const mn__namm_net *net, const double *x, size_t n, const double *d_score,
+                         double *grad, const double *work)
+{
+    const size_t E = net->n_in, K = net->n_part;
+    for (size_t i = 0; i < n; i++, x += E, work += K)
+        for (size_t k = 0; k < K; k++) {
+            const double dy = d_score[i] * work[k];
+            for (size_t c = 0; c < E; c++) grad[k * E + c] += dy * x[c];
+            grad[K * E + k] += dy;
+        }
+}
+
 /* ---- any ---- */
 
 size_t mn__namm_grad_doubles(const mn__namm_net *net, size_t n)
 {
+    if (net->head == MN__NAMM_MIX) return n * net->n_part;
     return net->head == MN__NAMM_BAM ? lay_out_bam(net, n, NULL).total
                                      : lay_out_mlp(net, n, NULL).total;
 }
@@ -260,6 +294,8 @@ void mn__namm_forward(const mn__namm_net *net, const double *param, const double
 {
     if (net->head == MN__NAMM_BAM)
         forward_bam(net, param, x, n, score, work);
+    else if (net->head == MN__NAMM_MIX)
+        forward_mix(net, param, x, n, score, work);
     else
         forward_mlp(net, param, x, n, score, work);
 }
@@ -269,6 +305,8 @@ void mn__namm_backward(const mn__namm_net *net, const double *param, const doubl
 {
     if (net->head == MN__NAMM_BAM)
         backward_bam(net, param, x, n, d_score, grad, work);
+    else if (net->head == MN__NAMM_MIX)
+        backward_mix(net, x, n, d_score, grad, work);
     else
         backward_mlp(net, param, x, n, d_score, grad, work);
 }

@@ -59,6 +59,13 @@ static const shape shapes[] = {
      .corrected = true,
      .stride = STRIDE,
      .options = OPTIONS},
+    {.name = "mix",
+     .group = {SHARED},
+     .net = {.head = MN__NAMM_MIX, .n_part = 4},
+     .by_length = true,
+     .corrected = true,
+     .stride = STRIDE,
+     .options = OPTIONS},
 };
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
 
@@ -115,8 +122,10 @@ done:
 
 void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed)
 {
-    const size_t n = mn__namm_net_params(&namm->net);
-    for (size_t i = 0; i + 1 < n; i++)
+    const mn__namm_net *net = &namm->net;
+    const size_t last = net->head == MN__NAMM_MIX ? net->n_part : 1,
+                 n = mn__namm_net_params(net) - last;
+    for (size_t i = 0; i < n; i++)
         namm->param[i] = (float)(sigma * mn__rng_normal(seed, STREAM_DRAW, i, 0));
 }
 

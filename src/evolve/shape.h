@@ -4,14 +4,14 @@
 
 #include "policy/namm.h"
 
-/* By name: `paper` (arXiv 2410.13166: age and spectrum, BAM, threshold), `linear`, `mlp` and `bam`
- * over recent attention shared by heads and pooled over neighbours, acting at the prompt's end or,
- * with chunk=, while reading. Statistics are 0 and 1, parameters zero but for the paper's last
- * bias, which keeps everything at first. *out the caller's (mn__namm_free). MN_EUSAGE: no such
- * name, the nearest told. */
+/* By name: `paper` (arXiv 2410.13166: age and spectrum, BAM, threshold), `linear`, `mlp`, `bam`
+ * and `mix` (four components) over recent attention shared by heads and pooled over neighbours,
+ * acting at the prompt's end or, with chunk=, while reading. Statistics are 0 and 1, parameters
+ * zero but for the paper's last bias, which keeps everything at first. *out the caller's
+ * (mn__namm_free). MN_EUSAGE: no such name, the nearest told. */
 mn_status mn__shape_new(mn__namm **out, const char *name, mn_diag *diag);
-/* Parameters from `from` (0 for LINEAR) drawn with deviation sigma: hidden layers do not learn from
- * zeros. */
+/* Parameters but the biases of the last layer drawn with deviation sigma: hidden layers do not
+ * learn from zeros, and components of a mix that begin alike stay alike. */
 void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed);
 /* The columns of a group that is never standardised (ages): 1 in fixed[c], else 0. */
 void mn__shape_fixed(const mn__namm *namm, uint8_t *fixed);

@@ -13,7 +13,7 @@ static const char *yes_no(bool x)
 
 static void tell_net(const mn__teller *t, const mn__namm_net *net)
 {
-    static const char *const heads[] = {"linear", "MLP", "BAM"};
+    static const char *const heads[] = {"linear", "MLP", "BAM", "mix"};
     mn__tell(t, "namm", "head", "%s", heads[net->head]);
     if (net->head == MN__NAMM_MLP) mn__tell(t, "namm", "layers", "%zu", net->depth);
     if (net->hidden) mn__tell(t, "namm", "hidden channels", "%zu", net->hidden);
@@ -24,7 +24,9 @@ static void tell_net(const mn__teller *t, const mn__namm_net *net)
         mn__tell(t, "namm", "residual", "first layer %s, middle layers %s",
                  yes_no(net->residual_first), yes_no(net->residual));
     }
-    if (net->head != MN__NAMM_LINEAR) mn__tell(t, "namm", "biases", "%s", yes_no(net->bias));
+    if (net->head == MN__NAMM_MIX) mn__tell(t, "namm", "components", "%zu", net->n_part);
+    if (net->head == MN__NAMM_MLP || net->head == MN__NAMM_BAM)
+        mn__tell(t, "namm", "biases", "%s", yes_no(net->bias));
 }
 
 static void tell_inputs(const mn__teller *t, const mn__namm *m)

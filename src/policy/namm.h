@@ -13,16 +13,23 @@
 
 /* ---- namm_net.c: the network ---- */
 
-typedef enum mn__namm_head { MN__NAMM_LINEAR, MN__NAMM_MLP, MN__NAMM_BAM } mn__namm_head;
+typedef enum mn__namm_head {
+    MN__NAMM_LINEAR,
+    MN__NAMM_MLP,
+    MN__NAMM_BAM,
+    MN__NAMM_MIX
+} mn__namm_head;
 
 /* Shape of a network; parameters are one flat vector, every matrix row-major [in][out]:
  * LINEAR  w[E], b
  * MLP     per layer W, then b if bias: E -> hidden -> ... -> 1, depth layers, ReLU
- * BAM     W_qkv, b_qkv, W_o, b_o, W_m, b_m (biases of the attention only if bias) */
+ * BAM     W_qkv, b_qkv, W_o, b_o, W_m, b_m (biases of the attention only if bias)
+ * MIX     w[K][E], b[K]: a row of weights per component */
 typedef struct mn__namm_net {
     mn__namm_head head;
     size_t n_in;                  /* E */
     size_t hidden, n_head, depth; /* BAM: d_h and its heads; MLP: width and layers */
+    size_t n_part;                /* MIX: K, 2 to 16 */
     bool bias;
     bool mult;                     /* BAM: gated residual x (1 + m) + r; else x + r */
     bool residual, residual_first; /* MLP */

@@ -22,7 +22,7 @@ enum {
 
 #define NOTE "namm.note."
 
-static const char *const heads[] = {"linear", "mlp", "bam"};
+static const char *const heads[] = {"linear", "mlp", "bam", "mix"};
 
 /* ---- checks ---- */
 
@@ -185,11 +185,12 @@ static mn_status read_head(mn__namm_net *net, const mn__gguf *g, mn_diag *diag)
     mn_status st;
     const char *head = "";
     MN_TRY(mn__gguf_need_str(g, "namm.head", &head, diag));
-    while (net->head <= MN__NAMM_BAM && strcmp(head, heads[net->head]) != 0) net->head++;
-    if (net->head > MN__NAMM_BAM)
-        return mn__fail(diag, MN_EINPUT, "%s: namm.head: linear, mlp or bam wanted, %s found",
+    while (net->head <= MN__NAMM_MIX && strcmp(head, heads[net->head]) != 0) net->head++;
+    if (net->head > MN__NAMM_MIX)
+        return mn__fail(diag, MN_EINPUT, "%s: namm.head: linear, mlp, bam or mix wanted, %s found",
                         mn__gguf_name(g), head);
     if (net->head == MN__NAMM_LINEAR) return MN_OK;
+    if (net->head == MN__NAMM_MIX) return need_size(g, "namm.components", &net->n_part, diag);
     MN_TRY(mn__gguf_need_bool(g, "namm.bias", &net->bias, diag));
     if (net->head == MN__NAMM_BAM) {
         MN_TRY(need_size(g, "namm.hidden", &net->hidden, diag));
@@ -365,6 +366,10 @@ static void put_head(mn__gguf_writer *w, const mn__namm_net *net)
 {
     mn__gguf_set_str(w, "namm.head", heads[net->head]);
     if (net->head == MN__NAMM_LINEAR) return;
+    if (net->head == MN__NAMM_MIX) {
+        mn__gguf_set_u32(w, "namm.components", (uint32_t)net->n_part);
+        return;
+    }
     mn__gguf_set_bool(w, "namm.bias", net->bias);
     if (net->head == MN__NAMM_BAM) {
         mn__gguf_set_u32(w, "namm.hidden", (uint32_t)net->hidden);

@@ -5,6 +5,7 @@
  *   mlp     h = relu(x W + b) (+ x if residual_first), h <- relu(h W + b) (+ h if residual) for
  *           every middle layer, s = h W + b
  *   bam     namm_bam.c
+ *   mix     namm_mix.c
  *
  * Deviations: the public code of the paper leaves out the weights of an MLP's middle layers
  * (h <- h + relu(h)); here they count.
@@ -23,6 +24,8 @@ size_t mn__namm_layers(const mn__namm_net *net, mn__namm_layer layer[MN__NAMM_DE
         layer[n++] = (mn__namm_layer){.n_in = E, .n_out = 3 * d, .bias = net->bias};
         layer[n++] = (mn__namm_layer){.n_in = d, .n_out = net->mult ? 2 * E : E, .bias = net->bias};
         layer[n++] = (mn__namm_layer){.n_in = E, .n_out = 1, .bias = true};
+    } else if (net->head == MN__NAMM_MIX) {
+        layer[n++] = (mn__namm_layer){.n_in = E, .n_out = net->n_part, .bias = true};
     } else {
         size_t depth = net->head == MN__NAMM_MLP ? net->depth : 1;
         bool bias = net->head == MN__NAMM_LINEAR || net->bias;
@@ -72,6 +75,11 @@ mn_status mn__namm_net_check(const mn__namm_net *net, mn_diag *diag)
             return mn__fail(diag, MN_EINPUT,
                             "namm: heads that divide %zu hidden channels wanted, %zu found",
                             net->hidden, net->n_head);
+        return MN_OK;
+    case MN__NAMM_MIX:
+        if (net->n_part < 2 || net->n_part > MN__NAMM_PARTS_MAX)
+            return mn__fail(diag, MN_EINPUT, "namm: 2 to %d components wanted, %zu found",
+                            MN__NAMM_PARTS_MAX, net->n_part);
         return MN_OK;
     }
     return mn__fail(diag, MN_EINPUT, "namm: an unknown head, %d", (int)net->head);
@@ -195,6 +203,8 @@ size_t mn__namm_net_scratch(const mn__namm_net *net, size_t n)
     mlp w;
     if (net->head == MN__NAMM_BAM)
         mn__namm_bam_measure(net, n, &count);
+    else if (net->head == MN__NAMM_MIX)
+        mn__namm_mix_measure(net, &count);
     else
         lay_out(&w, net, &count);
     return (count.used + sizeof(float) - 1) / sizeof(float);
@@ -224,6 +234,8 @@ void mn__namm_net_run(const mn__namm_net *net, const struct mn__kern *kern, cons
                        .size = mn__namm_net_scratch(net, n) * sizeof(float)};
     if (net->head == MN__NAMM_BAM)
         mn__namm_bam_run(&job, &arena);
+    else if (net->head == MN__NAMM_MIX)
+        mn__namm_mix_run(&job, &arena);
     else
         mlp_run(&job, &arena);
     if (has_nan(param, mn__namm_net_params(net)))

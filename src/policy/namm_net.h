@@ -9,7 +9,8 @@
 enum {
     MN__NAMM_WIDTH_MAX = 1024, /* inputs, hidden */
     MN__NAMM_DEPTH_MAX = 16,
-    MN__NAMM_TILE = 32 /* rows that go through the network together */
+    MN__NAMM_PARTS_MAX = MN__BLOCK_TOKENS, /* a block of outputs */
+    MN__NAMM_TILE = 32                     /* rows that go through the network together */
 };
 
 /* One linear map y = x W + b: W [n_in][n_out] from `at` of the parameters on, b [n_out] behind it
@@ -18,8 +19,8 @@ typedef struct mn__namm_layer {
     size_t at, n_in, n_out;
     bool bias;
 } mn__namm_layer;
-/* In the order of the parameters: LINEAR one, MLP depth, BAM three (q k v, output, head). Returns
- * how many. */
+/* In the order of the parameters: LINEAR one, MLP depth, BAM three (q k v, output, head), MIX one,
+ * whose W lies [n_out][n_in]. Returns how many. */
 size_t mn__namm_layers(const mn__namm_net *net, mn__namm_layer layer[MN__NAMM_DEPTH_MAX]);
 
 /* A layer as a kernel multiplies it: outputs stand where the scores of attention have tokens
@@ -54,6 +55,9 @@ typedef struct mn__namm_job {
 /* namm_bam.c. The arena holds what the same call with an arena without data measured. */
 void mn__namm_bam_run(const mn__namm_job *job, mn__arena *arena);
 void mn__namm_bam_measure(const mn__namm_net *net, size_t n, mn__arena *arena);
+/* namm_mix.c, the same. */
+void mn__namm_mix_run(const mn__namm_job *job, mn__arena *arena);
+void mn__namm_mix_measure(const mn__namm_net *net, mn__arena *arena);
 
 static inline size_t mn__namm_round(size_t n, size_t to)
 {

@@ -2,7 +2,7 @@
  * spectrogram and as recent attention, and gives one score. Ref: arXiv 2410.13166.
  *
  *   x[i] = standardised inputs of token i, as the file names them (namm_input.c)
- *   S[i] = network(x)[i]     linear, MLP, or attention over the lane's tokens (namm_net.c)
+ *   S[i] = network(x)[i]     linear, MLP, mix, or attention over the lane's tokens (namm_net.c)
  *   rule=threshold: S < 0 is dropped by each head; layer: the paper's code; topk: by a budget
  *
  * State of a slot: as the inputs ask for it; 98 bytes for the paper's (W = 32, S = 16, bf16).

@@ -18,7 +18,7 @@ common=(evolve --stage qasper --data data -m m.gguf -c 900 --population 4 --prom
     --validate 1 --generations 3 --budgets 40%,70% --limit 6 --gold-tokens 4 -q)
 best() { sha256sum "$1/best.namm.gguf" | cut -d' ' -f1; }
 
-for how in "linear frozen" "mlp retained" "paper true"; do
+for how in "linear frozen" "mlp retained" "mix retained" "paper true"; do
     set -- $how
     warm=; [ $1 = linear ] && warm=--warm
     run "${common[@]}" --from $1 --fidelity $2 $warm --out $1-$2 --json
@@ -36,6 +36,11 @@ for how in "linear frozen" "mlp retained" "paper true"; do
         --policy "namm:file=$1-$2/best.namm.gguf,chunk=0,recent=2" --budget 60% --json
     want_code 0
 done
+
+# A mix begins with components that are not alike.
+run inspect mix-retained/start.namm.gguf --json
+want_json "d['namm']['components'] == '4'"
+want_json "d['namm']['parameters'].startswith('124 numbers, -0.')"
 
 # Threads and pauses change nothing.
 run "${common[@]}" --from linear --fidelity frozen --warm --out threads -t 1

@@ -13,6 +13,10 @@ want_json "d['namm']['residual'] == 'gated' and d['note'] == {'seed': '51', 'bas
 cp "$files/mlp" x.namm.gguf
 run inspect x.namm.gguf
 want_out "MLP" "first layer yes, middle layers yes" "28 numbers"
+cp "$files/mix" x.namm.gguf
+run inspect x.namm.gguf --json
+want_code 0
+want_json "d['namm']['head'] == 'mix' and d['namm']['components'] == '2'"
 cp "$files/params-nan" x.namm.gguf
 run inspect x.namm.gguf
 want_code 0
@@ -27,6 +31,8 @@ wrong_file hop-3 "namm.hop: a divisor of namm.window (8) wanted, 3 found"
 wrong_file update-f "namm.update: a multiple of namm.hop (4) up to 16777216 wanted, 15 found"
 wrong_file mean-none "tensor namm.mean wanted, none found"
 wrong_file deviation-0 "namm.deviation: positive numbers wanted, 0 found for input 1"
+wrong_file mix-components-11 "namm: 2 to 16 components wanted, 17 found"
+wrong_file mix-components-3 "namm.params: 12 numbers wanted, 8 found"
 wrong_file params-5 "namm.params: 4 numbers wanted, 5 found"
 head -c 500 "$files/linear" >x.namm.gguf
 refused 3 inspect x.namm.gguf -- "x.namm.gguf: "

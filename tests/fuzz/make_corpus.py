@@ -276,6 +276,7 @@ NAMM = {"general.architecture": (STR, "namm"), "namm.version": (U32, 1), "namm.w
 MLP = {"namm.head": (STR, "mlp"), "namm.bias": (BOOL, 1), "namm.depth": (U32, 3), "namm.hidden": (U32, 3),
        "namm.residual": (BOOL, 1), "namm.residual_first": (BOOL, 1)}
 BAM = {"namm.head": (STR, "bam"), "namm.bias": (BOOL, 1), "namm.hidden": (U32, 4), "namm.heads": (U32, 2), "namm.mult": (BOOL, 1)}
+MIX = {"namm.head": (STR, "mix"), "namm.components": (U32, 2)}
 
 
 def namm(changed=(), params=(1, 2, 3, 4), mean=(0, 0.5, -1), deviation=(1, 2, 0.5), kind=T_F32):
@@ -297,6 +298,13 @@ def namm_inputs():
     yield "mlp", namm(MLP, [0.1 * i for i in range(28)])
     yield "bam", namm(dict(BAM, **{"namm.policy_options": (STR, "recent=16,alloc=uniform"), "namm.note.seed": (STR, "51"),
                                    "namm.note.base": (STR, "tiny")}), [0.05 * (i % 11 - 5) for i in range(82)])
+    yield "mix", namm(MIX, [0.2 * (i % 5 - 2) for i in range(8)])
+    yield "mix-params-vast", namm(MIX, [float("inf"), 3e38, -3e38, 0, 3e38, -float("inf"), 1, -1])
+    yield "mix-params-7", namm(MIX, [0] * 7)
+    yield "mix-gone-components", namm(dict(MIX, **{"namm.components": None}), [0] * 8)
+    yield "mix-text-components", namm(dict(MIX, **{"namm.components": (STR, "2")}), [0] * 8)
+    for x in (0, 1, 3, 16, 17, 2**32 - 1):
+        yield "mix-components-%x" % x, namm(dict(MIX, **{"namm.components": (U32, x)}), [0] * (64 if x == 16 else 8))
     yield "params-nan", namm((), (nan, -nan, inf, 3e38))
     yield "params-vast", namm(BAM, [3e38 * (-1) ** i for i in range(82)])
     yield "architecture", namm({"general.architecture": (STR, "llama")})

@@ -145,6 +145,11 @@ static void test_namms(void **state)
     assert_non_null(strstr(text,
                            "namm head: BAM\nnamm hidden channels: 2\nnamm attention heads: 2\n"
                            "namm residual: additive\nnamm biases: no\n"));
+    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = 1, .n_part = 3};
+    *text = '\0';
+    assert_int_equal(mn__namm_write(&m, path, NULL), MN_OK);
+    assert_int_equal(mn_file_describe(path, join, text, NULL), MN_OK);
+    assert_non_null(strstr(text, "namm head: mix\nnamm components: 3\nnamm parameters: 6"));
     assert_int_equal(truncate(path, 600), 0);
     refuse_describe(path, path);
     remove(path);

@@ -86,7 +86,8 @@ static void same(const mn__namm *a, const mn__namm *b)
     for (size_t i = 0; i < a->n_group; i++) assert_string_equal(a->group[i], b->group[i]);
     const mn__namm_net *x = &a->net, *y = &b->net;
     assert_true(x->head == y->head && x->n_in == y->n_in && x->hidden == y->hidden);
-    assert_true(x->n_head == y->n_head && x->depth == y->depth && x->bias == y->bias);
+    assert_true(x->n_head == y->n_head && x->depth == y->depth && x->n_part == y->n_part);
+    assert_true(x->bias == y->bias);
     assert_true(x->mult == y->mult && x->residual == y->residual &&
                 x->residual_first == y->residual_first);
     assert_memory_equal(a->param, b->param, mn__namm_net_params(x) * sizeof(float));
@@ -144,6 +145,8 @@ static void test_round_trip(void **state)
     m.net = (mn__namm_net){.head = MN__NAMM_MLP, .n_in = 1, .hidden = 30, .depth = 2};
     round_trip(&m);
     m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 9, .hidden = 12, .n_head = 4};
+    round_trip(&m);
+    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = 9, .n_part = 16};
     m.n_group = MN__NAMM_INPUTS;
     for (int i = 0; i < MN__NAMM_INPUTS; i++) snprintf(m.group[i], MN__NAMM_NAME, "g%022d", i);
     round_trip(&m);
@@ -275,9 +278,10 @@ static void test_keys(void **state)
         {{"namm.inputs", WORDS, 2, ""}, "names of 1 to 23 bytes wanted, '' found"},
         {{"namm.inputs", WORDS, 2, "a name of too many bytes to be kept"},
          "names of 1 to 23 bytes wanted, 'a name of too many byte...' found"},
-        {{"namm.head", WORD, 0, "tree"}, "namm.head: linear, mlp or bam wanted, tree found"},
+        {{"namm.head", WORD, 0, "tree"}, "namm.head: linear, mlp, bam or mix wanted, tree found"},
         {{"namm.head", WORD, 0, "linear"}, "namm.params: 26 numbers wanted, 4172 found"},
         {{"namm.head", WORD, 0, "mlp"}, "key namm.depth wanted, none found"},
+        {{"namm.head", WORD, 0, "mix"}, "key namm.components wanted, none found"},
         {{"namm.hidden", SIZE, 16, NULL}, "namm.params: 2124 numbers wanted, 4172 found"},
         {{"namm.hidden", SIZE, 16e6, NULL}, "1 to 1024 hidden channels wanted, 16000000 found"},
         {{"namm.heads", SIZE, 5, NULL}, "heads that divide 32 hidden channels wanted, 5 found"},
@@ -382,6 +386,10 @@ static void test_write_refused(void **state)
     m = good;
     m.net.n_head = 3;
     assert_int_equal(mn__namm_write(&m, path, &diag), MN_EINPUT);
+    m = good;
+    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = E, .n_part = 17};
+    assert_int_equal(mn__namm_write(&m, path, &diag), MN_EINPUT);
+    assert_non_null(strstr(diag.text, "2 to 16 components wanted, 17 found"));
     m = good;
     m.options = long_text;
     assert_int_equal(mn__namm_write(&m, path, &diag), MN_EINPUT);

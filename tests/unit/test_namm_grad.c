@@ -36,6 +36,8 @@ static const mn__namm_net nets[] = {
     {.head = MN__NAMM_BAM, .n_in = E, .hidden = 8, .n_head = 1, .bias = true, .mult = true},
     {.head = MN__NAMM_BAM, .n_in = E, .hidden = 8, .n_head = 2, .bias = true, .mult = true},
     {.head = MN__NAMM_BAM, .n_in = E, .hidden = 6, .n_head = 3, .mult = false},
+    {.head = MN__NAMM_MIX, .n_in = E, .n_part = 2},
+    {.head = MN__NAMM_MIX, .n_in = E, .n_part = 5},
 };
 
 typedef struct problem {

@@ -1,5 +1,5 @@
-/* test_namm_net.c: the networks of a NAMM against plain twins in double: linear, MLP, and BAM in
- * both precisions at sizes around tiles, pages and blocks; masks, NaN, shapes that are none. */
+/* test_namm_net.c: the networks of a NAMM against plain twins in double: linear, MLP, mix, and BAM
+ * in both precisions at sizes around tiles, pages and blocks; masks, NaN, shapes that are none. */
 #include "policy/namm_net.h"
 
 #include <math.h>
@@ -54,6 +54,17 @@ static double mlp_twin(const mn__namm_net *net, const float *param, const float 
             h[c] = l + 1 == n ? y[c] : fmax(y[c], 0) + (add ? h[c] : 0);
     }
     return h[0];
+}
+
+static double mix_twin(const mn__namm_net *net, const float *param, const float *x)
+{
+    double sum = 0;
+    for (size_t k = 0; k < net->n_part; k++) {
+        double y = (double)param[net->n_part * net->n_in + k];
+        for (size_t c = 0; c < net->n_in; c++) y += (double)x[c] * (double)param[k * net->n_in + c];
+        sum += exp(y);
+    }
+    return log(sum);
 }
 
 /* q, k, v of a token, rounded as the bf16 form stores them. */
@@ -229,6 +240,58 @@ static void test_layers(void **state)
     }
 }
 
+/* ---- mix ---- */
+
+static void test_mix(void **state)
+{
+    (void)state;
+    const mn__namm_net nets[] = {{.head = MN__NAMM_MIX, .n_in = 30, .n_part = 4},
+                                 {.head = MN__NAMM_MIX, .n_in = 1, .n_part = 2},
+                                 {.head = MN__NAMM_MIX, .n_in = 17, .n_part = 16},
+                                 {.head = MN__NAMM_MIX, .n_in = 40, .n_part = 7}};
+    static const size_t params[] = {124, 4, 288, 287};
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        static const size_t n_row[] = {0, 1, 31, 32, 33, 100};
+        assert_int_equal(mn__namm_net_params(&nets[i]), params[i]);
+        for (size_t j = 0; j < sizeof n_row / sizeof *n_row; j++) {
+            sample s = make(&nets[i], n_row[j]);
+            run(&s, NULL);
+            for (size_t t = 0; t < s.n; t++)
+                s.want.score[t] = mix_twin(&s.net, s.param, s.x + t * s.net.n_in);
+            near("score", s.want.score, s.score, s.n, NULL, 0);
+            drop(&s);
+        }
+    }
+}
+
+/* Where exponentials by themselves are zero or infinite, what is much the largest decides alone. */
+static void test_mix_far(void **state)
+{
+    (void)state;
+    const mn__namm_net net = {.head = MN__NAMM_MIX, .n_in = 1, .n_part = 3};
+    static const struct {
+        float b[3], want;
+    } cases[] = {{{1000, -1000, 0}, 1000},
+                 {{-5000, -4000, -6000}, -4000},
+                 {{500, 500, -500}, 500.693147f},
+                 {{1e30f, 0, 0}, 1e30f},
+                 {{-INFINITY, 3, -INFINITY}, 3},
+                 {{INFINITY, 3, 0}, INFINITY},
+                 {{-INFINITY, -INFINITY, -INFINITY}, -INFINITY}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sample s = make(&net, 33);
+        memset(s.param, 0, 3 * sizeof *s.param);
+        memcpy(s.param + 3, cases[i].b, sizeof cases[i].b);
+        run(&s, NULL);
+        for (size_t t = 0; t < s.n; t++)
+            if (!(s.score[t] == cases[i].want ||
+                  fabsf(s.score[t] - cases[i].want) <= 1e-5f * fabsf(cases[i].want)))
+                fail_msg("case %zu: %g wanted, %g found", i, (double)cases[i].want,
+                         (double)s.score[t]);
+        drop(&s);
+    }
+}
+
 /* ---- BAM ---- */
 
 static const size_t sizes[] = {0, 1, 15, 16, 17, 31, 32, 33, 64, 255, 256, 257, 600};
@@ -343,12 +406,15 @@ static void test_mask_is_removal(void **state)
 static void test_nan(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 4; kind++) {
-        const mn__namm_net net = {.head = kind < 2 ? MN__NAMM_BAM : (mn__namm_head)(kind - 2),
+    static const mn__namm_head heads[] = {MN__NAMM_BAM, MN__NAMM_BAM, MN__NAMM_LINEAR, MN__NAMM_MLP,
+                                          MN__NAMM_MIX};
+    for (int kind = 0; kind < 5; kind++) {
+        const mn__namm_net net = {.head = heads[kind],
                                   .n_in = 5,
                                   .hidden = 5,
                                   .n_head = 1,
                                   .depth = 2,
+                                  .n_part = 3,
                                   .bias = true,
                                   .exact = kind == 1};
         sample s = make(&net, 100);
@@ -389,6 +455,9 @@ static void test_shapes_that_are_none(void **state)
         {{.head = MN__NAMM_BAM, .n_in = 3, .hidden = 2000, .n_head = 1}, "2000 found"},
         {{.head = MN__NAMM_BAM, .n_in = 3, .hidden = 8}, "divide 8 hidden channels wanted, 0"},
         {{.head = MN__NAMM_BAM, .n_in = 3, .hidden = 8, .n_head = 3}, "divide 8 hidden channels"},
+        {{.head = MN__NAMM_MIX, .n_part = 4}, "1 to 1024 inputs wanted, 0 found"},
+        {{.head = MN__NAMM_MIX, .n_in = 3, .n_part = 1}, "2 to 16 components wanted, 1 found"},
+        {{.head = MN__NAMM_MIX, .n_in = 3, .n_part = 17}, "2 to 16 components wanted, 17 found"},
         {{.head = (mn__namm_head)7, .n_in = 3}, "unknown head, 7"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -417,6 +486,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_mix_far),
         cmocka_unit_test(test_bam_exact),
         cmocka_unit_test(test_bam_bf16),
         cmocka_unit_test(test_bam_looks_forward),

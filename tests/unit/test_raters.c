@@ -381,6 +381,7 @@ static void test_retained_company(void **state)
     const mn__namm_net nets[] = {
         {.head = MN__NAMM_LINEAR, .n_in = R_IN},
         {.head = MN__NAMM_MLP, .n_in = R_IN, .hidden = 8, .depth = 2, .bias = true},
+        {.head = MN__NAMM_MIX, .n_in = R_IN, .n_part = 4},
         {.head = MN__NAMM_BAM, .n_in = R_IN, .hidden = 8, .n_head = 1, .bias = true, .mult = true}};
     for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
         const size_t n_param = mn__namm_net_params(&nets[k]);

@@ -97,6 +97,32 @@ static void test_other_heads(void **state)
     }
 }
 
+/* Tokens matter for one of two reasons, which exclude each other: a line through both finds
+ * neither, two components, drawn as shape.h draws them, become one each. */
+static void test_mix_specialises(void **state)
+{
+    (void)state;
+    float one[E + 1] = {0}, two[2 * E + 2] = {0};
+    const mn__namm_net line = {.head = MN__NAMM_LINEAR, .n_in = E},
+                       mix = {.head = MN__NAMM_MIX, .n_in = E, .n_part = 2};
+    mn__regress_params p;
+    mn__regress_params_default(&p);
+    p.n_step = 600;
+    p.rate = 0.02;
+    p.batch = 16;
+    for (size_t l = 0; l < N_LANE; l++)
+        for (size_t i = BEGIN; i < END; i++) {
+            const float *row = &x[l][i * E];
+            target[l][i] = expf(3 * row[0] - 3 * row[1]) + expf(3 * row[1] - 3 * row[0]);
+        }
+    for (size_t i = 0; i < 2 * E; i++) two[i] = (float)(0.1 * mn__rng_normal(9, 4, i, 0));
+    const double least = floor_of();
+    assert_true(fit(&line, &p, one) > least + 0.5);
+    assert_true(fit(&mix, &p, two) < least + 0.1);
+    assert_true(two[0] * two[E] < -4); /* one each */
+    set_up(NULL);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -138,9 +164,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finds_truth),
-        cmocka_unit_test(test_other_heads),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_finds_truth),     cmocka_unit_test(test_other_heads),
+        cmocka_unit_test(test_mix_specialises), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
