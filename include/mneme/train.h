@@ -37,6 +37,24 @@ typedef struct mn_train_sample {
     const char *prompt, *text; /**< UTF-8; borrowed during the call */
 } mn_train_sample;
 
+/** What goes to a rank and what comes from it. */
+typedef struct mn_train_block {
+    const void *out;
+    void *in;
+    size_t out_bytes, in_bytes;
+} mn_train_block;
+
+/** The processes of a training, all of which call mn_train_run with the same parameters. One that
+ * fails returns at once: the caller ends the others. */
+typedef struct mn_train_ranks {
+    int rank, n;
+    /** with [n]: every rank calls it, and has what all sent to it when it returns. Bytes from a to
+     * b are the same on both. From one thread. MN_ECANCEL: a rank is gone, or nobody waits any
+     * more. */
+    mn_status (*swap)(void *ctx, const mn_train_block *with, mn_diag *diag);
+    void *ctx;
+} mn_train_ranks;
+
 /** A training. Fill with mn_train_params_default first. Strings are borrowed during the call; any
  * of the functions may be NULL, all are called from the caller's thread. */
 typedef struct mn_train_params {
@@ -57,6 +75,7 @@ typedef struct mn_train_params {
     double (*peak)(void *ctx, bool bf16, int n_thread);
     bool (*stop)(void *ctx); /**< ends after the step under way, with a checkpoint */
     void *ctx;
+    mn_train_ranks ranks; /**< n 1: alone. Of several, rank 0 alone tells anything, and writes */
 } mn_train_params;
 MN_API void mn_train_params_default(mn_train_params *p);
 

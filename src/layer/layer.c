@@ -52,9 +52,45 @@ size_t mn__param_size(const mn__param *p)
     return n;
 }
 
+static size_t padded(size_t n)
+{
+    return (n + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
+}
+
 static size_t padded_size(const mn__param *p)
 {
-    return (mn__param_size(p) + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
+    return padded(mn__param_size(p));
+}
+
+size_t mn__part_count(size_t n_part, size_t n)
+{
+    if (n_part % n == 0) return n_part / n;
+    return n_part && n % n_part == 0;
+}
+
+void mn__params_split(const mn__params *list, size_t rank, size_t n)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        mn__param *p = list->at[i];
+        if (!p->n_part || p->row % n || !mn__part_count(p->n_part, n)) continue;
+        p->whole = p->row;
+        p->row /= n;
+        p->from = rank * p->row;
+        p->dim[p->n_dim - 1] = p->row;
+    }
+}
+
+size_t mn__param_whole(const mn__param *p)
+{
+    return padded(p->whole ? mn__param_size(p) / p->row * p->whole : mn__param_size(p));
+}
+
+size_t mn__params_whole(const mn__params *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->at[i]->group != MN__PARAM_STATE) n += mn__param_whole(list->at[i]);
+    return n;
 }
 
 size_t mn__params_size(const mn__params *list, bool state)
@@ -98,20 +134,22 @@ static void fill_range(void *arg, size_t begin, size_t end, int thread)
     const mn__param *p = f->p;
     (void)thread;
     for (size_t i = begin; i < end; i++) {
+        /* A part of a table has the values of the whole one. */
+        const size_t at = p->whole ? i / p->row * p->whole + p->from + i % p->row : i;
         double x = 0;
         uint32_t again = 0;
         switch (p->init) {
         case MN__INIT_CONSTANT: x = p->scale; break;
-        case MN__INIT_NORMAL: x = p->scale * mn__rng_normal(f->seed, f->stream, i, 0); break;
+        case MN__INIT_NORMAL: x = p->scale * mn__rng_normal(f->seed, f->stream, at, 0); break;
         case MN__INIT_CUT:
-            do x = mn__rng_normal(f->seed, f->stream, i, again++);
+            do x = mn__rng_normal(f->seed, f->stream, at, again++);
             while (fabs(x) > 3);
             x *= p->scale;
             break;
         case MN__INIT_UNIFORM:
-            x = p->scale * (2 * mn__rng_uniform(f->seed, f->stream, i, 0) - 1);
+            x = p->scale * (2 * mn__rng_uniform(f->seed, f->stream, at, 0) - 1);
             break;
-        case MN__INIT_ABOVE: x = p->scale * mn__rng_uniform(f->seed, f->stream, i, 0); break;
+        case MN__INIT_ABOVE: x = p->scale * mn__rng_uniform(f->seed, f->stream, at, 0); break;
         case MN__INIT_OWN: break;
         }
         p->w[i] = (mn__real)x;

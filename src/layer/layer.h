@@ -60,7 +60,11 @@ typedef struct mn__param {
     mn__param_group group;
     mn__init_kind init;
     double scale;
-    size_t row;     /* > 0: read and changed by whole rows of so many values (tables) */
+    size_t row;         /* > 0: read and changed by whole rows of so many values (tables) */
+    size_t n_part;      /* of tables that look-ups alone read: parts of a row that have weights of
+                         * their own; 0: others read it too */
+    size_t whole, from; /* of a table that ranks have split by columns: values of a whole row, of
+                         * which [from, from + row) are here; whole 0: all are */
     bool is_matrix; /* a matrix, or one for each item of the first of three dimensions, that rows
                      * are multiplied with: a file may hold it in fewer bits */
     bool is_turned; /* such a file holds each of its matrices with rows and columns changed */
@@ -96,6 +100,15 @@ void mn__params_bind(const mn__params *list, mn__real *w, mn__real *g, mn__real 
 uint32_t mn__param_stream(const char *name);
 /* First values, from the streams (seed, mn__param_stream). */
 void mn__params_fill(const mn__params *list, mn__team *team, uint64_t seed);
+/* Before they are bound: of each table that look-ups alone read, and whose parts n ranks can share,
+ * the columns of `rank` stay. */
+void mn__params_split(const mn__params *list, size_t rank, size_t n);
+/* Parts that the columns of one of n ranks belong to, of n_part parts; 0: they cannot be shared. */
+size_t mn__part_count(size_t n_part, size_t n);
+/* mn__params_size (not of state) as if nothing were split. */
+size_t mn__params_whole(const mn__params *list);
+/* The same of one parameter, as it lies there. */
+size_t mn__param_whole(const mn__param *p);
 /* By its whole name; NULL: none. */
 mn__param *mn__params_find(const mn__params *list, const char *name);
 
@@ -120,6 +133,7 @@ typedef struct mn__env {
     int n_thread;                /* of a dry run that has no team yet; 0: the team's */
     struct mn__product *product; /* stored parameters: workspace of products */
     bool decode;                 /* stored parameters: these are generated tokens */
+    struct mn__peers *peers;     /* ranks that pass at the same time; NULL: alone */
     mn__tally *tally; /* what passes add their work to, dry ones too; NULL: nobody asks */
     bool half; /* products of mn__each_mm_* read bf16, where `kern` is of a level that has it */
 } mn__env;

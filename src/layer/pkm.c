@@ -7,7 +7,6 @@
 #include "layer/pkm.h"
 
 #include "base/diag.h"
-#include "layer/bag.h"
 #include "layer/hits.h"
 #include "layer/ops.h"
 #include "layer/part.h"
@@ -38,7 +37,8 @@ static void declare_values(const mn__pkm *l, mn__params *list, const char *prefi
                                .group = MN__PARAM_VALUES,
                                .init = MN__INIT_NORMAL,
                                .scale = 1 / sqrt((double)width),
-                               .row = width},
+                               .row = width,
+                               .n_part = own == &l->own_values},
                    prefix, name);
 }
 
@@ -134,6 +134,11 @@ static mn__bag bag_of(const mn__pkm *l)
     return (mn__bag){l->n_key * l->n_key, l->value_width, l->n_head * l->n_keep, 1, 1};
 }
 
+static mn__look_up look_up_of(const mn__pkm *l, const mn__pkm_saved *s)
+{
+    return (mn__look_up){bag_of(l), l->values, {.row = s->found.cell, .weight = s->weight}};
+}
+
 typedef struct product {
     mn__real *out;
     const mn__real *a, *b;
@@ -171,12 +176,10 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     norm_keys(l, env, s, saved != NULL);
     const mn__product_key search = search_of(l, s->key);
     mn__product_key_forward(&search, env, n, s->query, &s->found);
-    const mn__bag bag = bag_of(l);
-    mn__hits_touch(env, l->values, s->found.cell, n * bag.n_hit);
-    if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * bag.n_hit);
+    if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * l->n_head * l->n_keep);
     weigh_experts(l, env, n, s);
-    const mn__bag_hits hits = {.row = s->found.cell, .weight = s->weight};
-    mn__bag_forward(&bag, env, n, l->values, &hits, y);
+    const mn__look_up look_up = look_up_of(l, s);
+    mn__look_up_forward(&look_up, env, n, y, saved ? &s->far : NULL);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
 
@@ -221,14 +224,13 @@ void mn__pkm_backward(const mn__pkm *l, const mn__env *env, size_t n, const mn__
                       const mn__real *dy, mn__real *dx)
 {
     size_t mark = mn__tape_mark(env->tape), n_key = mn__param_size(&l->keys);
-    const mn__bag bag = bag_of(l);
-    const mn__bag_hits hits = {.row = saved->found.cell, .weight = saved->weight};
+    const mn__look_up look_up = look_up_of(l, saved);
     const mn__product_key search = search_of(l, saved->key);
     mn__real *dweight = mn__take_reals(env, n * l->n_head * l->n_keep),
              *dquery = mn__take_reals(env, query_rows(l, n) * l->half),
              *dexpert = l->peer ? mn__take_reals(env, n * l->width) : NULL,
              *dkey = l->norm_keys ? mn__take_zeros(env, n_key) : l->keys.g;
-    mn__bag_backward(&bag, env, n, l->values->w, &hits, dy, dweight, l->values->g);
+    mn__look_up_backward(&look_up, env, n, &saved->far, dy, dweight);
     if (l->peer) back_experts(l, env, n, saved, dweight, dexpert);
     mn__product_key_backward(&search, env, n, saved->query, &saved->found, dweight, dquery, dkey);
     if (l->norm_keys) back_keys(l, env, saved, dkey);

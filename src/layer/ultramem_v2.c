@@ -9,7 +9,6 @@
 #include "layer/ultramem_v2.h"
 
 #include "base/diag.h"
-#include "layer/bag.h"
 #include "layer/expert_score.h"
 #include "layer/hits.h"
 #include "layer/ops.h"
@@ -29,9 +28,11 @@ void mn__value_pool_declare(mn__value_pool *p, mn__params *list, const char *pre
                       .group = MN__PARAM_VALUES,
                       .init = MN__INIT_NORMAL,
                       .scale = p->std,
-                      .row = p->value_width};
+                      .row = p->value_width,
+                      .n_part = p->n_part};
     mn__params_add(list, &p->values, like, prefix, "values_for_look_up");
     like.dim[1] = like.row = p->pre_width;
+    like.n_part = 0; /* products with tokens read it, too */
     mn__params_add(list, &p->pre_values, like, prefix, "pre_values_for_look_up");
 }
 
@@ -132,6 +133,11 @@ static mn__bag bag_of(const mn__ultramem_v2 *l)
                      .n_block = 1};
 }
 
+static mn__look_up look_up_of(const mn__ultramem_v2 *l, const mn__ultramem_v2_saved *s)
+{
+    return (mn__look_up){bag_of(l), &l->pool->values, {.row = s->row, .weight = s->weight}};
+}
+
 static mn__expert_score experts_of(const mn__ultramem_v2 *l, const mn__ultramem_v2_saved *s)
 {
     return (mn__expert_score){.n_row = mn__value_pool_rows(l->pool),
@@ -169,14 +175,13 @@ void mn__ultramem_v2_forward(const mn__ultramem_v2 *l, const mn__env *env, size_
     pass p = {.l = l, .s = s};
     mn__each(env, n, TOKEN_GRAIN, place_hits, &p);
     const mn__bag bag = bag_of(l);
-    mn__hits_touch(env, &l->pool->values, s->row, n * bag.n_hit);
     mn__hits_touch(env, &l->pool->pre_values, s->row, n * bag.n_hit);
     mn__dense_forward(&l->pre_values_proj, env, n, x, s->pre);
     const mn__expert_score experts = experts_of(l, s);
     mn__expert_score_forward(&experts, env, n, s->score);
     mn__each(env, n, TOKEN_GRAIN, weigh_hits, &p);
-    const mn__bag_hits hits = {.row = s->row, .weight = s->weight};
-    mn__bag_forward(&bag, env, n, &l->pool->values, &hits, s->sum);
+    const mn__look_up look_up = look_up_of(l, s);
+    mn__look_up_forward(&look_up, env, n, s->sum, saved ? &s->far : NULL);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
@@ -201,7 +206,7 @@ void mn__ultramem_v2_backward(const mn__ultramem_v2 *l, const mn__env *env, size
 {
     size_t mark = mn__tape_mark(env->tape);
     const mn__bag bag = bag_of(l);
-    const mn__bag_hits hits = {.row = s->row, .weight = s->weight};
+    const mn__look_up look_up = look_up_of(l, s);
     const mn__expert_score experts = experts_of(l, s);
     const size_t n_pre = n * l->pool->pre_width, n_x = n * l->search.width;
     mn__real *dsum = mn__take_reals(env, n * bag.width), *dpre = mn__take_reals(env, n_pre),
@@ -211,7 +216,7 @@ void mn__ultramem_v2_backward(const mn__ultramem_v2 *l, const mn__env *env, size
               .dweight = mn__take_reals(env, n * bag.n_hit * bag.n_part),
               .dscore = mn__take_reals(env, n * bag.n_hit)};
     mn__dense_backward(&l->values_proj, env, n, s->sum, dy, dsum);
-    mn__bag_backward(&bag, env, n, l->pool->values.w, &hits, dsum, p.dweight, l->pool->values.g);
+    mn__look_up_backward(&look_up, env, n, &s->far, dsum, p.dweight);
     mn__each(env, n, TOKEN_GRAIN, back_weights, &p);
     mn__expert_score_backward(&experts, env, n, p.dscore, dpre, l->pool->pre_values.g);
     mn__tucker_search_backward(&l->search, env, n, &s->search, p.dweight, dx);

@@ -10,6 +10,7 @@
 typedef struct mn__value_pool {
     size_t n_layer, n_axis; /* n_layer n_axis^2 rows */
     size_t value_width, pre_width;
+    size_t n_part;                /* of a value, weighed apart: cores; 0: not known */
     double std;                   /* of first values */
     mn__param values, pre_values; /* [rows][value_width], [rows][pre_width] */
 } mn__value_pool;
@@ -20,7 +21,7 @@ size_t mn__value_pool_rows(const mn__value_pool *p);
 typedef struct mn__ultramem_v2 {
     /* Set before init; in search as mn__ultramem. */
     mn__tucker_search search;
-    const mn__value_pool *pool;
+    mn__value_pool *pool;
     size_t i_layer;    /* its number among the layers of the pool */
     double share;      /* of all rows that it sees: floor(sqrt(rows share)) rows of an axis, from
                         * i_layer n_axis^2 on; 1/n_layer: rows of its own */
@@ -39,6 +40,7 @@ typedef struct mn__ultramem_v2_saved {
     mn__real *raw, *score; /* [n][n_head n_keep]: before and after the activation */
     mn__real *weight;      /* [n][n_head n_keep][n_core]: w^c p */
     mn__real *sum;         /* [n][value_width] */
+    mn__look_up_far far;
 } mn__ultramem_v2_saved;
 
 /* Deviation of the pool's first values as the paper has it: an output as large as that of a

@@ -231,6 +231,7 @@ static void make_pool(mn__learner *l)
     l->pool = (mn__value_pool){.n_layer = l->memories.n,
                                .n_axis = c->memory_keys,
                                .value_width = c->memory_value_width,
+                               .n_part = c->memory_cores,
                                .pre_width = c->memory_pre_width,
                                .std = CODE_STD};
     if ((mn__first_values)c->memory_first == MN__FIRST_PAPER)
@@ -340,13 +341,14 @@ mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_dia
     return st;
 }
 
-mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
-                          mn__team *team, mn_diag *diag)
+static mn_status make(mn__learner **out, const mn__config *config, bool has_gradients,
+                      mn__learner_part part, mn__team *team, mn_diag *diag)
 {
     mn_status st;
     mn__learner *l = NULL;
     *out = NULL;
     MN_TRY(mn__learner_layers(&l, config, diag));
+    if (part.n > 1) mn__params_split(&l->list, part.rank, part.n);
     MN_TRY(make_arrays(l, has_gradients, diag));
     fill(l, team);
     *out = l;
@@ -354,6 +356,18 @@ mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_
 done:
     mn__learner_free(l);
     return st;
+}
+
+mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
+                          mn__team *team, mn_diag *diag)
+{
+    return make(out, config, has_gradients, (mn__learner_part){0, 1}, team, diag);
+}
+
+mn_status mn__learner_new_part(mn__learner **out, const mn__config *config, mn__learner_part part,
+                               mn__team *team, mn_diag *diag)
+{
+    return make(out, config, true, part, team, diag);
 }
 
 mn_status mn__learner_sketch(mn__learner **out, const mn__config *config, mn_diag *diag)

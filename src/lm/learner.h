@@ -50,6 +50,13 @@ typedef struct mn__learner {
  * (mn__config_check). MN_ERANGE: sizes that cannot be, in one sentence; MN_ENOMEM. */
 mn_status mn__learner_new(mn__learner **out, const mn__config *config, bool has_gradients,
                           mn__team *team, mn_diag *diag);
+/* The same on one of several ranks: of tables that they can share (mn__params_split), its columns
+ * alone. */
+typedef struct mn__learner_part {
+    size_t rank, n;
+} mn__learner_part;
+mn_status mn__learner_new_part(mn__learner **out, const mn__config *config, mn__learner_part part,
+                               mn__team *team, mn_diag *diag);
 /* The same layers and their list of parameters without memory for any: whoever binds them sees to
  * that, and to mn__learner_refresh. For models in files. */
 mn_status mn__learner_layers(mn__learner **out, const mn__config *config, mn_diag *diag);

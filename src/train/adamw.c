@@ -13,6 +13,7 @@
 #include <string.h>
 #include "base/cpu.h"
 #include "base/diag.h"
+#include "layer/peers.h"
 
 enum { GRAIN = 1 << 14, ROW_GRAIN = 64, FIRST_ROOM = 1024 };
 
@@ -189,7 +190,7 @@ static void sum_rows(void *arg, size_t begin, size_t end, int thread)
 
 double mn__adamw_norm(const mn__adamw *o, mn__team *team)
 {
-    double sum = 0;
+    double sum = 0, far = 0; /* far: of tables of which other ranks hold the rest */
     for (size_t i = 0; i < o->list->n; i++) {
         pass s = {.p = o->list->at[i], .t = table_of(o, o->list->at[i]), .part = o->part};
         if (!s.p->g) continue;
@@ -197,9 +198,10 @@ double mn__adamw_norm(const mn__adamw *o, mn__team *team)
             mn__team_each(team, mn__param_size(s.p) / s.p->row, ROW_GRAIN, sum_rows, &s);
         else
             mn__team_each(team, mn__param_size(s.p), GRAIN, sum_values, &s);
-        for (size_t c = 0, n = parts_of(s.p); c < n; c++) sum += o->part[c];
+        for (size_t c = 0, n = parts_of(s.p); c < n; c++) *(s.p->whole ? &far : &sum) += o->part[c];
     }
-    return sqrt(sum);
+    if (o->config.peers) mn__peers_sum(o->config.peers, &far, 1);
+    return sqrt(sum + far);
 }
 
 static void update_values(void *arg, size_t begin, size_t end, int thread)

@@ -20,6 +20,7 @@ typedef struct mn__adamw_config {
     /* Most steps without a gradient that are replayed one by one; of more, moments only fade and
      * weights only decay. 0: all are, and bits are the dense optimiser's. */
     size_t replay_max;
+    struct mn__peers *peers; /* that hold the other columns of split tables; NULL: alone */
 } mn__adamw_config;
 
 /* What a step was made with. */
@@ -59,7 +60,8 @@ typedef struct mn__adamw {
 mn_status mn__adamw_new(mn__adamw **out, const mn__params *list, const mn__adamw_config *config,
                         mn_diag *diag);
 void mn__adamw_free(mn__adamw *o); /* hooks are taken back; NULL is fine */
-/* The norm of all gradients. Rows that were not touched are zeros and are not looked at. */
+/* The norm of all gradients, of split tables those of all ranks, which call it together. Rows that
+ * were not touched are zeros and are not looked at. */
 double mn__adamw_norm(const mn__adamw *o, mn__team *team);
 /* One step with gradients times `scale` (of clipping), which are zeros afterwards. MN_ENOMEM: the
  * step was not made. */

@@ -12,6 +12,7 @@
 #include "base/heap.h"
 #include "gguf/gguf_key.h"
 #include "gguf/gguf_write.h"
+#include "train/join.h"
 
 #define ARCHITECTURE "mneme-training"
 enum { FORMAT = 1, LINE_MAX_BYTES = MN__CONFIG_TEXT + 64 };
@@ -23,14 +24,15 @@ typedef struct array {
     mn__real *data;
     size_t n; /* 0: not written */
 } array;
-enum { N_ARRAY = 4 };
+enum { N_ARRAY = 4, N_FLAT = 3 }; /* flat: with a place for each parameter */
 
 static void arrays_of(const mn__learner *l, const mn__adamw *o, array out[N_ARRAY])
 {
+    const size_t n = mn__params_whole(&l->list);
     const array all[N_ARRAY] = {
-        {"weights", l->w, l->n_w},
-        {"moments.first", o->m, l->n_w},
-        {"moments.second", o->v, l->n_w},
+        {"weights", l->w, n},
+        {"moments.first", o->m, n},
+        {"moments.second", o->v, n},
         {"state", l->state, l->n_state},
     };
     memcpy(out, all, sizeof all);
@@ -95,6 +97,26 @@ static mn_status put_names(mn__gguf_writer *w, const mn__params *list)
     return MN_OK;
 }
 
+/* Flat arrays of which ranks hold parts, put together on rank 0: into *whole, to be freed. */
+static mn_status join_arrays(const mn__learner *l, const mn__adamw *o, array arrays[N_ARRAY],
+                             mn__real **whole, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__peers *peers = o->config.peers;
+    const size_t n = mn__params_whole(&l->list);
+    const bool is_first = peers && peers->ranks.rank == 0;
+    if (!peers || n == l->n_w) return MN_OK;
+    if (is_first) *whole = mn__alloc_zero(MN_MEM_OTHER, N_FLAT * n * sizeof **whole);
+    if (is_first && !*whole)
+        return mn__fail(diag, MN_ENOMEM, "no memory to bring a checkpoint together");
+    for (size_t i = 0; i < N_FLAT && st == MN_OK; i++) {
+        mn__real *to = is_first ? *whole + i * n : NULL;
+        st = mn__join_whole(&l->list, peers, arrays[i].data, to, diag);
+        arrays[i].data = to;
+    }
+    return st;
+}
+
 mn_status mn__checkpoint_save(const char *path, const mn__learner *l, mn__adamw *o, mn__team *team,
                               uint64_t source, bool is_over_bad, mn_diag *diag)
 {
@@ -103,8 +125,11 @@ mn_status mn__checkpoint_save(const char *path, const mn__learner *l, mn__adamw 
     char **lines = NULL;
     size_t n = 0;
     array arrays[N_ARRAY];
+    mn__real *whole = NULL;
     mn__adamw_flush(o, team);
     arrays_of(l, o, arrays);
+    MN_TRY(join_arrays(l, o, arrays, &whole, diag));
+    if (o->config.peers && o->config.peers->ranks.rank) return MN_OK; /* rank 0 writes */
     MN_TRY(mn__gguf_writer_new(&w, diag));
     if (config_lines(&l->config, &lines, &n) != MN_OK || put_names(w, &l->list) != MN_OK)
         MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path));
@@ -122,6 +147,7 @@ mn_status mn__checkpoint_save(const char *path, const mn__learner *l, mn__adamw 
     if (!is_over_bad) MN_TRY(mn__keep_previous(path, diag));
     MN_TRY(mn__gguf_write(w, path, diag));
 done:
+    mn__free(whole);
     free_lines(lines, n);
     mn__gguf_writer_free(w);
     return st;
@@ -250,7 +276,9 @@ static mn_status take_file(const file *f, mn__learner *l, mn__adamw *o, uint64_t
             mn__gguf_name(f->g), (unsigned long long)source, (unsigned long long)f->source));
     MN_TRY(same_sizes(f, l, arrays, diag));
     MN_TRY(mn__adamw_resume(o, (size_t)f->step, diag));
-    for (size_t i = 0; i < N_ARRAY; i++)
+    for (size_t i = 0; i < N_FLAT; i++)
+        mn__join_part(&l->list, (const mn__real *)f->tensor[i]->data, arrays[i].data);
+    for (size_t i = N_FLAT; i < N_ARRAY; i++)
         if (arrays[i].n) memcpy(arrays[i].data, f->tensor[i]->data, f->tensor[i]->n_bytes);
 done:
     return st;

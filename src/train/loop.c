@@ -21,8 +21,7 @@ static const mn__config *config_of(const mn__trainer *t)
 static void plan(const mn__env *env, void *arg)
 {
     const mn__trainer *t = arg;
-    const mn__lm_batch b = {
-        {config_of(t)->train_batch, config_of(t)->train_length}, t->token, t->target, 1};
+    const mn__lm_batch b = {{t->batch, config_of(t)->train_length}, t->token, t->target, 1};
     mn__learner_loss(t->learner, env, &b, true, NULL);
     mn__learner_loss(t->learner, env, &b, false, NULL);
 }
@@ -45,32 +44,73 @@ static mn__adamw_config optimiser_of(const mn__config *c)
 static mn_status make_buffers(mn__trainer *t, mn_diag *diag)
 {
     const mn__config *c = config_of(t);
-    const size_t n = c->train_batch * c->train_length;
+    const size_t n = t->batch * c->train_length;
     t->row = mn__alloc_array(MN_MEM_SCRATCH, c->train_length + 1, sizeof *t->row);
     t->token = mn__alloc_array(MN_MEM_SCRATCH, n, sizeof *t->token);
     t->target = mn__alloc_array(MN_MEM_SCRATCH, n, sizeof *t->target);
     if (!t->row || !t->token || !t->target)
         return mn__fail(diag, MN_ENOMEM, "a pass of %zu tokens is refused: no memory", n);
+    if (t->peers) {
+        const mn_status st = mn__join_init(&t->join, t->opt, t->peers, diag);
+        if (st != MN_OK) return st;
+    }
     mn__kern_init(&t->kern, (int)mn__cpu_best());
-    t->env = (mn__env){.team = t->team, .kern = &t->kern, .tape = &t->tape};
+    t->env = (mn__env){.team = t->team, .kern = &t->kern, .tape = &t->tape, .peers = t->peers};
     t->env.half = c->train_compute == MN__COMPUTE_BF16;
     return mn__env_plan(&t->env, plan, t, diag);
 }
 
-mn_status mn__trainer_new(mn__trainer **out, const mn__config *config, mn__row_source *train,
-                          mn__row_source *valid, mn_diag *diag)
+/* Passes and sequences of this rank, and a config under which its auxiliary losses count right. */
+static mn_status share_rows(mn__trainer *t, mn__config *c, mn_diag *diag)
+{
+    const size_t n = t->peers ? (size_t)t->peers->ranks.n : 1;
+    if (n > 1 && c->memory_query_norm == MN__PKM_BATCH &&
+        (c->model_arch == MN__ARCH_PKM || c->model_arch == MN__ARCH_MEMORY_PLUS))
+        return mn__fail(diag, MN_EUSAGE,
+                        "memory.query_norm: over %zu ranks another than batch wanted, whose "
+                        "statistics are those of one process",
+                        n);
+    if (c->train_passes % n && c->train_batch % n)
+        return mn__fail(diag, MN_EUSAGE,
+                        "train.passes or train.batch: a multiple of the %zu ranks wanted, %zu and "
+                        "%zu found",
+                        n, c->train_passes, c->train_batch);
+    if (c->train_passes % n) {
+        c->train_batch /= n;
+        c->train_passes *= n;
+    }
+    t->batch = c->train_batch;
+    t->n_pass = c->train_passes / n;
+    return MN_OK;
+}
+
+/* On one machine ranks share its processors. */
+static int threads_of(const mn__trainer *t, const mn__config *c)
+{
+    const int all = mn__cpu_count() / (t->peers ? t->peers->ranks.n : 1);
+    return c->train_threads ? (int)c->train_threads : all > 1 ? all : 1;
+}
+
+mn_status mn__trainer_new_rank(mn__trainer **out, const mn__config *config, mn__row_source *train,
+                               mn__row_source *valid, mn__peers *peers, mn_diag *diag)
 {
     mn_status st;
+    mn__config own = *config;
+    mn__learner_part part = {0, 1};
     *out = NULL;
     mn__trainer *t = mn__alloc_zero(MN_MEM_OTHER, sizeof *t);
     if (!t) return mn__fail(diag, MN_ENOMEM, "no memory for a training");
-    const mn__adamw_config opt = optimiser_of(config);
+    mn__adamw_config opt = optimiser_of(config);
+    opt.peers = t->peers = peers;
+    if (peers) part = (mn__learner_part){(size_t)peers->ranks.rank, (size_t)peers->ranks.n};
     t->train = train;
     t->valid = valid;
     t->saved_step = SIZE_MAX;
-    t->team = mn__team_new(config->train_threads ? (int)config->train_threads : mn__cpu_count());
+    MN_TRY(share_rows(t, &own, diag));
+    t->team = mn__team_new(threads_of(t, config));
     if (!t->team) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for threads"));
-    MN_TRY(mn__learner_new(&t->learner, config, true, t->team, diag));
+    MN_TRY(mn__learner_new_part(&t->learner, &own, part, t->team, diag));
+    t->learner->config = *config; /* the training's, which checkpoints tell */
     MN_TRY(mn__adamw_new(&t->opt, &t->learner->list, &opt, diag));
     MN_TRY(make_buffers(t, diag));
     *out = t;
@@ -80,9 +120,16 @@ done:
     return st;
 }
 
+mn_status mn__trainer_new(mn__trainer **out, const mn__config *config, mn__row_source *train,
+                          mn__row_source *valid, mn_diag *diag)
+{
+    return mn__trainer_new_rank(out, config, train, valid, NULL, diag);
+}
+
 void mn__trainer_free(mn__trainer *t)
 {
     if (!t) return;
+    mn__join_fini(&t->join);
     mn__adamw_free(t->opt);
     mn__learner_free(t->learner);
     mn__tape_fini(&t->tape);
@@ -129,14 +176,15 @@ static void forget_gradients(mn__trainer *t)
     memset(t->learner->g, 0, t->learner->n_w * sizeof *t->learner->g);
 }
 
-/* All passes: gradients, and the sum of losses. */
+/* All passes of this rank: gradients, and the sum of losses. */
 static mn_status run_passes(mn__trainer *t, mn_diag *diag)
 {
     const mn__config *c = config_of(t);
-    const mn__shape shape = {c->train_batch, c->train_length};
-    const double n_token = (double)shape.n_seq * (double)shape.len * (double)c->train_passes;
+    const mn__shape shape = {t->batch, c->train_length};
+    const double n_token = (double)c->train_batch * (double)shape.len * (double)c->train_passes;
+    const size_t rank = t->peers ? (size_t)t->peers->ranks.rank : 0;
     mn__train_report *r = &t->last;
-    for (size_t p = 0; p < c->train_passes; p++) {
+    for (size_t p = rank * t->n_pass; p < (rank + 1) * t->n_pass; p++) {
         const mn__lm_batch b = {shape, t->token, t->target, 1 / n_token};
         double aux;
         const mn_status st =
@@ -146,6 +194,21 @@ static mn_status run_passes(mn__trainer *t, mn_diag *diag)
         r->aux += aux;
     }
     return MN_OK;
+}
+
+mn_status mn__trainer_gradients(mn__trainer *t, mn_diag *diag)
+{
+    mn__train_report *r = &t->last;
+    *r = (mn__train_report){.valid_loss = NAN};
+    mn__learner_refresh(t->learner);
+    const mn_status st = run_passes(t, diag);
+    if (st != MN_OK || !t->peers) return st;
+    double loss[2] = {r->loss, r->aux};
+    mn__join_gradients(&t->join, t->opt);
+    mn__peers_sum(t->peers, loss, 2);
+    r->loss = loss[0];
+    r->aux = loss[1];
+    return mn__peers_status(t->peers, diag);
 }
 
 static bool is_finite(const mn__real *x, size_t n)
@@ -194,10 +257,9 @@ mn_status mn__trainer_step(mn__trainer *t, mn_diag *diag)
     const mn__config *c = config_of(t);
     double lr[MN__ADAMW_GROUPS];
     mn__train_report *r = &t->last;
-    *r = (mn__train_report){.valid_loss = NAN};
-    mn__learner_refresh(t->learner);
-    MN_TRY(run_passes(t, diag));
+    MN_TRY(mn__trainer_gradients(t, diag));
     r->norm = mn__adamw_norm(t->opt, t->team);
+    if (t->peers) MN_TRY(mn__peers_status(t->peers, diag));
     if (!isfinite(r->loss) || !isfinite(r->aux) || !isfinite(r->norm)) MN_TRY(not_finite(t, diag));
     set_rates(t, lr);
     MN_TRY(mn__adamw_step(
@@ -229,9 +291,8 @@ mn_status mn__trainer_validate(mn__trainer *t, double *loss, mn_diag *diag)
     const mn__config *c = config_of(t);
     mn__nll sum = {0};
     mn__trainer_look(t, true);
-    for (size_t row = 0; row < c->report_valid_rows && st == MN_OK; row += c->train_batch) {
-        const size_t left = c->report_valid_rows - row,
-                     n = left < c->train_batch ? left : c->train_batch;
+    for (size_t row = 0; row < c->report_valid_rows && st == MN_OK; row += t->batch) {
+        const size_t left = c->report_valid_rows - row, n = left < t->batch ? left : t->batch;
         const mn__lm_batch b = {{n, c->train_length}, t->token, t->target, 1};
         st = fill_batch(t, t->valid, 0, row, n, diag);
         if (st != MN_OK) break;
@@ -297,6 +358,14 @@ done:
     return st;
 }
 
+/* All ranks stop where one is told to. */
+static bool is_stopped(mn__trainer *t, const mn__train_hooks *hooks)
+{
+    double n = hooks->stop && hooks->stop(hooks->ctx);
+    if (t->peers) mn__peers_sum(t->peers, &n, 1);
+    return n > 0;
+}
+
 mn_status mn__trainer_run(mn__trainer *t, const mn__train_hooks *hooks, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -312,8 +381,9 @@ mn_status mn__trainer_run(mn__trainer *t, const mn__train_hooks *hooks, mn_diag 
         r->left_s = (mn__clock_s() - began) / (double)(r->step - first) *
                     (double)(c->train_steps - r->step);
         MN_TRY(after_step(t, hooks, r->step == c->train_steps, diag));
-        if (!hooks->stop || r->step == c->train_steps || !hooks->stop(hooks->ctx)) continue;
+        if (r->step == c->train_steps || !is_stopped(t, hooks)) continue;
         MN_TRY(save(t, hooks, diag));
+        if (t->peers) mn__peers_sum(t->peers, &(double){0}, 1); /* rank 0 has written */
         MN_TRY(
             mn__fail(diag, MN_ECANCEL, "stopped after step %zu of %zu", r->step, c->train_steps));
     }

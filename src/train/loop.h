@@ -5,6 +5,7 @@
 #define MN_TRAIN_LOOP_H
 
 #include "train/adamw.h"
+#include "train/join.h"
 #include "lm/learner.h"
 #include "train/schedule.h"
 
@@ -48,19 +49,31 @@ typedef struct mn__trainer {
     int32_t *row;            /* [length + 1] */
     int32_t *token, *target; /* [batch][length] */
     mn__train_report last;
-    double busy_s;     /* spent in steps since the last report */
-    size_t n_busy;     /* which were so many */
-    size_t saved_step; /* of the last good checkpoint; SIZE_MAX: none */
+    double busy_s;        /* spent in steps since the last report */
+    size_t n_busy;        /* which were so many */
+    size_t saved_step;    /* of the last good checkpoint; SIZE_MAX: none */
+    size_t batch, n_pass; /* of a pass, and of a step, of this rank */
+    mn__peers *peers;     /* borrowed; NULL: alone */
+    mn__join join;
     bool has_bad_file; /* the checkpoint was damaged: the one before is the good one */
 } mn__trainer;
 
 /* A training at step 0. `config` has been checked. MN_ERANGE, MN_ENOMEM, with a sentence. */
 mn_status mn__trainer_new(mn__trainer **out, const mn__config *config, mn__row_source *train,
                           mn__row_source *valid, mn_diag *diag);
+/* The same on one of several ranks, which call all that follows together. Ranks share the passes of
+ * a step where these divide, and else the sequences of each pass, which is then as many passes of
+ * fewer sequences. Rank 0 alone writes checkpoints. MN_EUSAGE: neither divides; batch statistics,
+ * which are one process's. */
+mn_status mn__trainer_new_rank(mn__trainer **out, const mn__config *config, mn__row_source *train,
+                               mn__row_source *valid, mn__peers *peers, mn_diag *diag);
 void mn__trainer_free(mn__trainer *t); /* NULL is fine */
 
 /* Go on where a checkpoint stands (mn__checkpoint_load, whose failures these are). */
 mn_status mn__trainer_resume(mn__trainer *t, const char *path, mn_diag *warning, mn_diag *diag);
+/* The gradients of the next step, summed over its passes and all ranks, and t->last's losses: the
+ * first half of a step. The same failures. */
+mn_status mn__trainer_gradients(mn__trainer *t, mn_diag *diag);
 /* One step; t->last tells of it. MN_EINPUT: a token that is none; MN_EFAIL: loss or gradients are
  * not finite (step, tensor); what the source says. The weights are those before the step then. */
 mn_status mn__trainer_step(mn__trainer *t, mn_diag *diag);

@@ -98,24 +98,18 @@ static json_t *starts_json(const char *path, const mn__train_about *a)
     }
     gmtime_r(&t, &utc);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_array_append_new(list,
-                          json_pack("{s:s,s:I,s:o,s:i,s:o}", "at", now, "step", (json_int_t)a->step,
-                                    "commit", text(a->params->commit), "threads", a->n_thread,
-                                    "peak", a->peak > 0 ? json_real(a->peak) : json_null()));
+    json_array_append_new(list, json_pack("{s:s,s:I,s:o,s:i,s:i,s:o}", "at", now, "step",
+                                          (json_int_t)a->step, "commit", text(a->params->commit),
+                                          "ranks", a->params->ranks.n > 1 ? a->params->ranks.n : 1,
+                                          "threads", a->n_thread, "peak",
+                                          a->peak > 0 ? json_real(a->peak) : json_null()));
     return list;
 }
 
-mn_status mn__train_about_write(const char *path, const mn__train_about *a, mn_diag *diag)
+static mn_status write_json(const char *path, const json_t *doc, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn__atomic file = {0};
-    const mn_train_params *p = a->params;
-    json_t *doc = json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version", 1, "mneme",
-                            mn_version(), "commit", text(p->commit), "compiler", text(p->compiler),
-                            "cpu_level", text(p->cpu), "cpu", text(mn__cpu_model()), "data",
-                            data_json(a->data), "cost", cost_json(a->cost), "config",
-                            config_json(a->config), "starts", starts_json(path, a));
-    if (!doc) return mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path);
     MN_TRY(mn__atomic_open(&file, path, diag));
     if (json_dumpf(doc, file.file, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) &&
         !ferror(file.file))
@@ -124,6 +118,40 @@ mn_status mn__train_about_write(const char *path, const mn__train_about *a, mn_d
     MN_TRY(mn__atomic_commit(&file, diag)); /* also tells of writes that failed */
 done:
     mn__atomic_abort(&file);
+    return st;
+}
+
+mn_status mn__train_about_write(const char *path, const mn__train_about *a, mn_diag *diag)
+{
+    mn_status st;
+    const mn_train_params *p = a->params;
+    json_t *doc = json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version", 1, "mneme",
+                            mn_version(), "commit", text(p->commit), "compiler", text(p->compiler),
+                            "cpu_level", text(p->cpu), "cpu", text(mn__cpu_model()), "data",
+                            data_json(a->data), "cost", cost_json(a->cost), "config",
+                            config_json(a->config), "starts", starts_json(path, a));
+    if (!doc) return mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path);
+    st = write_json(path, doc, diag);
+    json_decref(doc);
+    return st;
+}
+
+mn_status mn__train_about_sent(const char *path, const uint64_t bytes[MN__PEERS_KINDS],
+                               mn_diag *diag)
+{
+    json_t *doc = json_load_file(path, 0, NULL), *starts = json_object_get(doc, "starts");
+    json_t *last = json_array_get(starts, json_array_size(starts) - 1);
+    mn_status st;
+    json_object_set_new(last, "sent_bytes",
+                        json_pack("{s:I,s:I,s:I,s:I}", "look_up",
+                                  (json_int_t)bytes[MN__PEERS_LOOK_UP], "look_up_back",
+                                  (json_int_t)bytes[MN__PEERS_LOOK_UP_BACK], "gradients",
+                                  (json_int_t)bytes[MN__PEERS_GRADIENTS], "rest",
+                                  (json_int_t)bytes[MN__PEERS_REST]));
+    if (last)
+        st = write_json(path, doc, diag);
+    else
+        st = mn__fail(diag, MN_EIO, "%s: the starts of this training wanted, none found", path);
     json_decref(doc);
     return st;
 }

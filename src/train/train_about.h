@@ -2,6 +2,7 @@
 #ifndef MN_TRAIN_TRAIN_ABOUT_H
 #define MN_TRAIN_TRAIN_ABOUT_H
 
+#include "layer/peers.h"
 #include "mneme/train.h"
 #include "train/cost.h"
 #include "train/train_data.h"
@@ -20,5 +21,9 @@ typedef struct mn__train_about {
 } mn__train_about;
 /* run.json, with the starts that the file there tells of and this one. MN_EIO, MN_ENOMEM. */
 mn_status mn__train_about_write(const char *path, const mn__train_about *about, mn_diag *diag);
+
+/* Bytes that rank 0 has sent to others, by what for, to the last start. MN_EIO, MN_ENOMEM. */
+mn_status mn__train_about_sent(const char *path, const uint64_t bytes[MN__PEERS_KINDS],
+                               mn_diag *diag);
 
 #endif

@@ -21,13 +21,15 @@
 
 typedef struct run {
     const mn_train_params *p;
+    mn_train_params silent; /* p of other ranks than 0 */
+    mn__peers peers;
     mn__config config;
     int fd; /* the folder, held */
     char checkpoint[PATH_MAX], log_path[PATH_MAX], about[PATH_MAX], ini[PATH_MAX],
         tokenizer[PATH_MAX];
     mn__train_data data;
     mn__trainer *trainer;
-    mn__log_file *log;
+    mn__log_file *log; /* rank 0's; NULL elsewhere */
     mn__train_sample sample;
     mn_cost cost;
     double peak, row_began;
@@ -38,7 +40,12 @@ typedef struct run {
 
 void mn_train_params_default(mn_train_params *p)
 {
-    *p = (mn_train_params){.commit = "", .compiler = "", .cpu = ""};
+    *p = (mn_train_params){.commit = "", .compiler = "", .cpu = "", .ranks = {.n = 1}};
+}
+
+static mn__peers *peers_of(run *r)
+{
+    return r->p->ranks.n > 1 ? &r->peers : NULL;
 }
 
 static void tell(const run *r, const char *sentence)
@@ -69,8 +76,10 @@ static mn_status hold_folder(run *r, mn_diag *diag)
     static const char *const ours[] = {"checkpoint.gguf.", "train.ini.", "run.json.", "report.",
                                        "tokenizer",        "tokens-",    NULL};
     const char *dir = r->p->dir;
-    const mn_status st = mn__folder_hold(&r->fd, dir, "trains", ours, diag);
-    if (st != MN_OK) return st;
+    if (r->p->ranks.rank == 0) {
+        const mn_status st = mn__folder_hold(&r->fd, dir, "trains", ours, diag);
+        if (st != MN_OK) return st;
+    }
     snprintf(r->checkpoint, sizeof r->checkpoint, "%s/checkpoint.gguf", dir);
     snprintf(r->log_path, sizeof r->log_path, "%s/log.sqlite", dir);
     snprintf(r->about, sizeof r->about, "%s/run.json", dir);
@@ -122,7 +131,7 @@ static void on_report(void *ctx, const mn__train_report *t)
                         .seconds = now - r->row_began,
                         .seconds_left = t->left_s};
     r->row_began = now;
-    keep_failure(r, mn__train_log_line(r->log, &r->last, &why), &why);
+    if (r->log) keep_failure(r, mn__train_log_line(r->log, &r->last, &why), &why);
     if (r->p->line) r->p->line(r->p->ctx, &r->last);
 }
 
@@ -135,7 +144,7 @@ static void after_step(void *ctx, bool is_last)
     if (!r->sample.text || !(is_last || (every && step % every == 0))) return;
     const mn_train_sample s = {step, r->config.report_prompt,
                                mn__train_sample_write(&r->sample, r->trainer)};
-    keep_failure(r, mn__train_log_sample(r->log, &s, &why), &why);
+    if (r->log) keep_failure(r, mn__train_log_sample(r->log, &s, &why), &why);
     if (r->p->sample) r->p->sample(r->p->ctx, &s);
 }
 
@@ -147,14 +156,42 @@ static bool is_stopped(void *ctx)
 
 /* ---- a run ---- */
 
+/* Rank 0 alone tells and writes. */
+static mn_status take_rank(run *r, mn_diag *diag)
+{
+    if (!peers_of(r)) return MN_OK;
+    r->silent = *r->p;
+    if (r->p->ranks.rank) {
+        r->silent.line = NULL;
+        r->silent.sample = NULL;
+        r->silent.step = NULL;
+        r->silent.tick = NULL;
+        r->silent.note = NULL;
+        r->silent.peak = NULL;
+    }
+    r->p = &r->silent;
+    return mn__peers_init(&r->peers, &r->p->ranks, diag);
+}
+
+/* Rank 0 comes when it has made what all read, the others wait for it before they look. */
+static mn_status meet(run *r, bool is_first, mn_diag *diag)
+{
+    double none = 0;
+    if (!peers_of(r) || (r->p->ranks.rank == 0) != is_first) return MN_OK;
+    mn__peers_sum(&r->peers, &none, 1);
+    return mn__peers_status(&r->peers, diag);
+}
+
 static mn_status make_data(run *r, mn_diag *diag)
 {
     mn_status st;
     const mn__data_watch watch = {r->p->tick, r->p->stop, r->p->ctx};
+    MN_TRY(meet(r, false, diag));
     MN_TRY(mn__train_data_open(&r->data, &r->config, r->p->dir, &watch, diag));
     if (!r->config.model_vocab) r->config.model_vocab = (size_t)r->data.tokenizer.n_token;
     MN_TRY(mn__config_check(&r->config, diag));
     MN_TRY(mn__train_data_begin(&r->data, &r->config, diag));
+    MN_TRY(meet(r, true, diag));
     if (!*r->config.data_tokenizer && strlen(r->tokenizer) < MN__CONFIG_TEXT)
         memcpy(r->config.data_tokenizer, r->tokenizer, strlen(r->tokenizer) + 1);
 done:
@@ -166,8 +203,8 @@ static mn_status make_trainer(run *r, mn_diag *diag)
     mn_status st;
     mn_diag warning = {""};
     char text[PATH_MAX + 64];
-    MN_TRY(mn__trainer_new(&r->trainer, &r->config, &r->data.train.source,
-                           r->data.valid.n ? &r->data.valid.source : NULL, diag));
+    MN_TRY(mn__trainer_new_rank(&r->trainer, &r->config, &r->data.train.source,
+                                r->data.valid.n ? &r->data.valid.source : NULL, peers_of(r), diag));
     MN_TRY(mn__cost_make(&r->config, r->trainer->team, &r->cost, diag));
     if (!mn__checkpoint_exists(r->checkpoint)) return MN_OK;
     MN_TRY(mn__trainer_resume(r->trainer, r->checkpoint, &warning, diag));
@@ -184,6 +221,7 @@ static mn_status write_about(run *r, mn_diag *diag)
 {
     mn_status st;
     const int n_thread = mn__team_size(r->trainer->team);
+    if (r->p->ranks.rank) return MN_OK;
     const bool is_over = r->trainer->opt->step >= r->config.train_steps;
     if (r->config.report_peak && r->p->peak && !is_over)
         r->peak = r->p->peak(r->p->ctx, r->config.train_compute == MN__COMPUTE_BF16, n_thread);
@@ -209,6 +247,7 @@ static mn_status run_steps(run *r, mn_train_result *out, mn_diag *diag)
                                    .ctx = r,
                                    .checkpoint = r->checkpoint};
     const size_t first = r->trainer->opt->step;
+    if (peers_of(r)) memset(r->peers.bytes, 0, sizeof r->peers.bytes);
     r->row_began = mn__clock_s();
     mn_status st = mn__trainer_run(r->trainer, &hooks, diag);
     if (r->st != MN_OK) {
@@ -219,6 +258,8 @@ static mn_status run_steps(run *r, mn_train_result *out, mn_diag *diag)
                              .n_new = r->trainer->opt->step - first,
                              .loss = r->last.step ? r->last.loss : NAN,
                              .valid_loss = r->last.step ? r->last.valid_loss : NAN};
+    if (st == MN_OK && peers_of(r) && r->p->ranks.rank == 0)
+        st = mn__train_about_sent(r->about, r->peers.bytes, diag);
     return st;
 }
 
@@ -236,12 +277,14 @@ mn_status mn_train_run(const mn_train_params *params, mn_train_result *out, mn_d
     mn_status st;
     run r = {.p = params, .fd = -1};
     *out = (mn_train_result){.loss = NAN, .valid_loss = NAN};
+    MN_TRY(take_rank(&r, diag));
     MN_TRY(read_config(params, &r.config, diag));
     MN_TRY(hold_folder(&r, diag));
     MN_TRY(make_data(&r, diag));
     MN_TRY(make_trainer(&r, diag));
     MN_TRY(write_about(&r, diag));
-    MN_TRY(mn__train_log_open(&r.log, r.log_path, r.trainer->opt->step, diag));
+    if (r.p->ranks.rank == 0)
+        MN_TRY(mn__train_log_open(&r.log, r.log_path, r.trainer->opt->step, diag));
     MN_TRY(mn__train_sample_init(&r.sample, r.trainer, &r.data.tokenizer, diag));
     MN_TRY(run_steps(&r, out, diag));
 done:

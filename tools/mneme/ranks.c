@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/diag.h"
 
 static bool under_mpirun(void)
@@ -33,6 +34,8 @@ static uint64_t next_alone; /* the counter of a process without others */
 #ifdef MN_HAVE_MPI
 #include <mpi.h>
 #include <pthread.h>
+#include <sched.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct state {
@@ -130,6 +133,63 @@ uint64_t ranks_sum(const ranks *r, uint64_t x)
     return sum;
 }
 
+/* Piece [at, at + PIECE) of a block both ways, where there is one. */
+enum { PIECE = 1 << 30 };
+static int begin_pieces(int q, const mn_train_block *b, size_t at, MPI_Request *request)
+{
+    int n = 0;
+    if (at < b->in_bytes)
+        MPI_Irecv((char *)b->in + at, b->in_bytes - at < PIECE ? (int)(b->in_bytes - at) : PIECE,
+                  MPI_BYTE, q, 0, MPI_COMM_WORLD, &request[n++]);
+    if (at < b->out_bytes)
+        MPI_Isend((const char *)b->out + at,
+                  b->out_bytes - at < PIECE ? (int)(b->out_bytes - at) : PIECE, MPI_BYTE, q, 0,
+                  MPI_COMM_WORLD, &request[n++]);
+    return n;
+}
+
+/* Others are waited for awake at first: most come soon. */
+static bool await(int n, MPI_Request *request, bool (*stop)(void))
+{
+    const struct timespec nap = {.tv_nsec = 50000};
+    const double began = mn__clock_s(), awake_s = 0.002, grace_s = 0.5;
+    double stopped = 0;
+    int here = 0;
+    while (MPI_Testall(n, request, &here, MPI_STATUSES_IGNORE), !here) {
+        const double now = mn__clock_s();
+        if (stopped == 0 && stop()) stopped = now;
+        if (stopped > 0 && now - stopped > grace_s) return false;
+        if (now - began < awake_s)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
+mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(void), mn_diag *diag)
+{
+    MPI_Request *request = malloc(2 * (size_t)r->n * sizeof *request);
+    size_t most = 0;
+    bool is_here = true;
+    if (!request) return mn__fail(diag, MN_ENOMEM, "no memory for MPI");
+    for (int q = 0; q < r->n; q++) {
+        if (q == r->rank && with[q].in != with[q].out && with[q].in_bytes)
+            memcpy(with[q].in, with[q].out, with[q].in_bytes);
+        if (with[q].in_bytes > most) most = with[q].in_bytes;
+        if (with[q].out_bytes > most) most = with[q].out_bytes;
+    }
+    for (size_t at = 0; at < most && is_here; at += PIECE) {
+        int n = 0;
+        for (int q = 0; q < r->n; q++)
+            if (q != r->rank) n += begin_pieces(q, &with[q], at, request + n);
+        is_here = await(n, request, stop);
+    }
+    free(request);
+    return is_here ? MN_OK
+                   : mn__fail(diag, MN_ECANCEL, "interrupted while another rank was waited for");
+}
+
 void ranks_end(ranks *r, int code)
 {
     state *s = r->state;
@@ -183,6 +243,12 @@ uint64_t ranks_sum(const ranks *r, uint64_t x)
 {
     (void)r;
     return x;
+}
+
+mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(void), mn_diag *diag)
+{
+    (void)r, (void)with, (void)stop;
+    return mn__fail(diag, MN_EUSAGE, "built without MPI");
 }
 
 void ranks_end(ranks *r, int code)

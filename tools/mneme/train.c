@@ -10,6 +10,7 @@
 #include "bench.h"
 #include "build_info.h"
 #include "find_config.h"
+#include "ranks.h"
 #include "ui.h"
 #include "verbs.h"
 
@@ -23,6 +24,8 @@ typedef struct training {
     double valid_loss; /* the last one, NAN: none yet */
     bool is_running;   /* steps have begun */
     char config[PATH_MAX];
+    ranks ranks;
+    bool is_lost; /* other ranks did not come */
 } training;
 
 static json_t *real_or_null(double x)
@@ -117,6 +120,14 @@ static bool on_stop(void *ctx)
     return ui_interrupted();
 }
 
+static mn_status on_swap(void *ctx, const mn_train_block *with, mn_diag *diag)
+{
+    training *t = ctx;
+    const mn_status st = ranks_swap(&t->ranks, with, ui_interrupted, diag);
+    if (st != MN_OK) t->is_lost = true;
+    return st;
+}
+
 static double on_peak(void *ctx, bool bf16, int n_thread)
 {
     training *t = ctx;
@@ -157,6 +168,7 @@ static mn_status read_params(training *t, mn_train_params *p, mn_diag *diag)
     p->peak = on_peak;
     p->stop = on_stop;
     p->ctx = t;
+    p->ranks = (mn_train_ranks){t->ranks.rank, t->ranks.n, on_swap, t};
     return MN_OK;
 }
 
@@ -178,21 +190,36 @@ static void tell_end(const args *a, const char *dir, const mn_train_result *r)
     printf("\n%s/report.html\n", dir);
 }
 
+static mn_status train(training *t, const mn_train_params *p, mn_diag *diag)
+{
+    mn_train_result result;
+    mn_status st = mn_train_run(p, &result, diag);
+    progress_end(&t->bar);
+    if (t->ranks.rank) return st;
+    if (st == MN_OK || (st == MN_ECANCEL && t->is_running)) {
+        mn_diag why = {""};
+        const mn_status page = write_page(t->a, p->dir, &why);
+        if (st == MN_OK && page != MN_OK) return mn__fail(diag, page, "%s", why.text);
+    }
+    if (st == MN_OK) tell_end(t->a, p->dir, &result);
+    return st;
+}
+
 mn_status verb_train(const args *a, mn_diag *diag)
 {
     mn_status st;
-    training t = {.a = a, .bar = progress_start(a, ""), .valid_loss = NAN};
+    training t = {.a = a, .valid_loss = NAN};
     mn_train_params p;
-    mn_train_result result;
+    MN_TRY(ranks_begin(&t.ranks, diag));
+    if (t.ranks.rank == 0) t.bar = progress_start(a, "");
     MN_TRY(read_params(&t, &p, diag));
-    st = mn_train_run(&p, &result, diag);
-    progress_end(&t.bar);
-    if (st == MN_OK || (st == MN_ECANCEL && t.is_running)) {
-        mn_diag why = {""};
-        const mn_status page = write_page(a, p.dir, &why);
-        if (st == MN_OK && page != MN_OK) MN_TRY(mn__fail(diag, page, "%s", why.text));
-    }
-    if (st == MN_OK) tell_end(a, p.dir, &result);
+    MN_TRY(train(&t, &p, diag));
 done:
+    /* Stopped behind a step: all of them are. */
+    if (st == MN_ECANCEL && !t.is_lost && (t.ranks.rank || t.is_running))
+        t.ranks.met = t.ranks.alike = true;
+    if (st != MN_OK && t.ranks.n > 1)
+        ranks_tell_end(&t.ranks, st, st != MN_EUSAGE && st != MN_EINPUT, diag);
+    ranks_end(&t.ranks, mn_status_exit_code(st));
     return st;
 }
