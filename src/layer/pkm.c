@@ -134,9 +134,9 @@ static mn__bag bag_of(const mn__pkm *l)
     return (mn__bag){l->n_key * l->n_key, l->value_width, l->n_head * l->n_keep, 1, 1};
 }
 
-static mn__look_up look_up_of(const mn__pkm *l, const mn__pkm_saved *s)
+static mn__row_sum row_sum_of(const mn__pkm *l, const mn__pkm_saved *s)
 {
-    return (mn__look_up){bag_of(l), l->values, {.row = s->found.cell, .weight = s->weight}};
+    return (mn__row_sum){bag_of(l), l->values, {.row = s->found.cell, .weight = s->weight}};
 }
 
 typedef struct product {
@@ -178,8 +178,8 @@ void mn__pkm_forward(const mn__pkm *l, const mn__env *env, size_t n, const mn__r
     mn__product_key_forward(&search, env, n, s->query, &s->found);
     if (l->peer) mn__hits_touch(env, l->experts, s->found.cell, n * l->n_head * l->n_keep);
     weigh_experts(l, env, n, s);
-    const mn__look_up look_up = look_up_of(l, s);
-    mn__look_up_forward(&look_up, env, n, y, saved ? &s->far : NULL);
+    const mn__row_sum row_sum = row_sum_of(l, s);
+    mn__row_sum_forward(&row_sum, env, n, y, saved ? &s->far : NULL);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
 
@@ -224,13 +224,13 @@ void mn__pkm_backward(const mn__pkm *l, const mn__env *env, size_t n, const mn__
                       const mn__real *dy, mn__real *dx)
 {
     size_t mark = mn__tape_mark(env->tape), n_key = mn__param_size(&l->keys);
-    const mn__look_up look_up = look_up_of(l, saved);
+    const mn__row_sum row_sum = row_sum_of(l, saved);
     const mn__product_key search = search_of(l, saved->key);
     mn__real *dweight = mn__take_reals(env, n * l->n_head * l->n_keep),
              *dquery = mn__take_reals(env, query_rows(l, n) * l->half),
              *dexpert = l->peer ? mn__take_reals(env, n * l->width) : NULL,
              *dkey = l->norm_keys ? mn__take_zeros(env, n_key) : l->keys.g;
-    mn__look_up_backward(&look_up, env, n, &saved->far, dy, dweight);
+    mn__row_sum_backward(&row_sum, env, n, &saved->far, dy, dweight);
     if (l->peer) back_experts(l, env, n, saved, dweight, dexpert);
     mn__product_key_backward(&search, env, n, saved->query, &saved->found, dweight, dquery, dkey);
     if (l->norm_keys) back_keys(l, env, saved, dkey);

@@ -6,7 +6,7 @@
 #include "layer/batch_norm.h"
 #include "layer/dense.h"
 #include "layer/expert_score.h"
-#include "layer/look_up.h"
+#include "layer/row_sum.h"
 #include "layer/product_key.h"
 #include "layer/rms_norm.h"
 
@@ -46,7 +46,7 @@ typedef struct mn__pkm_saved {
     mn__real *expert_score; /* the same, after GELU */
     mn__real *weight;       /* the same: what values are weighed with */
     mn__product_key_found found;
-    mn__look_up_far far;
+    mn__row_sum_far far;
     mn__batch_norm_saved batch;
     mn__rms_norm_saved query_norm, key_norm;
 } mn__pkm_saved;

@@ -11,7 +11,7 @@
 #include "layer/ultramem.h"
 
 #include "base/diag.h"
-#include "layer/look_up.h"
+#include "layer/row_sum.h"
 #include "layer/part.h"
 
 enum { TOKEN_GRAIN = 64 };
@@ -111,9 +111,9 @@ static mn__bag bag_of(const mn__ultramem *l)
                      .n_block = l->n_expand};
 }
 
-static mn__look_up look_up_of(const mn__ultramem *l, const mn__ultramem_saved *s)
+static mn__row_sum row_sum_of(const mn__ultramem *l, const mn__ultramem_saved *s)
 {
-    return (mn__look_up){bag_of(l), l->values, {s->row, s->block, s->search.found.weight}};
+    return (mn__row_sum){bag_of(l), l->values, {s->row, s->block, s->search.found.weight}};
 }
 
 void mn__ultramem_forward(const mn__ultramem *l, const mn__env *env, size_t n, const mn__real *x,
@@ -130,8 +130,8 @@ void mn__ultramem_forward(const mn__ultramem *l, const mn__env *env, size_t n, c
     mn__tucker_search_forward(&l->search, env, n, x, &s->search, saved != NULL);
     placing p = {l, s};
     mn__each(env, n, TOKEN_GRAIN, place_hits, &p);
-    const mn__look_up look_up = look_up_of(l, s);
-    mn__look_up_forward(&look_up, env, n, s->sum, saved ? &s->far : NULL);
+    const mn__row_sum row_sum = row_sum_of(l, s);
+    mn__row_sum_forward(&row_sum, env, n, s->sum, saved ? &s->far : NULL);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
@@ -141,11 +141,11 @@ void mn__ultramem_backward(const mn__ultramem *l, const mn__env *env, size_t n,
 {
     size_t mark = mn__tape_mark(env->tape);
     const mn__bag bag = bag_of(l);
-    const mn__look_up look_up = look_up_of(l, saved);
+    const mn__row_sum row_sum = row_sum_of(l, saved);
     mn__real *dsum = mn__take_reals(env, n * bag.n_block * bag.width),
              *dweight = mn__take_reals(env, n * bag.n_hit * bag.n_part);
     mn__dense_backward(&l->values_proj, env, n, saved->sum, dy, dsum);
-    mn__look_up_backward(&look_up, env, n, &saved->far, dsum, dweight);
+    mn__row_sum_backward(&row_sum, env, n, &saved->far, dsum, dweight);
     mn__tucker_search_backward(&l->search, env, n, &saved->search, dweight, dx);
     mn__tape_cut(env->tape, mark);
 }

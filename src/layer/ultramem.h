@@ -4,7 +4,7 @@
 #ifndef MN_LAYER_ULTRAMEM_H
 #define MN_LAYER_ULTRAMEM_H
 
-#include "layer/look_up.h"
+#include "layer/row_sum.h"
 #include "layer/tucker_search.h"
 
 typedef enum mn__first_values {
@@ -32,7 +32,7 @@ typedef struct mn__ultramem_saved {
     mn__tucker_saved search;
     uint32_t *row, *block; /* [n][n_head n_keep] */
     mn__real *sum;         /* [n][n_expand][value_width] */
-    mn__look_up_far far;
+    mn__row_sum_far far;
 } mn__ultramem_saved;
 
 /* Fills in what follows from the sizes; MN_ERANGE with a sentence, MN_ENOMEM. */

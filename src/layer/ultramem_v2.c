@@ -133,9 +133,9 @@ static mn__bag bag_of(const mn__ultramem_v2 *l)
                      .n_block = 1};
 }
 
-static mn__look_up look_up_of(const mn__ultramem_v2 *l, const mn__ultramem_v2_saved *s)
+static mn__row_sum row_sum_of(const mn__ultramem_v2 *l, const mn__ultramem_v2_saved *s)
 {
-    return (mn__look_up){bag_of(l), &l->pool->values, {.row = s->row, .weight = s->weight}};
+    return (mn__row_sum){bag_of(l), &l->pool->values, {.row = s->row, .weight = s->weight}};
 }
 
 static mn__expert_score experts_of(const mn__ultramem_v2 *l, const mn__ultramem_v2_saved *s)
@@ -180,8 +180,8 @@ void mn__ultramem_v2_forward(const mn__ultramem_v2 *l, const mn__env *env, size_
     const mn__expert_score experts = experts_of(l, s);
     mn__expert_score_forward(&experts, env, n, s->score);
     mn__each(env, n, TOKEN_GRAIN, weigh_hits, &p);
-    const mn__look_up look_up = look_up_of(l, s);
-    mn__look_up_forward(&look_up, env, n, s->sum, saved ? &s->far : NULL);
+    const mn__row_sum row_sum = row_sum_of(l, s);
+    mn__row_sum_forward(&row_sum, env, n, s->sum, saved ? &s->far : NULL);
     mn__dense_forward(&l->values_proj, env, n, s->sum, y);
     if (!saved) mn__tape_cut(env->tape, mark);
 }
@@ -206,7 +206,7 @@ void mn__ultramem_v2_backward(const mn__ultramem_v2 *l, const mn__env *env, size
 {
     size_t mark = mn__tape_mark(env->tape);
     const mn__bag bag = bag_of(l);
-    const mn__look_up look_up = look_up_of(l, s);
+    const mn__row_sum row_sum = row_sum_of(l, s);
     const mn__expert_score experts = experts_of(l, s);
     const size_t n_pre = n * l->pool->pre_width, n_x = n * l->search.width;
     mn__real *dsum = mn__take_reals(env, n * bag.width), *dpre = mn__take_reals(env, n_pre),
@@ -216,7 +216,7 @@ void mn__ultramem_v2_backward(const mn__ultramem_v2 *l, const mn__env *env, size
               .dweight = mn__take_reals(env, n * bag.n_hit * bag.n_part),
               .dscore = mn__take_reals(env, n * bag.n_hit)};
     mn__dense_backward(&l->values_proj, env, n, s->sum, dy, dsum);
-    mn__look_up_backward(&look_up, env, n, &s->far, dsum, p.dweight);
+    mn__row_sum_backward(&row_sum, env, n, &s->far, dsum, p.dweight);
     mn__each(env, n, TOKEN_GRAIN, back_weights, &p);
     mn__expert_score_backward(&experts, env, n, p.dscore, dpre, l->pool->pre_values.g);
     mn__tucker_search_backward(&l->search, env, n, &s->search, p.dweight, dx);

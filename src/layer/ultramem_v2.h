@@ -40,7 +40,7 @@ typedef struct mn__ultramem_v2_saved {
     mn__real *raw, *score; /* [n][n_head n_keep]: before and after the activation */
     mn__real *weight;      /* [n][n_head n_keep][n_core]: w^c p */
     mn__real *sum;         /* [n][value_width] */
-    mn__look_up_far far;
+    mn__row_sum_far far;
 } mn__ultramem_v2_saved;
 
 /* Deviation of the pool's first values as the paper has it: an output as large as that of a

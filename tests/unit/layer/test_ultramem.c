@@ -427,7 +427,7 @@ static void test_refused(void **state)
     l.search.two_quadrant = false;
     l.search.rank = 17;
     assert_int_equal(mn__ultramem_init(&l, &diag), MN_ERANGE);
-    const mn__value_pool pool = {.n_layer = 2, .n_axis = 3, .value_width = 4, .pre_width = 2};
+    mn__value_pool pool = {.n_layer = 2, .n_axis = 3, .value_width = 4, .pre_width = 2};
     mn__ultramem_v2 v2 = {.search = small(), .pool = &pool, .share = 1.5, .key_expand = 2};
     assert_int_equal(mn__ultramem_v2_init(&v2, &diag), MN_ERANGE);
     assert_non_null(strstr(diag.text, "mem_share_ratio"));

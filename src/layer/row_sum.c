@@ -1,11 +1,11 @@
-/* look_up.c: of a split table, P ranks, columns [rank w, rank w + w) of each row here:
+/* row_sum.c: of a split table, P ranks, columns [rank w, rank w + w) of each row here:
  *
  *   forward:  hits and weights to all -> sums of w columns for all tokens -> to the token's rank
  *   backward: dsum, w columns to each -> dtable; dweight of these columns -> to the token's rank,
  *             where those of ranks that share a part are added in their order
  *
  * A table's gradient is whole where its columns are: nothing else is sent for it. */
-#include "layer/look_up.h"
+#include "layer/row_sum.h"
 
 #include <string.h>
 #include "layer/hits.h"
@@ -13,18 +13,18 @@
 
 /* A pass over the columns here. */
 typedef struct far_pass {
-    const mn__look_up *u;
+    const mn__row_sum *u;
     mn__peers *peers;
     size_t n, n_rank, n_hit; /* tokens of a rank, hits of all of them */
     mn__bag bag;             /* of the columns here */
 } far_pass;
 
-static bool is_far(const mn__look_up *u, const mn__env *env)
+static bool is_far(const mn__row_sum *u, const mn__env *env)
 {
     return env->peers && u->table->whole;
 }
 
-static far_pass far_of(const mn__look_up *u, const mn__env *env, size_t n)
+static far_pass far_of(const mn__row_sum *u, const mn__env *env, size_t n)
 {
     far_pass p = {u, env->peers, n, (size_t)env->peers->ranks.n, n * u->bag.n_hit, u->bag};
     p.bag.width /= p.n_rank;
@@ -48,7 +48,7 @@ static void pack_weights(const far_pass *p, mn__real *out)
 }
 
 /* Where a hit goes, in 4 bytes: row and block. */
-static void send_hits(const far_pass *p, const mn__look_up_far *far, uint32_t *cell, mn__real *part)
+static void send_hits(const far_pass *p, const mn__row_sum_far *far, uint32_t *cell, mn__real *part)
 {
     const mn__bag_hits *hits = &p->u->hits;
     const uint32_t n_row = (uint32_t)p->bag.n_row;
@@ -77,18 +77,18 @@ static void spread_columns(const far_pass *p, mn__real *whole, mn__real *cut, bo
         }
 }
 
-static mn__bag_hits hits_of(const mn__look_up_far *far)
+static mn__bag_hits hits_of(const mn__row_sum_far *far)
 {
     return (mn__bag_hits){far->row, far->block, far->weight};
 }
 
-static void forward_far(const mn__look_up *u, const mn__env *env, size_t n, mn__real *sum,
-                        mn__look_up_far *kept)
+static void forward_far(const mn__row_sum *u, const mn__env *env, size_t n, mn__real *sum,
+                        mn__row_sum_far *kept)
 {
     const far_pass p = far_of(u, env, n);
     const size_t begin = mn__tape_mark(env->tape), n_all = p.n_rank * p.n_hit,
                  n_sum = n * p.bag.n_block * p.bag.width;
-    const mn__look_up_far far = {mn__tape_take(env->tape, n_all, sizeof(uint32_t)),
+    const mn__row_sum_far far = {mn__tape_take(env->tape, n_all, sizeof(uint32_t)),
                                  mn__tape_take(env->tape, n_all, sizeof(uint32_t)),
                                  mn__take_reals(env, n_all * p.bag.n_part)};
     const size_t mark = mn__tape_mark(env->tape);
@@ -109,8 +109,8 @@ static void forward_far(const mn__look_up *u, const mn__env *env, size_t n, mn__
     mn__tape_cut(env->tape, kept ? mark : begin);
 }
 
-void mn__look_up_forward(const mn__look_up *u, const mn__env *env, size_t n, mn__real *sum,
-                         mn__look_up_far *far)
+void mn__row_sum_forward(const mn__row_sum *u, const mn__env *env, size_t n, mn__real *sum,
+                         mn__row_sum_far *far)
 {
     if (is_far(u, env)) {
         forward_far(u, env, n, sum, far);
@@ -130,8 +130,8 @@ static void add_weights(const far_pass *p, const mn__real *back, mn__real *dweig
             for (size_t c = 0; c < n_part; c++) dweight[i * n_all + part_of(p, q) + c] += back[c];
 }
 
-static void backward_far(const mn__look_up *u, const mn__env *env, size_t n,
-                         const mn__look_up_far *far, const mn__real *dsum, mn__real *dweight)
+static void backward_far(const mn__row_sum *u, const mn__env *env, size_t n,
+                         const mn__row_sum_far *far, const mn__real *dsum, mn__real *dweight)
 {
     const far_pass p = far_of(u, env, n);
     const size_t mark = mn__tape_mark(env->tape), n_sum = n * p.bag.n_block * p.bag.width,
@@ -155,8 +155,8 @@ static void backward_far(const mn__look_up *u, const mn__env *env, size_t n,
     mn__tape_cut(env->tape, mark);
 }
 
-void mn__look_up_backward(const mn__look_up *u, const mn__env *env, size_t n,
-                          const mn__look_up_far *far, const mn__real *dsum, mn__real *dweight)
+void mn__row_sum_backward(const mn__row_sum *u, const mn__env *env, size_t n,
+                          const mn__row_sum_far *far, const mn__real *dsum, mn__real *dweight)
 {
     if (is_far(u, env))
         backward_far(u, env, n, far, dsum, dweight);
