@@ -36,7 +36,7 @@ MN_API const char *mn_evolve_loss_name(mn_evolve_loss loss);
  * "true" (each candidate reads for itself and forgets while it reads). */
 typedef struct mn_evolve_namm_params {
     mn_evolve_params run;      /**< dir, stages, search but its mean and n; save is not called */
-    bool picks_covariance;     /**< full up to 1,024 parameters, separable above, whose state would
+    bool picks_covariance;     /**< full up to 2,048 parameters, separable above, whose state would
                                   take hundreds of megabytes, instead of run.search's */
     mn_session_params session; /**< n_ctx, seed; a worker has one thread */
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix */

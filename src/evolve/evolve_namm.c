@@ -23,7 +23,7 @@
 #include "model/model.h"
 #include "policy/evict.h"
 
-enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4, FULL_MOST = 1024 };
+enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4, FULL_MOST = 2048 };
 #define DRAW_SIGMA 0.1
 
 const char *mn_evolve_loss_name(mn_evolve_loss loss)

@@ -2,7 +2,7 @@
 # dies.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
-run train "$configs/dense.smoke.ini" --check
+run plan "$configs/dense.smoke.ini"
 if grep -q "reads no INI files" err || ! command -v mpirun >/dev/null ||
     ! ldd "$MNEME" | grep -q libmpi; then
     echo "no MPI or no inih here: trainings over several processes are not tested"
