@@ -1,7 +1,7 @@
 # bench/compare_layers.py at a toy size: killed in its midst it goes on, and comes to the numbers of
 # one that is not; what it finds as JSON and as a page; what it refuses.
 . "$(dirname "$0")/lib.sh"
-run train "$MNEME_SOURCE/share/mneme/train/dense.smoke.ini" --check
+run plan "$MNEME_SOURCE/share/mneme/train/dense.smoke.ini"
 if grep -q "reads no INI files" err; then
     echo "built without inih"
     exit 77
@@ -51,7 +51,7 @@ import layer_runs
 sizes = {}
 for r in layer_runs.all_runs("compare", [1], os.path.join(source, "share", "mneme", "train")):
     sets = [x for s in r.sets for x in ("--set", s)]
-    done = subprocess.run([mneme, "train", r.config, "--check", "--json"] + sets,
+    done = subprocess.run([mneme, "plan", r.config, "--json"] + sets,
                           capture_output=True, text=True, check=True)
     sizes[r.key] = json.loads(done.stdout)
 steps = [k for k in sizes if k.startswith("step")]
