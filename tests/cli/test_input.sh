@@ -124,4 +124,9 @@ for what in "run -m m.gguf -p x -n 2 -q" "inspect m.gguf" "run --policy list" "r
     want_code 1
     want_err "standard output cannot be written"
 done
+# A reader that leaves ends the command as it ends others: without a word.
+{ sleep 0.3; "$MNEME" inspect m.gguf 2>err; echo $? >code; } | :
+code=$(cat code) said="mneme inspect m.gguf | :"
+want_code 141
+[ -s err ] && wrong "$said: $(head -c 200 err)"
 finish 100

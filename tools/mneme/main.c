@@ -93,6 +93,7 @@ int main(int argc, char **argv)
         st = verb_fns[a.verb](&a, &diag);
     }
     if ((fflush(stdout) || ferror(stdout)) && st == MN_OK) {
+        ui_follow_reader();
         st = MN_EIO;
         snprintf(diag.text, sizeof diag.text, "standard output cannot be written");
     }

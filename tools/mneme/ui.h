@@ -12,6 +12,8 @@
 /* Ctrl-C: the first sets this flag, the second ends the process. */
 void ui_catch_interrupt(void);
 bool ui_interrupted(void);
+/* Ends the process by SIGPIPE, as others end, where nobody reads standard output any more. */
+void ui_follow_reader(void);
 
 /* Sentences. Nothing is printed under --quiet. */
 void ui_note(const args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
