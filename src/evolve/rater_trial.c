@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "eval/grade.h"
 #include "infer/session_internal.h"
+#include "policy/namm_rows.h"
 
 typedef struct worker {
     struct trial_rater *r;
@@ -17,6 +18,8 @@ typedef struct worker {
     mn__outcome *outcome; /* [n_case] */
     const double *x;      /* candidates under way, [n][n_param] */
     mn_session *taken;    /* of the bank; NULL: none */
+    mn__namm_rows *rows;  /* inputs of a kept reading, the same for all candidates */
+    bool is_fitted;       /* rows are of the reading under way */
 } worker;
 
 typedef struct trial_rater {
@@ -34,13 +37,23 @@ typedef struct trial_rater {
 
 /* ---- what trials ask ---- */
 
+/* Candidates that go on from one reading see the same inputs. */
 static mn_status prepare(void *ctx, size_t i, mn_session *s, mn_diag *diag)
 {
-    const worker *w = ctx;
+    mn_status st = MN_OK;
+    worker *w = ctx;
     const size_t n_param = w->r->n_param;
     if (i == 0) return MN_OK;
-    return mn__policy_set_params(s->policy, w->x + (i - 1) / w->r->p.n_budget * n_param, n_param,
-                                 diag);
+    if (!mn__trial_is_reader(w->trial, i)) {
+        if (!w->is_fitted)
+            MN_TRY(mn__namm_rows_fit(&w->rows, s->cache, mn__policy_n_inputs(s->policy), diag));
+        w->is_fitted = true;
+        mn__policy_keep_inputs(s->policy, w->rows);
+    }
+    MN_TRY(mn__policy_set_params(s->policy, w->x + (i - 1) / w->r->p.n_budget * n_param, n_param,
+                                 diag));
+done:
+    return st;
 }
 
 static bool stopped(void *ctx)
@@ -60,6 +73,7 @@ static mn_status take_base(void *ctx, const mn__reading *reading, size_t n, mn__
 {
     worker *w = ctx;
     give_back(w);
+    w->is_fitted = false;
     mn_status st = mn__bank_take(w->r->bank, reading->token, n, stopped, w, out, diag);
     if (st == MN_OK) w->taken = out->session;
     return st;
@@ -168,6 +182,7 @@ static void free_rater(void *ctx)
     if (!r) return;
     for (size_t i = 0; r->worker && i < r->p.n_worker; i++) {
         mn__trial_free(r->worker[i].trial);
+        mn__namm_rows_free(r->worker[i].rows);
         mn__free(r->worker[i].want);
         mn__free(r->worker[i].outcome);
     }

@@ -45,6 +45,7 @@ mn_status mn__policy_pin(char **out, const char *spec, bool by_name, mn_diag *di
 /* The same for policy namm (or a wrapper of it), with a NAMM from memory in place of the file that
  * its option names; borrowed, outlives the policy. NULL: the file. */
 struct mn__namm;
+struct mn__namm_rows;
 mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn__namm *namm,
                             const mn__budget *budget, const mn__cache_shape *shape, mn_diag *diag);
 /* Do scores alone say how many stay, by a threshold, the budget being no more than a cap? */
@@ -60,6 +61,9 @@ mn_status mn__policy_set_params(mn__policy *p, const double *x, size_t n, mn_dia
  * of the crew's threads, one at a time for a lane. */
 typedef void (*mn__inputs_fn)(void *ctx, const mn__score_view *v, const float *x);
 void mn__policy_show_inputs(mn__policy *p, mn__inputs_fn fn, void *ctx);
+/* Rows of inputs that it writes down, or reads where another policy of the same spec wrote them
+ * (namm_rows.h); borrowed until the policy is freed or given others, NULL: none. */
+void mn__policy_keep_inputs(mn__policy *p, struct mn__namm_rows *rows);
 /* Layers whose lanes it cuts: those of full attention, [*n] rising. */
 const uint32_t *mn__policy_full_layers(const mn__policy *p, size_t *n);
 void mn__policy_free(mn__policy *p);

@@ -19,6 +19,7 @@
 #include <string.h>
 #include "base/diag.h"
 #include "policy/namm_input.h"
+#include "policy/namm_rows.h"
 #include "policy/policy_kind.h"
 
 typedef struct namm_scorer {
@@ -28,6 +29,7 @@ typedef struct namm_scorer {
     bool as_share;
     mn__inputs_fn show; /* NULL: nobody looks */
     void *show_ctx;
+    mn__namm_rows *rows; /* inputs of others of this file; NULL: none */
 } namm_scorer;
 
 static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
@@ -62,14 +64,22 @@ static void become_shares(float *score, size_t n)
     for (size_t i = 0; i < n; i++) score[i] = (float)((double)score[i] / sum);
 }
 
-/* room: what the lane was paid, alone or beside others. */
+/* What another looked at is not looked at again. */
+static bool is_written(const namm_scorer *self, const mn__score_view *v)
+{
+    return self->rows && mn__namm_rows_has(self->rows, v);
+}
+
+/* room: what the lane was paid, alone or beside others; nothing where its rows are written. */
 static void score_rows(const namm_scorer *self, const mn__score_view *v, float *room,
                        float *scratch, float *score)
 {
     const mn__namm *namm = self->namm;
-    float *x = scratch, *rest = scratch + rows_floats(self, v->n);
+    float *kept = self->rows ? mn__namm_rows_of(self->rows, v) : NULL, *x = kept ? kept : scratch,
+          *rest = scratch + rows_floats(self, v->n);
     if (v->n == 0) return;
-    mn__namm_input_fill(self->input, v, room, x, rest);
+    if (!is_written(self, v)) mn__namm_input_fill(self->input, v, room, x, rest);
+    if (kept) mn__namm_rows_written(self->rows, v);
     if (self->show) self->show(self->show_ctx, v, x);
     mn__namm_net_run(&namm->net, v->cache->kern, namm->param, x, v->n, NULL, score, NULL, rest);
     if (self->as_share) become_shares(score, v->n);
@@ -79,20 +89,34 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
 {
     const namm_scorer *self = (const namm_scorer *)s;
     float *rest = v->scratch + mn__namm_room_floats(self->input, v->n);
-    mn__namm_input_look(self->input, v, v->scratch, rest);
+    if (!is_written(self, v)) mn__namm_input_look(self->input, v, v->scratch, rest);
     score_rows(self, v, v->scratch, rest, out);
 }
 
-static void score_all(const mn__scorer *s, const mn__crew *crew, const mn__score_lane *lane,
-                      size_t n_lane, float *scratch)
+/* Means over lanes leave out those that are spared: all or none. */
+static bool are_written(const namm_scorer *self, const mn__score_lane *lane, size_t n_lane)
 {
-    const namm_scorer *self = (const namm_scorer *)s;
+    for (size_t l = 0; l < n_lane; l++)
+        if (!lane[l].spared && !is_written(self, &lane[l].view)) return false;
+    return self->rows != NULL;
+}
+
+static void look_at_all(const namm_scorer *self, const mn__crew *crew, const mn__score_lane *lane,
+                        size_t n_lane, float *scratch)
+{
     for (size_t l; (l = mn__team_claim(crew)) < n_lane;)
         if (!lane[l].spared)
             mn__namm_input_look(self->input, &lane[l].view, lane[l].view.scratch, scratch);
     mn__crew_meet(crew);
     mn__namm_input_share(self->input, crew, lane, n_lane);
     mn__crew_meet(crew);
+}
+
+static void score_all(const mn__scorer *s, const mn__crew *crew, const mn__score_lane *lane,
+                      size_t n_lane, float *scratch)
+{
+    const namm_scorer *self = (const namm_scorer *)s;
+    if (!are_written(self, lane, n_lane)) look_at_all(self, crew, lane, n_lane, scratch);
     for (size_t l; (l = mn__team_claim(crew)) < n_lane;)
         if (!lane[l].spared)
             score_rows(self, &lane[l].view, lane[l].view.scratch, scratch, lane[l].score);
@@ -214,4 +238,10 @@ void mn__policy_show_inputs(mn__policy *p, mn__inputs_fn fn, void *ctx)
     if (!self) return;
     self->show = fn;
     self->show_ctx = ctx;
+}
+
+void mn__policy_keep_inputs(mn__policy *p, mn__namm_rows *rows)
+{
+    namm_scorer *self = scorer_of(p);
+    if (self) self->rows = rows;
 }
