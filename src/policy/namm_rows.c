@@ -18,17 +18,17 @@ static mn_status take_lanes(mn__namm_rows *r, size_t n_lane, mn_diag *diag)
 {
     mn__free(r->at);
     mn__free(r->has);
-    r->n_lane = n_lane;
-    r->at = mn__alloc_array(MN_MEM_OTHER, n_lane + 1, sizeof *r->at);
-    r->has = mn__alloc_zero(MN_MEM_OTHER, n_lane);
-    return r->at && r->has ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for %zu lanes", n_lane);
+    r->at = mn__alloc_array(MN_MEM_POLICY, n_lane + 1, sizeof *r->at);
+    r->has = mn__alloc_zero(MN_MEM_POLICY, n_lane);
+    r->n_lane = r->at && r->has ? n_lane : 0;
+    return r->n_lane ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for %zu lanes", n_lane);
 }
 
 static mn_status take_floats(mn__namm_rows *r, size_t n, mn_diag *diag)
 {
     if (n <= r->cap) return MN_OK;
     mn__free(r->x);
-    r->x = mn__alloc_array(MN_MEM_OTHER, n, sizeof *r->x);
+    r->x = mn__alloc_array(MN_MEM_POLICY, n, sizeof *r->x);
     r->cap = r->x ? n : 0;
     return r->x ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for the inputs of %zu tokens", n);
 }
@@ -37,7 +37,7 @@ mn_status mn__namm_rows_fit(mn__namm_rows **rows, const mn__cache *cache, size_t
                             mn_diag *diag)
 {
     const size_t n_head = cache->shape.n_kv_head, n_lane = cache->shape.n_layer * n_head;
-    if (!*rows) *rows = mn__alloc_zero(MN_MEM_OTHER, sizeof **rows);
+    if (!*rows) *rows = mn__alloc_zero(MN_MEM_POLICY, sizeof **rows);
     mn__namm_rows *r = *rows;
     if (!r) return mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's inputs");
     mn_status st = r->n_lane == n_lane ? MN_OK : take_lanes(r, n_lane, diag);
