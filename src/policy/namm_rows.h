@@ -1,6 +1,6 @@
 /* namm_rows.h: the inputs of every lane at one event, for NAMMs of the same file that meet the same
  * cache one after the other (candidates of an evolution): the first writes them down, the others
- * read them. What they cost, looking at all keys and values, is most of what a small network costs. */
+ * read them. Looking at all keys and values is most of what a small network costs. */
 #ifndef MN_NAMM_ROWS_H
 #define MN_NAMM_ROWS_H
 
