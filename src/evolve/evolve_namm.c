@@ -359,7 +359,7 @@ static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *
     const mn_evolve_namm_params *p = j->p;
     mn__namm *namm = NULL;
     mn_model_info info;
-    char number[5][32];
+    char *tasks = mn__stage_tasks(j->run.stage, best->stage), number[5][32];
     size_t n = 0;
     MN_TRY(mn__namm_read(&namm, j->start, diag));
     for (size_t i = 0; i < j->run.search.n; i++) namm->param[i] = (float)mean[i];
@@ -369,10 +369,8 @@ static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *
     snprintf(number[3], sizeof *number, "%.4g", best->kept_share);
     snprintf(number[4], sizeof *number, "%.4g", p->run.target_share);
     mn_model_get_info(j->m, &info);
-    mn__free(namm->note);
-    namm->n_note = 0;
+    mn__namm_drop_notes(namm);
     namm->note = mn__alloc_zero(MN_MEM_OTHER, N_NOTE * sizeof *namm->note);
-    char *tasks = mn__stage_tasks(j->run.stage, best->stage);
     const char *const note[][2] = {{"base_model", p->model},
                                    {"base_identity", info.identity},
                                    {"tasks", tasks},
@@ -389,9 +387,9 @@ static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *
     for (size_t i = 0; i < n_note; i++)
         if (!namm->note || !tasks || set_note(namm, &n, note[i][0], note[i][1]) != MN_OK)
             MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's notes"));
-    mn__free(tasks);
     MN_TRY(mn__namm_write(namm, j->best, diag));
 done:
+    mn__free(tasks);
     mn__namm_free(namm);
     return st;
 }

@@ -99,6 +99,7 @@ mn_status mn__namm_open(mn__namm **out, const char *value, mn_diag *diag);
 void mn__namm_label(const mn__namm *m, const char *value, char *out, size_t cap);
 /* Atomic. */
 mn_status mn__namm_write(const mn__namm *namm, const char *path, mn_diag *diag);
+void mn__namm_drop_notes(mn__namm *namm);
 void mn__namm_free(mn__namm *namm);
 
 #endif

@@ -325,14 +325,21 @@ mn_status mn__namm_read(mn__namm **out, const char *path, mn_diag *diag)
     return st;
 }
 
-void mn__namm_free(mn__namm *m)
+void mn__namm_drop_notes(mn__namm *m)
 {
-    if (!m) return;
     for (size_t i = 0; i < m->n_note; i++) {
         mn__free(m->note[i].key);
         mn__free(m->note[i].value);
     }
     mn__free(m->note);
+    m->note = NULL;
+    m->n_note = 0;
+}
+
+void mn__namm_free(mn__namm *m)
+{
+    if (!m) return;
+    mn__namm_drop_notes(m);
     mn__free(m->options);
     mn__free(m->param);
     mn__free(m->mean);
