@@ -32,11 +32,14 @@ void ranks_tell_end(const ranks *r, mn_status st, bool goes_on, const mn_diag *d
 static uint64_t next_alone; /* the counter of a process without others */
 
 #ifdef MN_HAVE_MPI
+#include <math.h>
 #include <mpi.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
+
+#include "ui.h"
 
 typedef struct state {
     MPI_Win counter; /* one uint64_t, rank 0's */
@@ -148,15 +151,30 @@ static int begin_pieces(int q, const mn_train_block *b, size_t at, MPI_Request *
     return n;
 }
 
+static void tell_waiting(const ranks *r)
+{
+    fprintf(stderr,
+            "mneme: rank %d: interrupted while it waits for another rank, which writes a checkpoint "
+            "or has died: mpirun says which; the same command goes on where it stopped\n",
+            r->rank);
+}
+
 /* Others are waited for awake at first: most come soon. An interruption does not end it: another
- * may be writing a checkpoint. Where one dies, mpirun ends this process too. */
-static void await(int n, MPI_Request *request)
+ * may be writing a checkpoint. Where one dies, mpirun interrupts this process, then kills it. */
+static void await(const ranks *r, int n, MPI_Request *request)
 {
     const struct timespec nap = {.tv_nsec = 50000};
-    const double began = mn__clock_s(), awake_s = 0.002;
+    const double began = mn__clock_s(), awake_s = 0.002, patience_s = 0.3;
+    double asked = 0;
     int here = 0;
     while (MPI_Testall(n, request, &here, MPI_STATUSES_IGNORE), !here) {
-        if (mn__clock_s() - began < awake_s)
+        const double now = mn__clock_s();
+        if (asked == 0 && ui_interrupted()) asked = now;
+        if (asked > 0 && now - asked > patience_s) {
+            tell_waiting(r);
+            asked = INFINITY;
+        }
+        if (now - began < awake_s)
             sched_yield();
         else
             nanosleep(&nap, NULL);
@@ -178,7 +196,7 @@ mn_status ranks_swap(const ranks *r, const mn_train_block *with, mn_diag *diag)
         int n = 0;
         for (int q = 0; q < r->n; q++)
             if (q != r->rank) n += begin_pieces(q, &with[q], at, request + n);
-        await(n, request);
+        await(r, n, request);
     }
     free(request);
     return MN_OK;
