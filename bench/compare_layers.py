@@ -155,8 +155,8 @@ class Queue:
     def evaluate(self, model, out, limit):
         args = self.args
         return [args.mneme, "eval", "-m", model, "--tasks", args.tasks, "--limit", str(limit),
-                "--ctx", str(self.length() - EVAL_ROOM), "--policies", "full", "--data", args.data, "--out", out, "--json",
-                "--no-progress"] + args.common
+                "--ctx", str(self.length() - EVAL_ROOM), "--policies", "full", "--data",
+                args.data, "--out", out, "--json", "--no-progress"] + args.common
 
     # ---- plan ----
 
@@ -334,7 +334,11 @@ class Queue:
 
     def publish(self):
         target = os.path.join(self.args.publish, time.strftime("%Y-%m-%d-layers"))
+        if not self.plan:
+            sys.exit(f"{self.path('plan.json')}: missing: nothing to publish before a first run")
         self.write()
+        if not os.path.exists(self.path("report.html")):
+            sys.exit(f"{self.path('report.html')}: missing: a page wants {self.args.chart}")
         os.makedirs(target, exist_ok=True)
         for name in ("plan.json", "results.json", "report.html"):
             shutil.copy(self.path(name), target)
@@ -378,6 +382,7 @@ def arguments():
     args = p.parse_args()
     if not args.data:
         p.error("--data or MNEME_DATA: the folder of corpus and evaluation sets")
+    args.data = os.path.abspath(args.data)
     for key, side in (("corpus", "train"), ("valid", "valid")):
         files = (os.path.join(args.data, "corpus", f"en-{n}.{side}.txt.xz")
                  for n in ("books", "simplewiki"))

@@ -127,14 +127,19 @@ function drawStatements() {
       s.seeds.map((k, i) => k + ': ' + change(s.differences[i])).join(', ')]));
 }
 
+// Mean over the seeds that a step and the one before it have.
+function changeSince(before, runs) {
+  return mean(runs.map((r) => [r, before.find((b) => b.seed === r.seed)]).filter(([, b]) => b).map(([r, b]) => r.valid_loss - b.valid_loss));
+}
+
 function drawSteps() {
   document.getElementById('steps').hidden = steps.length === 0;
-  let before = null;
+  let before = [];
   table('steps-table', ['Step', 'Validation loss', 'Change', 'Parameters', 'Active', 'Training tokens/s'], byKey(steps).map(([key, runs]) => {
-    const here = mean(runs.map((r) => r.valid_loss)), line = [
-      [key.replace(/^step(\d+)_.*/, '$1. '), runs[0].label], seeds(runs, (r) => r.valid_loss, loss), before === null ? none : change(here - before), many(runs[0].parameters),
+    const line = [
+      [key.replace(/^step(\d+)_.*/, '$1. '), runs[0].label], seeds(runs, (r) => r.valid_loss, loss), change(changeSince(before, runs)), many(runs[0].parameters),
       many(runs[0].active), many(mean(runs.map((r) => r.train_tokens_per_s)))];
-    before = here;
+    before = runs;
     return line;
   }));
 }

@@ -26,7 +26,7 @@ typedef struct mn_train_line {
     double norm;       /**< of the step's gradients, before clipping */
     double rate, value_rate; /**< it was made with; of memories' rows */
     double tokens_per_s;     /**< of the steps since the report before, and of them alone */
-    double gemm_peak_share;  /**< FLOPs a second of these steps over `peak`'s; NAN: not known */
+    double gemm_peak_share;  /**< FLOPs a second over all ranks' `peak`; NAN: not known */
     double seconds;          /**< since the report before, all that was done counted */
     double seconds_left;     /**< expected */
 } mn_train_line;
@@ -48,9 +48,13 @@ typedef struct mn_train_block {
  * fails returns at once: the caller ends the others. */
 typedef struct mn_train_ranks {
     int rank, n;
-    /** with [n]: every rank calls it, and has what all sent to it when it returns. Bytes from a to
-     * b are the same on both. From one thread. MN_ECANCEL: a rank is gone, or nobody waits any
-     * more. */
+    /** with [n], one block for each rank: every rank calls it, and has what all sent to it when it
+     * returns. Bytes from a to b are the same on both; 0 are allowed, then with a pointer that may
+     * be NULL, and more than INT_MAX. The callee copies a rank's own block too, whose in may be its
+     * out; outs may be one buffer, ins overlap nothing else. No buffer is touched behind the
+     * return, a failure's too. It waits though `stop` asks for an end: ranks agree on that by
+     * swaps, and rank 0 may be writing a checkpoint. From one thread. MN_ECANCEL: a rank is gone.
+     */
     mn_status (*swap)(void *ctx, const mn_train_block *with, mn_diag *diag);
     void *ctx;
 } mn_train_ranks;

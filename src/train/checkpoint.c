@@ -129,7 +129,7 @@ mn_status mn__checkpoint_save(const char *path, const mn__learner *l, mn__adamw 
     mn__adamw_flush(o, team);
     arrays_of(l, o, arrays);
     MN_TRY(join_arrays(l, o, arrays, &whole, diag));
-    if (o->config.peers && o->config.peers->ranks.rank) return MN_OK; /* rank 0 writes */
+    if (o->config.peers && o->config.peers->ranks.rank) goto done; /* rank 0 writes */
     MN_TRY(mn__gguf_writer_new(&w, diag));
     if (config_lines(&l->config, &lines, &n) != MN_OK || put_names(w, &l->list) != MN_OK)
         MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory to write it", path));

@@ -143,8 +143,10 @@ mn_status mn__join_whole(const mn__params *list, mn__peers *peers, const mn__rea
     size_t widest = 0, at = 0;
     for (size_t i = 0; i < list->n; i++)
         if (list->at[i]->whole > widest) widest = list->at[i]->whole;
-    mn__real *buffer = mn__alloc_zero(MN_MEM_OTHER, GATHER_ROWS * widest * sizeof *buffer);
-    if (!buffer) return mn__fail(diag, MN_ENOMEM, "no memory to bring parts of tables together");
+    mn__real *buffer =
+        whole ? mn__alloc_zero(MN_MEM_OTHER, GATHER_ROWS * widest * sizeof *buffer) : NULL;
+    if (whole && !buffer)
+        return mn__fail(diag, MN_ENOMEM, "no memory to bring parts of tables together");
     for (size_t i = 0; i < list->n; i++) {
         const mn__param *p = list->at[i];
         if (p->group == MN__PARAM_STATE) continue;

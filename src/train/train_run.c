@@ -224,7 +224,8 @@ static mn_status write_about(run *r, mn_diag *diag)
     if (r->p->ranks.rank) return MN_OK;
     const bool is_over = r->trainer->opt->step >= r->config.train_steps;
     if (r->config.report_peak && r->p->peak && !is_over)
-        r->peak = r->p->peak(r->p->ctx, r->config.train_compute == MN__COMPUTE_BF16, n_thread);
+        r->peak = (peers_of(r) ? r->p->ranks.n : 1) *
+                  r->p->peak(r->p->ctx, r->config.train_compute == MN__COMPUTE_BF16, n_thread);
     const mn__train_about about = {.params = r->p,
                                    .config = &r->config,
                                    .data = &r->data,
@@ -258,8 +259,11 @@ static mn_status run_steps(run *r, mn_train_result *out, mn_diag *diag)
                              .n_new = r->trainer->opt->step - first,
                              .loss = r->last.step ? r->last.loss : NAN,
                              .valid_loss = r->last.step ? r->last.valid_loss : NAN};
-    if (st == MN_OK && peers_of(r) && r->p->ranks.rank == 0)
-        st = mn__train_about_sent(r->about, r->peers.bytes, diag);
+    if (peers_of(r) && r->p->ranks.rank == 0 && (st == MN_OK || st == MN_ECANCEL)) {
+        const mn_status sent =
+            mn__train_about_sent(r->about, r->peers.bytes, st == MN_OK ? diag : NULL);
+        if (st == MN_OK) st = sent;
+    }
     return st;
 }
 

@@ -61,6 +61,33 @@ for k in steps + ["ultramem"]:
         assert abs(sizes[k][what] / sizes["moe"][what] - 1) < 0.005, (k, what)
 PY
 
+# Where one of two has a seed more, those are compared that both have.
+check "means over seeds of both" python3 - "$MNEME_SOURCE/bench" <<'PY'
+import sys
+sys.path.insert(0, sys.argv[1])
+import layer_tables
+def row(key, seed, loss): return {"group": "models", "key": key, "seed": seed, "valid_loss": loss}
+rows = [row("dense", 1, 4.0), row("dense", 2, 2.0), row("ultramem", 1, 3.5), row("pkm", 2, 3.0)]
+found, = layer_tables.statements(rows)
+assert found["text"] == "UltraMem below dense" and found["seeds"] == [1]
+assert found["difference"] == -0.5 and found["holds"] and found["holds_each"]
+PY
+if command -v node >/dev/null; then
+    check "and between steps" node - "$MNEME_SOURCE/bench/layers_page/page.js" <<'JS'
+const text = require('fs').readFileSync(process.argv[2], 'utf8');
+const cut = (name) => text.match(new RegExp(`^function ${name}\\([^]*?^}`, 'm'))[0];
+const changeSince = new Function(cut('mean') + cut('changeSince') + 'return changeSince;')();
+const row = (seed, valid_loss) => ({ seed, valid_loss });
+const is = (a, b) => { if (a !== b) throw new Error(`${a} is not ${b}`); };
+is(changeSince([row(1, 4), row(2, 2)], [row(1, 3.5)]), -0.5);
+is(changeSince([row(2, 2)], [row(1, 3.5)]), null);
+is(changeSince([], [row(1, 3.5)]), null);
+JS
+fi
+queue nowhere --publish published
+want_code 1
+want_err "plan.json: missing"
+
 # Killed while it trains: the training ends with it, and its folder is free.
 "${command[@]}" --work q </dev/null >out 2>err &
 pid=$!

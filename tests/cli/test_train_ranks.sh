@@ -1,5 +1,5 @@
 # `mneme train` over several processes: the curve of one, bytes as the formula has them, a rank that
-# dies.
+# dies, a stop.
 . "$(dirname "$0")/lib.sh"
 configs=$MNEME_SOURCE/share/mneme/train
 run plan "$configs/dense.smoke.ini"
@@ -55,6 +55,7 @@ ranks 2 bash -c '
     "$@" & until [ -e dead/checkpoint.gguf.1 ]; do sleep 0.01; done; kill -9 $! $$' \
     rank "$MNEME" train "${memory[@]}" -t 1 --out dead
 check "a rank that dies fails the run" [ $code != 0 ]
+want_err "or has died: mpirun says which"
 cp -r dead again
 ranks 2 "$MNEME" train "${memory[@]}" -t 1 --out again
 want_code 0
@@ -64,7 +65,28 @@ want_code 0
 want_err "goes on behind step"
 check "one process ends it alike" curves near dead one
 
+# A stop of all, of which one is long in coming, as if it wrote: they wait for it.
+ranks 2 bash -c '
+    "$@" & until [ -e stopped/run.json ]; do sleep 0.01; done
+    if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then
+        kill -STOP $!; sleep 1.5; kill -TERM $!; kill -CONT $!
+    else
+        kill -TERM $!
+    fi
+    wait $!' rank "$MNEME" train "${memory[@]}" -t 1 --out stopped
+want_code 130
+want_err "stopped after step" "goes on where it stopped"
+check "the one that waited says so" [ "$(grep -c 'rank 1: interrupted while it waits' err)" = 1 ]
+at=$(sed -n 's/.*stopped after step \([0-9]*\) of 12.*/\1/p' err)
+want_json 'd["starts"][0]["sent_bytes"]["gradients"] > 0' stopped/run.json
+ranks 2 "$MNEME" train "${memory[@]}" -t 1 --out stopped
+want_code 0
+want_err "goes on behind step $at of 12"
+check "a run that was stopped ends to the same bits" curves same stopped two
+
 ranks 3 "$MNEME" train "${memory[@]}" -t 1 --out three
 check "three ranks cannot share two passes" [ $code != 0 ]
 want_err "a multiple of the 3 ranks wanted, 2 and 1 found"
-finish 12
+check "what all say is said once" [ "$(grep -c 'a multiple of' err)" = 1 ]
+check "nor would it go on" [ "$(grep -c 'goes on' err)" = 0 ]
+finish 18

@@ -150,6 +150,31 @@ static void test_gradients(void **state)
     }
 }
 
+/* Of gradients far above train.clip, parts of tables among them: a rank that left out the others'
+ * parts would clip otherwise, and the copies of what all hold would go apart. */
+static void test_norm(void **state)
+{
+    static const mn__arch_kind archs[] = {MN__ARCH_PKM, MN__ARCH_MEMORY_PLUS, MN__ARCH_ULTRAMEM,
+                                          MN__ARCH_ULTRAMEM_V2};
+    (void)state;
+    for (size_t k = 0; k < sizeof archs / sizeof *archs; k++) {
+        mn__config c;
+        rank one[RANKS], all[RANKS];
+        make_config(&c, archs[k], "train.clip=1e-4");
+        run_ranks(one, 1, (rank){.config = &c, .n_step = 1});
+        assert_true(one[0].trainer->last.norm > 100 * c.train_clip);
+        for (int n = 2; n <= RANKS; n += 2) {
+            run_ranks(all, n, (rank){.config = &c, .n_step = 1});
+            for (int i = 0; i < n; i++) {
+                assert_close(all[i].trainer->last.norm, one[0].trainer->last.norm);
+                assert_true(all[i].trainer->last.norm == all[0].trainer->last.norm);
+            }
+            free_ranks(all, n);
+        }
+        free_ranks(one, 1);
+    }
+}
+
 /* A pass that ranks share is as many passes of fewer sequences. */
 static void test_shared_passes(void **state)
 {
@@ -303,9 +328,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),  cmocka_unit_test(test_shared_passes),
-        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_checkpoint), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_shared_passes), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_parts),         cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

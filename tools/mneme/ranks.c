@@ -25,18 +25,21 @@ void ranks_tell_end(const ranks *r, mn_status st, bool goes_on, const mn_diag *d
     fputs("mneme: ", stderr);
     if (!r->met || !r->alike) fprintf(stderr, "rank %d: ", r->rank);
     fprintf(stderr, "%s%s\n", *diag->text ? diag->text : mn_status_text(st),
-            st == MN_ECANCEL ? ", or another rank has died: mpirun says which" : "");
+            st == MN_ECANCEL && !r->met ? ", or another rank has died: mpirun says which" : "");
     if (goes_on) fputs("mneme: the run ends; the same command goes on where it stopped\n", stderr);
 }
 
 static uint64_t next_alone; /* the counter of a process without others */
 
 #ifdef MN_HAVE_MPI
+#include <math.h>
 #include <mpi.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
+
+#include "ui.h"
 
 typedef struct state {
     MPI_Win counter; /* one uint64_t, rank 0's */
@@ -148,30 +151,40 @@ static int begin_pieces(int q, const mn_train_block *b, size_t at, MPI_Request *
     return n;
 }
 
-/* Others are waited for awake at first: most come soon. */
-static bool await(int n, MPI_Request *request, bool (*stop)(void))
+static void tell_waiting(const ranks *r)
+{
+    fprintf(stderr,
+            "mneme: rank %d: interrupted while it waits for another rank, which writes a checkpoint "
+            "or has died: mpirun says which; the same command goes on where it stopped\n",
+            r->rank);
+}
+
+/* Others are waited for awake at first: most come soon. An interruption does not end it: another
+ * may be writing a checkpoint. Where one dies, mpirun interrupts this process, then kills it. */
+static void await(const ranks *r, int n, MPI_Request *request)
 {
     const struct timespec nap = {.tv_nsec = 50000};
-    const double began = mn__clock_s(), awake_s = 0.002, grace_s = 0.5;
-    double stopped = 0;
+    const double began = mn__clock_s(), awake_s = 0.002, patience_s = 0.3;
+    double asked = 0;
     int here = 0;
     while (MPI_Testall(n, request, &here, MPI_STATUSES_IGNORE), !here) {
         const double now = mn__clock_s();
-        if (stopped == 0 && stop()) stopped = now;
-        if (stopped > 0 && now - stopped > grace_s) return false;
+        if (asked == 0 && ui_interrupted()) asked = now;
+        if (asked > 0 && now - asked > patience_s) {
+            tell_waiting(r);
+            asked = INFINITY;
+        }
         if (now - began < awake_s)
             sched_yield();
         else
             nanosleep(&nap, NULL);
     }
-    return true;
 }
 
-mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(void), mn_diag *diag)
+mn_status ranks_swap(const ranks *r, const mn_train_block *with, mn_diag *diag)
 {
     MPI_Request *request = malloc(2 * (size_t)r->n * sizeof *request);
     size_t most = 0;
-    bool is_here = true;
     if (!request) return mn__fail(diag, MN_ENOMEM, "no memory for MPI");
     for (int q = 0; q < r->n; q++) {
         if (q == r->rank && with[q].in != with[q].out && with[q].in_bytes)
@@ -179,15 +192,14 @@ mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(vo
         if (with[q].in_bytes > most) most = with[q].in_bytes;
         if (with[q].out_bytes > most) most = with[q].out_bytes;
     }
-    for (size_t at = 0; at < most && is_here; at += PIECE) {
+    for (size_t at = 0; at < most; at += PIECE) {
         int n = 0;
         for (int q = 0; q < r->n; q++)
             if (q != r->rank) n += begin_pieces(q, &with[q], at, request + n);
-        is_here = await(n, request, stop);
+        await(r, n, request);
     }
     free(request);
-    return is_here ? MN_OK
-                   : mn__fail(diag, MN_ECANCEL, "interrupted while another rank was waited for");
+    return MN_OK;
 }
 
 void ranks_end(ranks *r, int code)
@@ -245,9 +257,9 @@ uint64_t ranks_sum(const ranks *r, uint64_t x)
     return x;
 }
 
-mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(void), mn_diag *diag)
+mn_status ranks_swap(const ranks *r, const mn_train_block *with, mn_diag *diag)
 {
-    (void)r, (void)with, (void)stop;
+    (void)r, (void)with;
     return mn__fail(diag, MN_EUSAGE, "built without MPI");
 }
 

@@ -28,8 +28,8 @@ void ranks_restart(const ranks *r);
 uint64_t ranks_sum(const ranks *r, uint64_t x); /* over all ranks, everywhere */
 /* x [n] becomes, everywhere, the bitwise or over all ranks, which all call it. */
 void ranks_share(const ranks *r, uint64_t *x, size_t n);
-/* mn_train_ranks.swap. `stop` says so and nobody comes for half a second: MN_ECANCEL. */
-mn_status ranks_swap(const ranks *r, const mn_train_block *with, bool (*stop)(void), mn_diag *diag);
+/* mn_train_ranks.swap. Waits for all, however long one takes: MN_ENOMEM alone. */
+mn_status ranks_swap(const ranks *r, const mn_train_block *with, mn_diag *diag);
 /* How a run of several ranks failed. What all say one says, and who has not failed is silent.
  * goes_on: the same command takes the run up again. */
 void ranks_tell_end(const ranks *r, mn_status st, bool goes_on, const mn_diag *diag);

@@ -25,7 +25,7 @@ typedef struct training {
     bool is_running;   /* steps have begun */
     char config[PATH_MAX];
     ranks ranks;
-    bool is_lost; /* other ranks did not come */
+    bool is_stopped; /* behind a step: all ranks are */
 } training;
 
 static json_t *real_or_null(double x)
@@ -123,9 +123,7 @@ static bool on_stop(void *ctx)
 static mn_status on_swap(void *ctx, const mn_train_block *with, mn_diag *diag)
 {
     training *t = ctx;
-    const mn_status st = ranks_swap(&t->ranks, with, ui_interrupted, diag);
-    if (st != MN_OK) t->is_lost = true;
-    return st;
+    return ranks_swap(&t->ranks, with, diag);
 }
 
 static double on_peak(void *ctx, bool bf16, int n_thread)
@@ -195,6 +193,7 @@ static mn_status train(training *t, const mn_train_params *p, mn_diag *diag)
     mn_train_result result;
     mn_status st = mn_train_run(p, &result, diag);
     progress_end(&t->bar);
+    t->is_stopped = st == MN_ECANCEL && result.n_new;
     if (t->ranks.rank) return st;
     if (st == MN_OK || (st == MN_ECANCEL && t->is_running)) {
         mn_diag why = {""};
@@ -203,6 +202,23 @@ static mn_status train(training *t, const mn_train_params *p, mn_diag *diag)
     }
     if (st == MN_OK) tell_end(t->a, p->dir, &result);
     return st;
+}
+
+static double failed_s;
+
+static bool is_late(void)
+{
+    return mn__clock_s() - failed_s > 1;
+}
+
+/* What all ranks fail by, a config say, is told once: they come here within a second. */
+static void meet_failed(training *t, mn_status st)
+{
+    failed_s = mn__clock_s();
+    if (t->is_stopped)
+        t->ranks.met = t->ranks.alike = true;
+    else
+        ranks_meet(&t->ranks, st, is_late);
 }
 
 mn_status verb_train(const args *a, mn_diag *diag)
@@ -215,11 +231,10 @@ mn_status verb_train(const args *a, mn_diag *diag)
     MN_TRY(read_params(&t, &p, diag));
     MN_TRY(train(&t, &p, diag));
 done:
-    /* Stopped behind a step: all of them are. */
-    if (st == MN_ECANCEL && !t.is_lost && (t.ranks.rank || t.is_running))
-        t.ranks.met = t.ranks.alike = true;
-    if (st != MN_OK && t.ranks.n > 1)
-        ranks_tell_end(&t.ranks, st, st != MN_EUSAGE && st != MN_EINPUT, diag);
+    if (st != MN_OK && t.ranks.n > 1) {
+        meet_failed(&t, st);
+        ranks_tell_end(&t.ranks, st, st == MN_ECANCEL || st == MN_EIO, diag);
+    }
     ranks_end(&t.ranks, mn_status_exit_code(st));
     return st;
 }
