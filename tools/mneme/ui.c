@@ -13,12 +13,11 @@
 #include "base/clock.h"
 #include "base/diag.h"
 
-static volatile sig_atomic_t interrupted;
+static int interrupted; /* asked for by all threads */
 
 static void on_signal(int sig)
 {
-    if (interrupted) _exit(128 + sig);
-    interrupted = 1;
+    if (__atomic_exchange_n(&interrupted, 1, __ATOMIC_RELAXED)) _exit(128 + sig);
 }
 
 void ui_catch_interrupt(void)
@@ -39,7 +38,7 @@ void ui_follow_reader(void)
 
 bool ui_interrupted(void)
 {
-    return interrupted != 0;
+    return __atomic_load_n(&interrupted, __ATOMIC_RELAXED) != 0;
 }
 
 static bool wants_color(const args *a)
