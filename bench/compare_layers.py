@@ -2,7 +2,7 @@
 """Language models of dense layers, experts, memories or look-ups, trained alike and compared.
 
     bench/compare_layers.py [--work build/layers] [--hours H] [--only NAME,...] [--list] [--dry]
-        [--mneme build/release/mneme] [--data DIR] [--publish bench/results]
+        [--mneme build/release/mneme] [--data DIR] [--publish bench/results] [--done DIR]
 
 A queue whose state is the folder --work. First it probes how fast each config learns here and
 writes plan.json: how many tokens a training may read for all of them to fit into --all-hours (12),
@@ -18,6 +18,7 @@ First all models with one seed, then with the next, then UltraMem's steps at a q
 --dry       the commands, none of which is run
 --publish   copy plan, results, page, and the trainings' logs and configs there, in a folder of
             today's date; nothing is trained
+--done      what was published there, plan and runs, counts: an earlier night's, another machine's
 --keep      keep checkpoints and exported files of runs that are done (some 20 GB in all)
 
 Probe on a machine that does nothing else. Trainings read the books and wiki of DATA/corpus with one
@@ -71,6 +72,21 @@ def read_json(path):
         return None
 
 
+def put_copy(path, target, places):
+    """Text with names in place of this machine's folders; what is no text, as it is."""
+    if os.path.abspath(path) == os.path.abspath(target):
+        return
+    if path.endswith(".sqlite"):
+        shutil.copy(path, target)
+        return
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for folder in sorted(places, key=len, reverse=True):
+        text = text.replace(folder, places[folder])
+    with open(target, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 class Failed(Exception):
     pass
 
@@ -109,6 +125,10 @@ class Queue:
             sys.exit(f"--keys {','.join(sorted(unknown))}: no such runs; --list names them")
         self.runs = [r for r in self.runs if r.key in args.keys or not args.keys]
         self.plan = read_json(self.path("plan.json"))
+        if not self.plan and args.done:
+            self.plan = read_json(os.path.join(args.done, "plan.json"))
+            if not self.plan:
+                sys.exit(f"--done {args.done}: no plan.json there")
 
     def path(self, *parts):
         return os.path.join(self.work, *parts)
@@ -116,8 +136,15 @@ class Queue:
     def folder(self, run):
         return self.path("runs", run.name)
 
+    def home(self, run):
+        """Where its result lies, or will."""
+        published = os.path.join(self.args.done or "", run.name)
+        is_here = os.path.exists(os.path.join(self.folder(run), "result.json"))
+        return published if self.args.done and not is_here and os.path.exists(
+            os.path.join(published, "result.json")) else self.folder(run)
+
     def result(self, run):
-        return read_json(os.path.join(self.folder(run), "result.json"))
+        return read_json(os.path.join(self.home(run), "result.json"))
 
     # ---- commands ----
 
@@ -205,7 +232,7 @@ class Queue:
                                                           args.limit)
         if tokens <= 0:
             sys.exit(f"no training fits: starts and evaluations alone take {args.all_hours} hours")
-        plan = {"version": 1, **{k: getattr(args, k) for k in GO_ON}, "tokens": tokens,
+        plan = {**self.asked(), "tokens": tokens,
                 "step_share": layer_runs.STEP_SHARE, "probes": probes,
                 "mneme": call([args.mneme, "--version"], self.path("probe", "data.log")).strip(),
                 "hours": sum(layer_runs.estimate(r, probes, tokens, args.limit)
@@ -215,10 +242,16 @@ class Queue:
         say(f"plan: {len(self.runs)} runs of {tokens} tokens (steps: a quarter), "
             f"{plan['hours']:.1f} hours")
 
+    def asked(self):
+        """What all runs have in common, with files by their names: a folder may be elsewhere."""
+        said = {k: getattr(self.args, k) for k in GO_ON}
+        for key in ("corpus", "valid"):
+            said[key] = ",".join(os.path.basename(f) for f in said[key].split(","))
+        return {"version": 1, **said}
+
     def check_plan(self):
         """What a plan said once holds for all runs of its folder."""
-        args = self.args
-        now = {"version": 1, **{k: getattr(args, k) for k in GO_ON}}
+        args, now = self.args, self.asked()
         if args.tokens:
             now["tokens"] = args.tokens
         for key, value in now.items():
@@ -282,6 +315,8 @@ class Queue:
         return [r for r in self.runs if not only or r.name in only or r.key in only]
 
     def write(self):
+        if not os.path.exists(self.path("plan.json")):
+            write_json(self.path("plan.json"), self.plan)
         rows = [x for r in self.runs for x in [self.result(r)] if x]
         layer_tables.write(self.work, self.plan, rows,
                            [r.name for r in self.runs if not self.result(r)], self.args.chart)
@@ -340,6 +375,8 @@ class Queue:
         if not os.path.exists(self.path("report.html")):
             sys.exit(f"{self.path('report.html')}: missing: a page wants {self.args.chart}")
         os.makedirs(target, exist_ok=True)
+        places = {os.path.abspath(self.work): "WORK", self.args.data: "DATA", ROOT: "MNEME",
+                  os.getcwd(): "."}
         for name in ("plan.json", "results.json", "report.html"):
             shutil.copy(self.path(name), target)
         for run in self.runs:
@@ -347,7 +384,7 @@ class Queue:
                 to = os.path.join(target, run.name)
                 os.makedirs(to, exist_ok=True)
                 for name in ("train.ini", "run.json", "log.sqlite", "result.json"):
-                    shutil.copy(os.path.join(self.folder(run), name), to)
+                    put_copy(os.path.join(self.home(run), name), os.path.join(to, name), places)
         say(target)
 
 
@@ -363,6 +400,7 @@ def arguments():
     p.add_argument("--list", action="store_true")
     p.add_argument("--dry", action="store_true")
     p.add_argument("--publish", metavar="DIR")
+    p.add_argument("--done", metavar="DIR")
     p.add_argument("--keep", action="store_true")
     p.add_argument("--size", choices=layer_runs.SIZES, default="compare")
     p.add_argument("--keys", type=lambda s: s.split(","), default=[],

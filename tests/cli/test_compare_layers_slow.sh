@@ -134,6 +134,21 @@ want_err "tokens is 16384 there"
 queue q --publish published
 want_code 0
 check "what is published" [ -s published/*-layers/ultramem.s1/log.sqlite ]
+check "names no folder of this machine" [ -z "$(grep -rl "$PWD" published)" ]
+
+# What was published counts elsewhere.
+rm -r published/*-layers/cosformer.s1
+mv published/*-layers earlier
+queue elsewhere --done earlier
+want_code 0
+check "one was missing, one is trained" [ "$(grep -c ': train' err)" = 1 ]
+want_err "4 of 4 runs done"
+queue elsewhere --done earlier --publish published
+want_code 0
+check "all are published" [ "$(find published -name result.json | wc -l)" = 4 ]
+queue nowhere --done nothing
+want_code 1
+want_err "nothing: no plan.json there"
 
 # One that nobody kills.
 queue whole --only dense

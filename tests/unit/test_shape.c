@@ -27,6 +27,8 @@ static void test_sizes(void **state)
         mn__namm_head head;
         size_t n_in, n_param;
     } shapes[] = {{"paper", MN__NAMM_BAM, 25, 4172},
+                  {"paper-additive", MN__NAMM_BAM, 25, 25 * 96 + 96 + 32 * 25 + 25 + 26},
+                  {"paper-mlp", MN__NAMM_MLP, 25, 25 * 32 + 32 + 33},
                   {"linear", MN__NAMM_LINEAR, 30, 31},
                   {"mlp", MN__NAMM_MLP, 30, 30 * 32 + 32 + 33},
                   {"bam", MN__NAMM_BAM, 30, 30 * 48 + 48 + 16 * 60 + 60 + 31},

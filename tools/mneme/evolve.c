@@ -63,15 +63,11 @@ void evolve_put_line(const evolve_line *line)
 
 void evolve_tick(progress *bar, const mn_optimizer_info *info)
 {
-    static const double every_s = 0.1;
-    double now = mn__clock_s();
-    if (!bar->a || (bar->shown && now - bar->t0 < every_s)) return;
-    fprintf(stderr, "\r\033[K%s: generation %llu, %llu evaluations, best %.6g, sigma %.3g",
-            bar->what, (unsigned long long)info->generation, (unsigned long long)info->evaluations,
+    if (!progress_due(bar)) return;
+    fprintf(stderr, "%s: generation %llu, %llu evaluations, best %.6g, sigma %.3g", bar->what,
+            (unsigned long long)info->generation, (unsigned long long)info->evaluations,
             info->best, info->sigma);
-    fflush(stderr);
-    bar->shown = true;
-    bar->t0 = now;
+    progress_drawn(bar);
 }
 
 /* Options of runs in folders alone. */

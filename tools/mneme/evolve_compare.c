@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/diag.h"
 #include "evolve.h"
 #include "options.h"
@@ -15,7 +14,6 @@ typedef struct compare {
     mn_evolve_compare_params p;
     mn_evolve_side side[MN_EVOLVE_SIDE_MAX];
     char fidelity[FIDELITY_BYTES]; /* --fidelity, cut into words */
-    double shown_at;
 } compare;
 
 /* ---- options ---- */
@@ -76,15 +74,10 @@ done:
 
 static void on_tick(void *ctx, uint64_t done, uint64_t total)
 {
-    static const double every_s = 0.1;
-    compare *c = ctx;
-    progress *bar = &c->folder->bar;
-    const double now = mn__clock_s();
-    if (!bar->a || (bar->shown && now - c->shown_at < every_s)) return;
-    fprintf(stderr, "\r\033[Krating %.1f%%", 100 * (double)done / (double)total);
-    fflush(stderr);
-    bar->shown = true;
-    c->shown_at = now;
+    progress *bar = &((compare *)ctx)->folder->bar;
+    if (!progress_due(bar)) return;
+    fprintf(stderr, "rating %.1f%%", 100 * (double)done / (double)total);
+    progress_drawn(bar);
 }
 
 static void on_read(uint64_t done, uint64_t total, void *ctx)

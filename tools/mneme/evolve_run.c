@@ -106,20 +106,16 @@ done:
 
 static void show_bar(evolve_run *r, uint64_t done, uint64_t total)
 {
-    static const double every_s = 0.1;
     const mn_evolve_line *l = &r->last;
-    double now = mn__clock_s();
-    if (!r->bar.a || (r->bar.shown && now - r->bar.t0 < every_s)) return;
-    fprintf(stderr, "\r\033[Kgeneration %llu", (unsigned long long)l->generation + 1);
+    if (!progress_due(&r->bar)) return;
+    fprintf(stderr, "generation %llu", (unsigned long long)l->generation + 1);
     if (l->n_generation) fprintf(stderr, " of %llu", (unsigned long long)l->n_generation);
     if (l->n_stage > 1) fprintf(stderr, " (stage %zu of %zu)", l->stage + 1, l->n_stage);
     fprintf(stderr, ": best %.6g, mean %.6g, sigma %.3g", l->best, l->mean, l->sigma);
     if (!isnan(l->kept_share)) fprintf(stderr, ", kept %.1f%%", 100 * l->kept_share);
     if (isfinite(l->seconds_left)) fprintf(stderr, ", %.0f s left", ceil(l->seconds_left));
     if (total) fprintf(stderr, ", rating %.0f%%", 100 * (double)done / (double)total);
-    fflush(stderr);
-    r->bar.shown = true;
-    r->bar.t0 = now;
+    progress_drawn(&r->bar);
 }
 
 static void on_line(void *ctx, const mn_evolve_line *line)
@@ -150,13 +146,13 @@ void evolve_run_read(uint64_t done, uint64_t total, void *ctx)
 {
     evolve_run *r = ctx;
     const double now = mn__clock_s();
-    if (!r->bar.a) return;
-    fprintf(stderr, "\r\033[Kreading prompts, %llu of %llu, %.0f s left", (unsigned long long)done,
-            (unsigned long long)total,
-            ceil((now - r->bar.t0) * (double)(total - done) / (double)done));
-    fflush(stderr);
-    r->bar.shown = true;
-    if (done == total) r->bar.t0 = now;
+    if (progress_due(&r->bar)) {
+        fprintf(stderr, "reading prompts, %llu of %llu, %.0f s left", (unsigned long long)done,
+                (unsigned long long)total,
+                ceil((now - r->bar.t0) * (double)(total - done) / (double)done));
+        progress_drawn(&r->bar);
+    }
+    if (done == total) r->bar.t0 = now; /* there may be a second reading */
 }
 
 static void on_note(void *ctx, const char *sentence)

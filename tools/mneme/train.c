@@ -14,12 +14,9 @@
 #include "ui.h"
 #include "verbs.h"
 
-static const double every_s = 0.1; /* the progress line is drawn anew */
-
 typedef struct training {
     const args *a;
     progress bar;
-    double shown_s;
     mn_train_line last;
     double valid_loss; /* the last one, NAN: none yet */
     bool is_running;   /* steps have begun */
@@ -63,16 +60,15 @@ static void show_bar(training *t, uint64_t step, uint64_t n_step, double seconds
 {
     const mn_train_line *l = &t->last;
     char left[32];
-    if (!t->bar.a) return;
-    fprintf(stderr, "\r\033[Kstep %" PRIu64 " of %" PRIu64, step, n_step);
+    if (!progress_due(&t->bar)) return;
+    fprintf(stderr, "step %" PRIu64 " of %" PRIu64, step, n_step);
     if (l->step) fprintf(stderr, ": loss %.4f", l->loss);
     if (!isnan(t->valid_loss)) fprintf(stderr, ", validation %.4f", t->valid_loss);
     if (l->step) fprintf(stderr, ", %.0f tokens/s", l->tokens_per_s);
     if (l->step && !isnan(l->gemm_peak_share))
         fprintf(stderr, " (%.0f%% of the peak)", 100 * l->gemm_peak_share);
     fprintf(stderr, ", %s left", clock_text(seconds_left, left, sizeof left));
-    fflush(stderr);
-    t->bar.shown = true;
+    progress_drawn(&t->bar);
 }
 
 static void on_line(void *ctx, const mn_train_line *l)
@@ -87,24 +83,17 @@ static void on_line(void *ctx, const mn_train_line *l)
 static void on_step(void *ctx, uint64_t step, uint64_t n_step, double seconds_left)
 {
     training *t = ctx;
-    const double now = mn__clock_s();
-    const bool is_first = !t->is_running;
     t->is_running = true;
-    if (!is_first && now - t->shown_s < every_s) return;
-    t->shown_s = now;
     show_bar(t, step, n_step, seconds_left);
 }
 
 static void on_tick(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     training *t = ctx;
-    const double now = mn__clock_s();
-    if (!t->bar.a || !total || now - t->shown_s < every_s) return;
-    t->shown_s = now;
-    fprintf(stderr, "\r\033[K%s, %.0f%% of %.1f MB", what, 100 * (double)done / (double)total,
+    if (!total || !progress_due(&t->bar)) return;
+    fprintf(stderr, "%s, %.0f%% of %.1f MB", what, 100 * (double)done / (double)total,
             1e-6 * (double)total);
-    fflush(stderr);
-    t->bar.shown = true;
+    progress_drawn(&t->bar);
 }
 
 static void on_note(void *ctx, const char *sentence)

@@ -74,20 +74,42 @@ void ui_note(const args *a, const char *fmt, ...)
 
 progress progress_start(const args *a, const char *what)
 {
-    bool on = isatty(STDERR_FILENO) && !args_has(a, OPT_QUIET) && !args_has(a, OPT_NO_PROGRESS);
-    return (progress){.a = on ? a : NULL, .what = what, .t0 = mn__clock_s()};
+    const bool on = !args_has(a, OPT_QUIET) && !args_has(a, OPT_NO_PROGRESS);
+    const double now = mn__clock_s();
+    return (progress){.a = on ? a : NULL,
+                      .what = what,
+                      .t0 = now,
+                      .drawn = now,
+                      .is_log = !isatty(STDERR_FILENO)};
+}
+
+bool progress_due(progress *p)
+{
+    static const double every_s = 0.1, every_log_s = 60;
+    if (!p->a) return false;
+    const double passed = mn__clock_s() - p->drawn;
+    if (p->is_log ? passed < every_log_s : p->shown && passed < every_s) return false;
+    if (!p->is_log) fputs("\r\033[K", stderr);
+    return true;
+}
+
+void progress_drawn(progress *p)
+{
+    if (p->is_log) fputc('\n', stderr);
+    fflush(stderr);
+    p->drawn = mn__clock_s();
+    p->shown = !p->is_log;
 }
 
 bool progress_tick(size_t done, size_t total, void *arg)
 {
     progress *p = arg;
-    if (p->a && total) {
+    if (total && progress_due(p)) {
         double spent = mn__clock_s() - p->t0,
                left = done ? spent * (double)(total - done) / (double)done : 0;
-        fprintf(stderr, "\r\033[K%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done,
-                total, spent > 0 ? (double)done / spent : 0, ceil(left));
-        fflush(stderr);
-        p->shown = true;
+        fprintf(stderr, "%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done, total,
+                spent > 0 ? (double)done / spent : 0, ceil(left));
+        progress_drawn(p);
     }
     return ui_interrupted();
 }

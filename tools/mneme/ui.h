@@ -20,14 +20,18 @@ void ui_note(const args *a, const char *fmt, ...) __attribute__((format(printf, 
 const char *ui_color(const args *a, const char *code); /* "" when standard error wants none; codes:
                                                           "dim", "bold", "red", "" = reset */
 
-/* Progress with time left, on one line of standard error when that is a terminal. */
+/* Progress with time left on standard error: one line that is drawn anew on a terminal, elsewhere
+ * (a log) a line a minute. */
 typedef struct progress {
-    const args *a;
+    const args *a;    /* NULL: none is wanted */
     const char *what; /* "reading" */
-    double t0;
-    bool shown;
+    double t0, drawn; /* when it began, when it was drawn last */
+    bool is_log, shown;
 } progress;
 progress progress_start(const args *a, const char *what);
+/* Whether it is time to draw; the line goes to standard error between these two. */
+bool progress_due(progress *p);
+void progress_drawn(progress *p);
 bool progress_tick(size_t done, size_t total,
                    void *p); /* an mn_progress_fn: true once interrupted */
 void progress_end(progress *p);
