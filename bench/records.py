@@ -3,16 +3,19 @@
 
     bench/records.py NAME... [--mneme build/release/mneme] [--work build/records] [--jobs 2]
         [--limit N] [--write N] [--namm FILE] [--publish bench/results]
+    bench/records.py NAME... --show [--work DIR]
     bench/records.py --list
 
 Every name is one `mneme eval`, whose folder stands under --work: interrupted, the same command goes
 on. --limit takes fewer rows of each task than all; more may be asked for later. --write ends answers
 after N tokens: likelihood and divergence are those of the gold answer and stay as they are. With --publish the
 report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put there, in a folder of
-the table's name. The data is read from MNEME_DATA (docs/data.md).
+the table's name. --show prints those of --work (bench/results: what was published) in Markdown, a
+NAMM's difference from each of the others beside them. The data is read from MNEME_DATA (docs/data.md).
 
 Only the standard library is used."""
 import argparse
+import json
 import lzma
 import os
 import shutil
@@ -100,6 +103,39 @@ def publish(folder, target):
         shutil.copyfileobj(store, packed)
 
 
+# ---- what was found, as text ----
+
+def pair_of(report, budget, measure, a, b):
+    """a less b with its interval: (difference, low, high), or None."""
+    for r in report["pairs"]:
+        if r["budget"] == budget and r["measure"] == measure and {r["a"], r["b"]} == {a, b}:
+            sign = 1 if r["a"] == a else -1
+            ends = [sign * x for x in r["ci95"] or (float("nan"),) * 2]
+            return sign * r["difference"], min(ends), max(ends)
+    return None
+
+
+def show(report):
+    """Policies by their divergence, best first; beside a NAMM what it is less them."""
+    budgets = sorted({r["budget"] for r in report["summary"] if r["budget"]})
+    for budget in budgets:
+        rows = sorted((r for r in report["summary"] if r["budget"] == budget and r["kl"] is not None),
+                      key=lambda r: r["kl"])
+        namm = next((r["policy"] for r in rows if r["policy"].startswith("namm")), None)
+        print(f"{rows[0]['n']} prompts, {budget} kept, {report['runs'][0]['evict']}\n")
+        print("| policy | KL | change of NLL | KL: NAMM less it | NLL: NAMM less it |"
+              "\n|---|---|---|---|---|")
+        for r in rows:
+            cells = [f"`{r['policy']}`", f"{r['kl']:.3f} [{r['kl_ci95'][0]:.3f}, {r['kl_ci95'][1]:.3f}]",
+                     f"{r['nll_change']:+.3f}"]
+            for measure in ("kl", "nll"):
+                found = namm and namm != r["policy"] and pair_of(report, budget, measure, namm,
+                                                                r["policy"])
+                cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*found) if found else "")
+            print("| " + " | ".join(cells) + " |")
+        print()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("name", nargs="*", metavar="NAME", help="of a table, see --list")
@@ -112,6 +148,7 @@ def main():
     p.add_argument("--write", type=int, metavar="N")
     p.add_argument("--namm", metavar="FILE", help="instead of the NAMM shipped for the model")
     p.add_argument("--publish", metavar="DIR")
+    p.add_argument("--show", action="store_true")
     args = p.parse_args()
     if args.list:
         for name, (meaning, _) in TABLES.items():
@@ -120,6 +157,11 @@ def main():
     unknown = [n for n in args.name if n not in TABLES]
     if unknown or not args.name:
         p.error(f"no table '{unknown[0]}'; --list names them" if unknown else "a NAME is wanted")
+    for name in args.name if args.show else ():
+        with open(os.path.join(args.work, name, "report.json"), encoding="utf-8") as f:
+            show(json.load(f))
+    if args.show:
+        return
     if not os.environ.get("MNEME_DATA"):
         p.error("MNEME_DATA must name the folder of the evaluation sets")
     for name in args.name:
