@@ -1,6 +1,6 @@
 /* span.c: a growable array in reserved address space. Pages beyond the length are inaccessible
- * and not resident: growing never moves what is there, and shrinking lowers the process's
- * resident size. */
+ * (but of small ones) and not resident: growing never moves what is there, and shrinking lowers the
+ * process's resident size. */
 #include "base/heap.h"
 
 #include <assert.h>
@@ -13,17 +13,29 @@ size_t mn__whole_pages(size_t bytes)
     return mn__add_size(bytes, page - 1, &most) ? most - most % page : SIZE_MAX;
 }
 
+/* A small span is accessible as a whole: neighbours then are one mapping to the system, which has
+ * room for 65,530, and a session has some hundred spans. */
+static bool is_small(const mn__span *s)
+{
+    static const size_t most = 128 << 10;
+    return s->reserved <= most;
+}
+
 mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes)
 {
     size_t reserved = mn__whole_pages(reserve_bytes ? reserve_bytes : 1);
     *s = (mn__span){.tag = tag};
     if (reserved == SIZE_MAX) return MN_ENOMEM;
+    s->reserved = reserved;
     /* No access: a stray write past the length faults, and strict overcommit does not charge the
      * reservation. */
-    void *p = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return MN_ENOMEM;
+    const int access = is_small(s) ? PROT_READ | PROT_WRITE : PROT_NONE;
+    void *p = mmap(NULL, reserved, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        s->reserved = 0;
+        return MN_ENOMEM;
+    }
     s->data = p;
-    s->reserved = reserved;
     return MN_OK;
 }
 
@@ -32,7 +44,7 @@ static mn_status grow(mn__span *s, size_t to)
     size_t more = to - s->committed;
     mn_status st = mn__ledger_take(s->tag, more);
     if (st != MN_OK) return st;
-    if (mprotect(s->data + s->committed, more, PROT_READ | PROT_WRITE) != 0) {
+    if (!is_small(s) && mprotect(s->data + s->committed, more, PROT_READ | PROT_WRITE) != 0) {
         mn__ledger_give(s->tag, more);
         return MN_ENOMEM;
     }
@@ -47,7 +59,7 @@ static void shrink(mn__span *s, size_t to)
     assert(!failed); /* fails on locked or foreign pages only */
     (void)failed;
     /* Where the system refuses (out of mappings) the range merely stays accessible. */
-    (void)mprotect(s->data + to, less, PROT_NONE);
+    if (!is_small(s)) (void)mprotect(s->data + to, less, PROT_NONE);
     s->committed = to;
     mn__ledger_give(s->tag, less);
 }

@@ -47,11 +47,12 @@ static bool replaces_rows(const work *todo, const job *j, unsigned what)
     return has_dots(todo, j, what) && (todo->by_dots || mn__product_is_bf16(&todo->m->kern));
 }
 
+/* Not where there was no memory for a list of them. */
 static bool all_have_dots(const work *todo)
 {
     for (size_t i = 0; i < todo->n_job; i++)
         if (!has_dots(todo, &todo->job[i], todo->job[i].what)) return false;
-    return true;
+    return todo->n_job > 0;
 }
 
 /* Add a layout to the jobs from `first` on, each if it still fits. */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -64,6 +65,38 @@ static void test_resident_size_follows(void **state)
     mn__span_fini(&s);
 }
 
+static size_t mappings(void)
+{
+    size_t n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    assert_non_null(f);
+    for (int c; (c = fgetc(f)) != EOF;) n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+/* The system has room for 65,530 mappings, sanitizers or not. */
+static void test_small_ones_are_one_mapping(void **state)
+{
+    (void)state;
+    enum { N = 4000 };
+    static mn__span s[N];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), before = mappings();
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(mn__span_init(&s[i], MN_MEM_KV, 4 * page), MN_OK);
+        assert_int_equal(mn__span_resize(&s[i], page), MN_OK);
+    }
+    assert_true(mappings() < before + N / 10);
+    for (size_t i = 0; i < N; i++) {
+        memset(s[i].data, 1, page);
+        assert_int_equal(mn__span_resize(&s[i], 0), MN_OK);
+        assert_int_equal(s[i].committed, 0);
+        assert_int_equal(mn__span_resize(&s[i], page), MN_OK);
+        assert_int_equal(s[i].data[0], 0);
+        mn__span_fini(&s[i]);
+    }
+}
+
 static void test_whole_pages(void **state)
 {
     (void)state;
@@ -105,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grow_and_shrink),
         cmocka_unit_test(test_resident_size_follows),
+        cmocka_unit_test(test_small_ones_are_one_mapping),
         cmocka_unit_test(test_whole_pages),
         cmocka_unit_test(test_refusals),
     };
