@@ -170,6 +170,7 @@ static mn_status evaluate(job *j, mn_diag *diag)
     j->p.stop = stop;
     j->p.ctx = j;
     j->bar = progress_start(j->a, "evaluating");
+    j->bar.unit = "prompts";
     st = mn_eval_run(j->m, &j->p, &j->result, diag);
     progress_end(&j->bar);
     if (st != MN_OK) return st;

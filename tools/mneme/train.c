@@ -77,12 +77,14 @@ static void on_line(void *ctx, const mn_train_line *l)
     if (args_has(t->a, OPT_JSON)) put_line(l);
     t->last = *l;
     if (!isnan(l->valid_loss)) t->valid_loss = l->valid_loss;
+    progress_now(&t->bar);
     show_bar(t, l->step, l->n_step, l->seconds_left);
 }
 
 static void on_step(void *ctx, uint64_t step, uint64_t n_step, double seconds_left)
 {
     training *t = ctx;
+    if (!t->is_running) progress_now(&t->bar);
     t->is_running = true;
     show_bar(t, step, n_step, seconds_left);
 }

@@ -83,6 +83,11 @@ progress progress_start(const args *a, const char *what)
                       .is_log = !isatty(STDERR_FILENO)};
 }
 
+void progress_now(progress *p)
+{
+    if (!p->is_log) p->shown = false;
+}
+
 bool progress_due(progress *p)
 {
     static const double every_s = 0.1, every_log_s = 60;
@@ -107,8 +112,9 @@ bool progress_tick(size_t done, size_t total, void *arg)
     if (total && progress_due(p)) {
         double spent = mn__clock_s() - p->t0,
                left = done ? spent * (double)(total - done) / (double)done : 0;
-        fprintf(stderr, "%s %zu of %zu tokens, %.0f tokens/s, %.0f s left", p->what, done, total,
-                spent > 0 ? (double)done / spent : 0, ceil(left));
+        fprintf(stderr, "%s %zu of %zu %s", p->what, done, total, p->unit ? p->unit : "tokens");
+        if (!p->unit) fprintf(stderr, ", %.0f tokens/s", spent > 0 ? (double)done / spent : 0);
+        fprintf(stderr, ", %.0f s left", ceil(left));
         progress_drawn(p);
     }
     return ui_interrupted();

@@ -25,10 +25,13 @@ const char *ui_color(const args *a, const char *code); /* "" when standard error
 typedef struct progress {
     const args *a;    /* NULL: none is wanted */
     const char *what; /* "reading" */
+    const char *unit; /* of progress_tick; NULL: tokens, whose speed is told */
     double t0, drawn; /* when it began, when it was drawn last */
     bool is_log, shown;
 } progress;
 progress progress_start(const args *a, const char *what);
+/* What comes next is news: a terminal shows it at once. */
+void progress_now(progress *p);
 /* Whether it is time to draw; the line goes to standard error between these two. */
 bool progress_due(progress *p);
 void progress_drawn(progress *p);

@@ -173,6 +173,7 @@ static mn_status watch_tasks(job *j, mn_diag *diag)
     MN_TRY(ui_open_model(a, false, &j->m, diag));
     MN_TRY(ui_find_namm(a, j->m, &p.session, &j->policy, diag));
     j->bar = progress_start(a, "reading");
+    j->bar.unit = "texts";
     st = watch_show_tasks(a, j->m, &p, diag);
 done:
     return st;
