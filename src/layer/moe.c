@@ -14,11 +14,13 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "layer/half.h"
 #include "layer/ops.h"
 #include "layer/part.h"
 #include "layer/topm.h"
 
-enum { TOKEN_GRAIN = 16, TILE = 32 };
+/* Rows of a tile: in bf16 as many as pay for the packing of an expert's matrices. */
+enum { TOKEN_GRAIN = 16, TILE = 32, HALF_TILE = 256 };
 
 mn_status mn__moe_check(const mn__moe *l, mn_diag *diag)
 {
@@ -50,7 +52,8 @@ typedef struct pass {
     const mn__moe *l;
     mn__moe_saved *s;
     size_t n;
-    mn__real *work;  /* [threads][2 n_keep] */
+    const struct mn__half_room *rooms; /* of experts' products, NULL: in float */
+    mn__real *work;                    /* [threads][2 n_keep] */
     uint32_t *first; /* [tiles]: a tile's first packed row; its rows are one expert's */
     uint32_t *end;   /* [tiles] */
     uint32_t *owner; /* [tiles]: its expert */
@@ -104,23 +107,19 @@ static void measure_losses(const mn__moe *l, size_t n, mn__moe_saved *s)
 
 /* ---- experts ---- */
 
-/* Runs of at most TILE packed rows of one expert. */
-static size_t most_tiles(const mn__moe *l, size_t n)
-{
-    return (n * l->n_keep + TILE - 1) / TILE + l->n_expert;
-}
-
+/* Runs of at most so many packed rows of one expert. */
 static void take_tiles(pass *p, const mn__env *env)
 {
-    const size_t most = most_tiles(p->l, p->n);
+    const uint32_t rows = p->rooms ? HALF_TILE : TILE;
+    const size_t most = (p->n * p->l->n_keep + rows - 1) / rows + p->l->n_expert;
     p->first = mn__tape_take(env->tape, most, sizeof(uint32_t));
     p->end = mn__tape_take(env->tape, most, sizeof(uint32_t));
     p->owner = mn__tape_take(env->tape, most, sizeof(uint32_t));
     for (size_t e = 0; e < p->s->by_expert.n_row; e++) {
         uint32_t at = p->s->by_expert.first[e], end = p->s->by_expert.first[e + 1];
-        for (; at < end; at += TILE, p->n_tile++) {
+        for (; at < end; at += rows, p->n_tile++) {
             p->first[p->n_tile] = at;
-            p->end[p->n_tile] = end - at < TILE ? end : at + TILE;
+            p->end[p->n_tile] = end - at < rows ? end : at + rows;
             p->owner[p->n_tile] = p->s->expert[p->s->by_expert.order[at]];
         }
     }
@@ -128,11 +127,13 @@ static void take_tiles(pass *p, const mn__env *env)
 
 typedef struct tile {
     size_t at, n, expert;
+    const struct mn__half_room *room; /* its thread's */
 } tile;
 
-static tile tile_of(const pass *p, size_t i)
+static tile tile_of(const pass *p, size_t i, int thread)
 {
-    return (tile){p->first[i], p->end[i] - p->first[i], p->owner[i]};
+    return (tile){p->first[i], p->end[i] - p->first[i], p->owner[i],
+                  mn__half_room_of(p->rooms, thread)};
 }
 
 /* out [n][inner] = x [n][width] times an expert's [inner][width]. */
@@ -148,7 +149,8 @@ static void into_expert(const pass *p, const tile *t, const mn__real *x, const m
                        .c = out + t->at * inner,
                        .ld_a = width,
                        .ld_b = width,
-                       .ld_c = inner};
+                       .ld_c = inner,
+                       .room = t->room};
     mn__mm_nt(&mm);
 }
 
@@ -165,7 +167,8 @@ static void out_of_expert(const pass *p, const tile *t, const mn__real *h, const
                        .ld_a = inner,
                        .ld_b = width,
                        .ld_c = width,
-                       .add = add};
+                       .add = add,
+                       .room = t->room};
     mn__mm_nn(&mm);
 }
 
@@ -174,9 +177,8 @@ static void run_experts(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     const mn__moe_saved *s = p->s;
     const size_t width = p->l->width, inner = p->l->inner;
-    (void)thread;
     for (size_t i = begin; i < end; i++) {
-        const tile t = tile_of(p, i);
+        const tile t = tile_of(p, i, thread);
         for (size_t r = t.at; r < t.at + t.n; r++)
             memcpy(s->packed + r * width, s->x + s->by_expert.order[r] / p->l->n_keep * width,
                    width * sizeof *s->packed);
@@ -270,6 +272,7 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
     if (!mn__env_is_dry(env)) measure_losses(l, n, s);
     mn__hits_sort(env, s->expert, n * l->n_keep, l->n_expert, &s->by_expert);
     size_t scratch = mn__tape_mark(env->tape);
+    p.rooms = mn__half_rooms(env);
     take_tiles(&p, env);
     count_hits(l, env, n, l->gelu ? 2 : 3);
     mn__each(env, p.n_tile, 1, run_experts, &p);
@@ -286,9 +289,8 @@ static void back_experts(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     const mn__moe *l = p->l;
     const mn__moe_saved *s = p->s;
-    (void)thread;
     for (size_t i = begin; i < end; i++) {
-        const tile t = tile_of(p, i);
+        const tile t = tile_of(p, i, thread);
         for (size_t r = t.at; r < t.at + t.n; r++) {
             const mn__real *g = p->dy + s->by_expert.order[r] / l->n_keep * l->width;
             mn__real w = s->weight[s->by_expert.order[r]], *dout = p->dout + r * l->width;
@@ -321,7 +323,8 @@ static void add_outer(const pass *p, const tile *t, const mn__real *h, const mn_
                        .ld_a = inner,
                        .ld_b = width,
                        .ld_c = width,
-                       .add = true};
+                       .add = true,
+                       .room = t->room};
     mn__mm_tn(&mm);
 }
 
@@ -330,10 +333,10 @@ static void back_weights(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__moe_saved *s = p->s;
-    (void)thread;
     for (size_t e = begin; e < end; e++) {
         const uint32_t at = s->by_expert.first[e];
-        const tile t = {at, s->by_expert.first[e + 1] - at, s->expert[s->by_expert.order[at]]};
+        const tile t = {at, s->by_expert.first[e + 1] - at, s->expert[s->by_expert.order[at]],
+                        mn__half_room_of(p->rooms, thread)};
         add_outer(p, &t, s->hidden, p->dout, &p->l->w2);
         add_outer(p, &t, p->dgate, s->packed, &p->l->w1);
         if (!p->l->gelu) add_outer(p, &t, p->dlin, s->packed, &p->l->v1);
@@ -416,6 +419,7 @@ void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__
               .n = n,
               .dy = dy,
               .dx = dx,
+              .rooms = mn__half_rooms(env),
               .dout = mn__take_reals(env, n_hit * l->width),
               .dhidden = mn__take_reals(env, n_hit * l->inner),
               .dgate = mn__take_reals(env, n_hit * l->inner),
