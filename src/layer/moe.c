@@ -52,6 +52,7 @@ typedef struct pass {
     const mn__moe *l;
     mn__moe_saved *s;
     size_t n;
+    const struct mn__kern *kern;
     const struct mn__half_room *rooms; /* of experts' products, NULL: in float */
     mn__real *work;                    /* [threads][2 n_keep] */
     uint32_t *first; /* [tiles]: a tile's first packed row; its rows are one expert's */
@@ -172,11 +173,55 @@ static void out_of_expert(const pass *p, const tile *t, const mn__real *h, const
     mn__mm_nn(&mm);
 }
 
+/* SwiGLU of a tile by a kernel, backwards where `back`. Float keeps the plain loops, and with them
+ * the bits of trainings that go on; false: not done. */
+static bool gate_fast(const pass *p, const tile *t, bool back)
+{
+#ifndef MN_REAL_DOUBLE
+    const size_t at = t->at * p->l->inner, n = t->n * p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (!t->room || p->l->gelu) return false;
+    if (back)
+        p->kern->silu_mul_back(p->dlin + at, p->dgate + at, p->dhidden + at, s->lin + at,
+                               s->gate + at, n);
+    else
+        p->kern->silu_mul(s->hidden + at, s->gate + at, s->lin + at, n);
+    return true;
+#else
+    (void)p;
+    (void)t;
+    (void)back;
+    return false;
+#endif
+}
+
+static void activate(const pass *p, const tile *t)
+{
+    const size_t inner = p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (gate_fast(p, t, false)) return;
+    for (size_t c = t->at * inner; c < (t->at + t->n) * inner; c++)
+        s->hidden[c] = p->l->gelu ? mn__gelu(s->gate[c]) : mn__silu(s->gate[c]) * s->lin[c];
+}
+
+/* Gradients before the activation from those behind it. */
+static void deactivate(const pass *p, const tile *t)
+{
+    const size_t inner = p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (gate_fast(p, t, true)) return;
+    for (size_t c = t->at * inner; c < (t->at + t->n) * inner; c++) {
+        mn__real a = s->gate[c], dh = p->dhidden[c];
+        p->dgate[c] = p->l->gelu ? dh * mn__gelu_slope(a) : dh * s->lin[c] * mn__silu_slope(a);
+        if (!p->l->gelu) p->dlin[c] = dh * mn__silu(a);
+    }
+}
+
 static void run_experts(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__moe_saved *s = p->s;
-    const size_t width = p->l->width, inner = p->l->inner;
+    const size_t width = p->l->width;
     for (size_t i = begin; i < end; i++) {
         const tile t = tile_of(p, i, thread);
         for (size_t r = t.at; r < t.at + t.n; r++)
@@ -184,8 +229,7 @@ static void run_experts(void *arg, size_t begin, size_t end, int thread)
                    width * sizeof *s->packed);
         into_expert(p, &t, s->packed, &p->l->w1, s->gate);
         if (!p->l->gelu) into_expert(p, &t, s->packed, &p->l->v1, s->lin);
-        for (size_t c = t.at * inner; c < (t.at + t.n) * inner; c++)
-            s->hidden[c] = p->l->gelu ? mn__gelu(s->gate[c]) : mn__silu(s->gate[c]) * s->lin[c];
+        activate(p, &t);
         out_of_expert(p, &t, s->hidden, &p->l->w2, s->out, false);
     }
 }
@@ -264,7 +308,7 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
                           .ld_a = l->width,
                           .ld_b = l->width,
                           .ld_c = l->n_expert};
-    pass p = {.l = l, .s = s, .n = n, .y = y};
+    pass p = {.l = l, .s = s, .n = n, .kern = env->kern, .y = y};
     p.work = mn__take_reals(env, (size_t)mn__env_threads(env) * l->n_keep);
     const mn__env exact = exact_of(env);
     mn__each_mm_nt(&exact, &route);
@@ -298,11 +342,7 @@ static void back_experts(void *arg, size_t begin, size_t end, int thread)
             for (size_t c = 0; c < l->width; c++) dout[c] = w * g[c];
         }
         into_expert(p, &t, p->dout, &l->w2, p->dhidden);
-        for (size_t c = t.at * l->inner; c < (t.at + t.n) * l->inner; c++) {
-            mn__real a = s->gate[c], dh = p->dhidden[c];
-            p->dgate[c] = l->gelu ? dh * mn__gelu_slope(a) : dh * s->lin[c] * mn__silu_slope(a);
-            if (!l->gelu) p->dlin[c] = dh * mn__silu(a);
-        }
+        deactivate(p, &t);
         out_of_expert(p, &t, p->dgate, &l->w1, p->dpacked, false);
         if (!l->gelu) out_of_expert(p, &t, p->dlin, &l->v1, p->dpacked, true);
     }
@@ -417,6 +457,7 @@ void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__
     pass p = {.l = l,
               .s = &s,
               .n = n,
+              .kern = env->kern,
               .dy = dy,
               .dx = dx,
               .rooms = mn__half_rooms(env),
