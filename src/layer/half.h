@@ -12,4 +12,13 @@ bool mn__half_takes(const mn__env *env, const mn__mm *p);
  * run must come by here too. */
 void mn__half_mm(const mn__env *env, const mn__mm *p, bool a_turned, bool b_turned);
 
+/* All threads' rooms for tiles within mn__each, of the tape, valid until it is cut; NULL where env
+ * computes in float. */
+const struct mn__half_room *mn__half_rooms(const mn__env *env);
+/* One thread's, for mn__mm.room; NULL of NULL. */
+const struct mn__half_room *mn__half_room_of(const struct mn__half_room *rooms, int thread);
+/* The same product on the calling thread, in p->room; false: not done, there is no room or it is
+ * too small. */
+bool mn__half_tile(const mn__mm *p, bool a_turned, bool b_turned);
+
 #endif

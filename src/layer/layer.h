@@ -135,7 +135,8 @@ typedef struct mn__env {
     bool decode;                 /* stored parameters: these are generated tokens */
     struct mn__peers *peers;     /* ranks that pass at the same time; NULL: alone */
     mn__tally *tally; /* what passes add their work to, dry ones too; NULL: nobody asks */
-    bool half; /* products of mn__each_mm_* read bf16, where `kern` is of a level that has it */
+    bool half; /* products of mn__each_mm_*, and tiles that are given room for it (half.h), read
+                * bf16, where `kern` is of a level that has it */
 } mn__env;
 
 static inline void mn__count(const mn__env *env, mn__work_kind kind, double n)

@@ -14,11 +14,13 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "layer/half.h"
 #include "layer/ops.h"
 #include "layer/part.h"
 #include "layer/topm.h"
 
-enum { TOKEN_GRAIN = 16, TILE = 32 };
+/* Rows of a tile: in bf16 as many as pay for the packing of an expert's matrices. */
+enum { TOKEN_GRAIN = 16, TILE = 32, HALF_TILE = 256 };
 
 mn_status mn__moe_check(const mn__moe *l, mn_diag *diag)
 {
@@ -50,7 +52,9 @@ typedef struct pass {
     const mn__moe *l;
     mn__moe_saved *s;
     size_t n;
-    mn__real *work;  /* [threads][2 n_keep] */
+    const struct mn__kern *kern;
+    const struct mn__half_room *rooms; /* of experts' products, NULL: in float */
+    mn__real *work;                    /* [threads][2 n_keep] */
     uint32_t *first; /* [tiles]: a tile's first packed row; its rows are one expert's */
     uint32_t *end;   /* [tiles] */
     uint32_t *owner; /* [tiles]: its expert */
@@ -104,23 +108,19 @@ static void measure_losses(const mn__moe *l, size_t n, mn__moe_saved *s)
 
 /* ---- experts ---- */
 
-/* Runs of at most TILE packed rows of one expert. */
-static size_t most_tiles(const mn__moe *l, size_t n)
-{
-    return (n * l->n_keep + TILE - 1) / TILE + l->n_expert;
-}
-
+/* Runs of at most so many packed rows of one expert. */
 static void take_tiles(pass *p, const mn__env *env)
 {
-    const size_t most = most_tiles(p->l, p->n);
+    const uint32_t rows = p->rooms ? HALF_TILE : TILE;
+    const size_t most = (p->n * p->l->n_keep + rows - 1) / rows + p->l->n_expert;
     p->first = mn__tape_take(env->tape, most, sizeof(uint32_t));
     p->end = mn__tape_take(env->tape, most, sizeof(uint32_t));
     p->owner = mn__tape_take(env->tape, most, sizeof(uint32_t));
     for (size_t e = 0; e < p->s->by_expert.n_row; e++) {
         uint32_t at = p->s->by_expert.first[e], end = p->s->by_expert.first[e + 1];
-        for (; at < end; at += TILE, p->n_tile++) {
+        for (; at < end; at += rows, p->n_tile++) {
             p->first[p->n_tile] = at;
-            p->end[p->n_tile] = end - at < TILE ? end : at + TILE;
+            p->end[p->n_tile] = end - at < rows ? end : at + rows;
             p->owner[p->n_tile] = p->s->expert[p->s->by_expert.order[at]];
         }
     }
@@ -128,11 +128,13 @@ static void take_tiles(pass *p, const mn__env *env)
 
 typedef struct tile {
     size_t at, n, expert;
+    const struct mn__half_room *room; /* its thread's */
 } tile;
 
-static tile tile_of(const pass *p, size_t i)
+static tile tile_of(const pass *p, size_t i, int thread)
 {
-    return (tile){p->first[i], p->end[i] - p->first[i], p->owner[i]};
+    return (tile){p->first[i], p->end[i] - p->first[i], p->owner[i],
+                  mn__half_room_of(p->rooms, thread)};
 }
 
 /* out [n][inner] = x [n][width] times an expert's [inner][width]. */
@@ -148,7 +150,8 @@ static void into_expert(const pass *p, const tile *t, const mn__real *x, const m
                        .c = out + t->at * inner,
                        .ld_a = width,
                        .ld_b = width,
-                       .ld_c = inner};
+                       .ld_c = inner,
+                       .room = t->room};
     mn__mm_nt(&mm);
 }
 
@@ -165,25 +168,68 @@ static void out_of_expert(const pass *p, const tile *t, const mn__real *h, const
                        .ld_a = inner,
                        .ld_b = width,
                        .ld_c = width,
-                       .add = add};
+                       .add = add,
+                       .room = t->room};
     mn__mm_nn(&mm);
+}
+
+/* SwiGLU of a tile by a kernel, backwards where `back`. Float keeps the plain loops, and with them
+ * the bits of trainings that go on; false: not done. */
+static bool gate_fast(const pass *p, const tile *t, bool back)
+{
+#ifndef MN_REAL_DOUBLE
+    const size_t at = t->at * p->l->inner, n = t->n * p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (!t->room || p->l->gelu) return false;
+    if (back)
+        p->kern->silu_mul_back(p->dlin + at, p->dgate + at, p->dhidden + at, s->lin + at,
+                               s->gate + at, n);
+    else
+        p->kern->silu_mul(s->hidden + at, s->gate + at, s->lin + at, n);
+    return true;
+#else
+    (void)p;
+    (void)t;
+    (void)back;
+    return false;
+#endif
+}
+
+static void activate(const pass *p, const tile *t)
+{
+    const size_t inner = p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (gate_fast(p, t, false)) return;
+    for (size_t c = t->at * inner; c < (t->at + t->n) * inner; c++)
+        s->hidden[c] = p->l->gelu ? mn__gelu(s->gate[c]) : mn__silu(s->gate[c]) * s->lin[c];
+}
+
+/* Gradients before the activation from those behind it. */
+static void deactivate(const pass *p, const tile *t)
+{
+    const size_t inner = p->l->inner;
+    const mn__moe_saved *s = p->s;
+    if (gate_fast(p, t, true)) return;
+    for (size_t c = t->at * inner; c < (t->at + t->n) * inner; c++) {
+        mn__real a = s->gate[c], dh = p->dhidden[c];
+        p->dgate[c] = p->l->gelu ? dh * mn__gelu_slope(a) : dh * s->lin[c] * mn__silu_slope(a);
+        if (!p->l->gelu) p->dlin[c] = dh * mn__silu(a);
+    }
 }
 
 static void run_experts(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__moe_saved *s = p->s;
-    const size_t width = p->l->width, inner = p->l->inner;
-    (void)thread;
+    const size_t width = p->l->width;
     for (size_t i = begin; i < end; i++) {
-        const tile t = tile_of(p, i);
+        const tile t = tile_of(p, i, thread);
         for (size_t r = t.at; r < t.at + t.n; r++)
             memcpy(s->packed + r * width, s->x + s->by_expert.order[r] / p->l->n_keep * width,
                    width * sizeof *s->packed);
         into_expert(p, &t, s->packed, &p->l->w1, s->gate);
         if (!p->l->gelu) into_expert(p, &t, s->packed, &p->l->v1, s->lin);
-        for (size_t c = t.at * inner; c < (t.at + t.n) * inner; c++)
-            s->hidden[c] = p->l->gelu ? mn__gelu(s->gate[c]) : mn__silu(s->gate[c]) * s->lin[c];
+        activate(p, &t);
         out_of_expert(p, &t, s->hidden, &p->l->w2, s->out, false);
     }
 }
@@ -262,7 +308,7 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
                           .ld_a = l->width,
                           .ld_b = l->width,
                           .ld_c = l->n_expert};
-    pass p = {.l = l, .s = s, .n = n, .y = y};
+    pass p = {.l = l, .s = s, .n = n, .kern = env->kern, .y = y};
     p.work = mn__take_reals(env, (size_t)mn__env_threads(env) * l->n_keep);
     const mn__env exact = exact_of(env);
     mn__each_mm_nt(&exact, &route);
@@ -270,6 +316,7 @@ void mn__moe_forward(const mn__moe *l, const mn__env *env, size_t n, const mn__r
     if (!mn__env_is_dry(env)) measure_losses(l, n, s);
     mn__hits_sort(env, s->expert, n * l->n_keep, l->n_expert, &s->by_expert);
     size_t scratch = mn__tape_mark(env->tape);
+    p.rooms = mn__half_rooms(env);
     take_tiles(&p, env);
     count_hits(l, env, n, l->gelu ? 2 : 3);
     mn__each(env, p.n_tile, 1, run_experts, &p);
@@ -286,9 +333,8 @@ static void back_experts(void *arg, size_t begin, size_t end, int thread)
     const pass *p = arg;
     const mn__moe *l = p->l;
     const mn__moe_saved *s = p->s;
-    (void)thread;
     for (size_t i = begin; i < end; i++) {
-        const tile t = tile_of(p, i);
+        const tile t = tile_of(p, i, thread);
         for (size_t r = t.at; r < t.at + t.n; r++) {
             const mn__real *g = p->dy + s->by_expert.order[r] / l->n_keep * l->width;
             mn__real w = s->weight[s->by_expert.order[r]], *dout = p->dout + r * l->width;
@@ -296,11 +342,7 @@ static void back_experts(void *arg, size_t begin, size_t end, int thread)
             for (size_t c = 0; c < l->width; c++) dout[c] = w * g[c];
         }
         into_expert(p, &t, p->dout, &l->w2, p->dhidden);
-        for (size_t c = t.at * l->inner; c < (t.at + t.n) * l->inner; c++) {
-            mn__real a = s->gate[c], dh = p->dhidden[c];
-            p->dgate[c] = l->gelu ? dh * mn__gelu_slope(a) : dh * s->lin[c] * mn__silu_slope(a);
-            if (!l->gelu) p->dlin[c] = dh * mn__silu(a);
-        }
+        deactivate(p, &t);
         out_of_expert(p, &t, p->dgate, &l->w1, p->dpacked, false);
         if (!l->gelu) out_of_expert(p, &t, p->dlin, &l->v1, p->dpacked, true);
     }
@@ -321,7 +363,8 @@ static void add_outer(const pass *p, const tile *t, const mn__real *h, const mn_
                        .ld_a = inner,
                        .ld_b = width,
                        .ld_c = width,
-                       .add = true};
+                       .add = true,
+                       .room = t->room};
     mn__mm_tn(&mm);
 }
 
@@ -330,10 +373,10 @@ static void back_weights(void *arg, size_t begin, size_t end, int thread)
 {
     const pass *p = arg;
     const mn__moe_saved *s = p->s;
-    (void)thread;
     for (size_t e = begin; e < end; e++) {
         const uint32_t at = s->by_expert.first[e];
-        const tile t = {at, s->by_expert.first[e + 1] - at, s->expert[s->by_expert.order[at]]};
+        const tile t = {at, s->by_expert.first[e + 1] - at, s->expert[s->by_expert.order[at]],
+                        mn__half_room_of(p->rooms, thread)};
         add_outer(p, &t, s->hidden, p->dout, &p->l->w2);
         add_outer(p, &t, p->dgate, s->packed, &p->l->w1);
         if (!p->l->gelu) add_outer(p, &t, p->dlin, s->packed, &p->l->v1);
@@ -414,8 +457,10 @@ void mn__moe_backward(const mn__moe *l, const mn__env *env, size_t n, const mn__
     pass p = {.l = l,
               .s = &s,
               .n = n,
+              .kern = env->kern,
               .dy = dy,
               .dx = dx,
+              .rooms = mn__half_rooms(env),
               .dout = mn__take_reals(env, n_hit * l->width),
               .dhidden = mn__take_reals(env, n_hit * l->inner),
               .dgate = mn__take_reals(env, n_hit * l->inner),

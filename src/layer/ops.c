@@ -70,7 +70,7 @@ void mn__mm_nt(const mn__mm *p)
         mn__mm_nt(&row);
     }
     if (p->alone && p->m > 1) return;
-    if (by_sgemm(p, false, true)) return;
+    if (mn__half_tile(p, false, true) || by_sgemm(p, false, true)) return;
     for (size_t i = 0; i < p->m; i++) {
         mn__real *c = p->c + i * p->ld_c;
         for (size_t j = 0; j < p->n; j++) {
@@ -82,7 +82,7 @@ void mn__mm_nt(const mn__mm *p)
 
 void mn__mm_nn(const mn__mm *p)
 {
-    if (by_sgemm(p, false, false)) return;
+    if (mn__half_tile(p, false, false) || by_sgemm(p, false, false)) return;
     for (size_t i = 0; i < p->m; i++) {
         mn__real *c = p->c + i * p->ld_c;
         if (!p->add) memset(c, 0, p->n * sizeof *c);
@@ -93,7 +93,7 @@ void mn__mm_nn(const mn__mm *p)
 
 void mn__mm_tn(const mn__mm *p)
 {
-    if (by_sgemm(p, true, false)) return;
+    if (mn__half_tile(p, true, false) || by_sgemm(p, true, false)) return;
     for (size_t i = 0; i < p->m && !p->add; i++) memset(p->c + i * p->ld_c, 0, p->n * sizeof *p->c);
     for (size_t j = 0; j < p->k; j++)
         for (size_t i = 0; i < p->m; i++)

@@ -13,6 +13,8 @@ typedef struct mn__mm {
     bool add;
     bool alone; /* nt: row by row, so that a row's bits do not depend on how many there are:
                  * generated tokens of sequences that share a step */
+    const struct mn__half_room *room; /* tiles: the calling thread's (half.h), for bf16 where that
+                                       * is worth it; NULL: in float */
 } mn__mm;
 
 /* On the calling thread: for tiles within mn__each. */

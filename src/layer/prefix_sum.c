@@ -11,6 +11,7 @@
 #include "layer/prefix_sum.h"
 
 #include <string.h>
+#include "layer/half.h"
 #include "layer/ops.h"
 
 enum { CHUNK = 64 };
@@ -23,6 +24,7 @@ typedef struct pass {
     const mn__real *y_in, *dy;
     mn__real *y, *below, *scratch;
     size_t ld_y, scratch_size; /* of a thread */
+    const struct mn__half_room *rooms;
 } pass;
 
 /* A thread's scratch. */
@@ -30,6 +32,7 @@ typedef struct space {
     mn__real *state, *sum; /* [n_feature][dim], [n_feature] */
     mn__real *tile, *back; /* [CHUNK][CHUNK] */
     mn__real *a, *b;       /* [CHUNK][dim], [CHUNK] */
+    const struct mn__half_room *room;
 } space;
 
 static size_t space_size(const mn__prefix_sum *l)
@@ -39,7 +42,8 @@ static size_t space_size(const mn__prefix_sum *l)
 
 static space space_of(const pass *p, int thread)
 {
-    space w = {.state = p->scratch + (size_t)thread * p->scratch_size};
+    space w = {.state = p->scratch + (size_t)thread * p->scratch_size,
+               .room = mn__half_room_of(p->rooms, thread)};
     w.sum = w.state + p->l->n_feature * p->l->heads.dim;
     w.tile = w.sum + p->l->n_feature;
     w.back = w.tile + CHUNK * CHUNK;
@@ -55,13 +59,14 @@ typedef struct chunk {
     const mn__real *q, *k, *v; /* first rows */
     size_t q_at, k_at, v_at;   /* their places in the arrays */
     size_t y_at, below_at;
+    const struct mn__half_room *room; /* its thread's */
 } chunk;
 
-static chunk chunk_of(const pass *p, size_t seq, size_t h, size_t first)
+static chunk chunk_of(const pass *p, const space *w, size_t seq, size_t h, size_t first)
 {
     const mn__heads *heads = &p->l->heads;
     const size_t kv = h / (heads->n_head / heads->n_kv), len = p->s.len;
-    chunk c = {.p = p, .m = p->l->n_feature, .dim = heads->dim, .ld = p->in->ld};
+    chunk c = {.p = p, .m = p->l->n_feature, .dim = heads->dim, .ld = p->in->ld, .room = w->room};
     c.n = len - first < CHUNK ? len - first : CHUNK;
     c.below_at = (seq * heads->n_head + h) * len + first;
     c.q_at = c.below_at * c.m;
@@ -86,7 +91,8 @@ static void masked(const chunk *c, const mn__real *a, size_t ld_a, const mn__rea
                       .c = tile,
                       .ld_a = ld_a,
                       .ld_b = ld_b,
-                      .ld_c = CHUNK};
+                      .ld_c = CHUNK,
+                      .room = c->room};
     mn__mm_nt(&p);
     for (size_t i = 0; i < c->n; i++)
         memset(tile + i * CHUNK + i + 1, 0, (c->n - i - 1) * sizeof *tile);
@@ -104,7 +110,8 @@ static void absorb(const chunk *c, const space *w)
                       .ld_a = c->m,
                       .ld_b = c->ld,
                       .ld_c = c->dim,
-                      .add = true};
+                      .add = true,
+                      .room = c->room};
     mn__mm_tn(&p);
     for (size_t i = 0; i < c->n; i++) mn__axpy(w->sum, 1, c->k + i * c->m, c->m);
 }
@@ -121,7 +128,8 @@ static void attend(const chunk *c, const space *w)
                   .c = y,
                   .ld_a = CHUNK,
                   .ld_b = c->ld,
-                  .ld_c = p->ld_y};
+                  .ld_c = p->ld_y,
+                  .room = c->room};
     masked(c, c->q, c->m, c->k, c->m, c->m, w->tile);
     mn__mm_nn(&own);
     own.k = c->m;
@@ -165,10 +173,10 @@ static void forward_heads(void *arg, size_t begin, size_t end, int thread)
         if (carried) memcpy(w.state, carried, n_state * sizeof *carried);
         for (size_t first = 0; first < p->s.len; first += CHUNK) {
             for (size_t h = kv * n_group; h < (kv + 1) * n_group; h++) {
-                const chunk c = chunk_of(p, seq, h, first);
+                const chunk c = chunk_of(p, &w, seq, h, first);
                 attend(&c, &w);
             }
-            const chunk c = chunk_of(p, seq, kv * n_group, first);
+            const chunk c = chunk_of(p, &w, seq, kv * n_group, first);
             absorb(&c, &w);
         }
         if (carried) memcpy(carried, w.state, n_state * sizeof *carried);
@@ -203,6 +211,7 @@ void mn__prefix_sum_forward(const mn__prefix_sum *l, const mn__env *env, mn__sha
         *saved = (mn__prefix_saved){*in, y, p.below};
     }
     const size_t mark = mn__tape_mark(env->tape);
+    p.rooms = mn__half_rooms(env);
     p.scratch_size = space_size(l);
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * p.scratch_size);
     count(l, env, s, (times){1, 1, 1, 1});
@@ -243,7 +252,8 @@ static void queries(const chunk *c, const space *w)
                         .c = dq,
                         .ld_a = CHUNK,
                         .ld_b = c->m,
-                        .ld_c = c->m};
+                        .ld_c = c->m,
+                        .room = c->room};
     const mn__mm before = {.m = c->n,
                            .n = c->m,
                            .k = c->dim,
@@ -253,7 +263,8 @@ static void queries(const chunk *c, const space *w)
                            .ld_a = c->dim,
                            .ld_b = c->dim,
                            .ld_c = c->m,
-                           .add = true};
+                           .add = true,
+                           .room = c->room};
     split_gradient(c, w);
     backward_tile(c, w);
     mn__mm_nn(&own);
@@ -274,7 +285,8 @@ static void keys_from_behind(const chunk *c, const space *w)
                         .c = dk,
                         .ld_a = c->ld,
                         .ld_b = c->dim,
-                        .ld_c = c->m};
+                        .ld_c = c->m,
+                        .room = c->room};
     const mn__mm value = {.m = c->n,
                           .n = c->dim,
                           .k = c->m,
@@ -283,7 +295,8 @@ static void keys_from_behind(const chunk *c, const space *w)
                           .c = dv,
                           .ld_a = c->m,
                           .ld_b = c->dim,
-                          .ld_c = c->ld};
+                          .ld_c = c->ld,
+                          .room = c->room};
     mn__mm_nt(&key);
     mn__mm_nn(&value);
     for (size_t i = 0; i < c->n; i++) mn__axpy(dk + i * c->m, 1, w->sum, c->m);
@@ -302,7 +315,8 @@ static void keys_from_within(const chunk *c, const space *w)
                         .ld_a = CHUNK,
                         .ld_b = c->m,
                         .ld_c = c->m,
-                        .add = true};
+                        .add = true,
+                        .room = c->room};
     const mn__mm value = {.m = c->n,
                           .n = c->dim,
                           .k = c->n,
@@ -312,7 +326,8 @@ static void keys_from_within(const chunk *c, const space *w)
                           .ld_a = CHUNK,
                           .ld_b = c->dim,
                           .ld_c = c->ld,
-                          .add = true};
+                          .add = true,
+                          .room = c->room};
     split_gradient(c, w);
     backward_tile(c, w);
     masked(c, c->q, c->m, c->k, c->m, c->m, w->tile);
@@ -332,7 +347,8 @@ static void absorb_queries(const chunk *c, const space *w)
                       .ld_a = c->m,
                       .ld_b = c->dim,
                       .ld_c = c->dim,
-                      .add = true};
+                      .add = true,
+                      .room = c->room};
     split_gradient(c, w);
     mn__mm_tn(&p);
     for (size_t i = 0; i < c->n; i++) mn__axpy(w->sum, w->b[i], c->q + i * c->m, c->m);
@@ -349,22 +365,22 @@ static void backward_heads(void *arg, size_t begin, size_t end, int thread)
         forget(p, &w);
         for (size_t i = 0; i < n_chunk; i++) {
             for (size_t h = h0; h < h0 + n_group; h++) {
-                const chunk c = chunk_of(p, seq, h, i * CHUNK);
+                const chunk c = chunk_of(p, &w, seq, h, i * CHUNK);
                 queries(&c, &w);
             }
-            const chunk c = chunk_of(p, seq, h0, i * CHUNK);
+            const chunk c = chunk_of(p, &w, seq, h0, i * CHUNK);
             absorb(&c, &w);
         }
         forget(p, &w);
         for (size_t i = n_chunk; i-- > 0;) {
-            const chunk c = chunk_of(p, seq, h0, i * CHUNK);
+            const chunk c = chunk_of(p, &w, seq, h0, i * CHUNK);
             keys_from_behind(&c, &w);
             for (size_t h = h0; h < h0 + n_group; h++) {
-                const chunk own = chunk_of(p, seq, h, i * CHUNK);
+                const chunk own = chunk_of(p, &w, seq, h, i * CHUNK);
                 keys_from_within(&own, &w);
             }
             for (size_t h = h0; h < h0 + n_group; h++) {
-                const chunk own = chunk_of(p, seq, h, i * CHUNK);
+                const chunk own = chunk_of(p, &w, seq, h, i * CHUNK);
                 absorb_queries(&own, &w);
             }
         }
@@ -379,6 +395,7 @@ void mn__prefix_sum_backward(const mn__prefix_sum *l, const mn__env *env, mn__sh
     pass p = {.l = l, .s = s, .in = &saved->in, .out = out, .y_in = saved->y, .dy = dy};
     p.below = saved->below;
     p.ld_y = l->heads.n_head * l->heads.dim;
+    p.rooms = mn__half_rooms(env);
     p.scratch_size = space_size(l);
     p.scratch = mn__take_reals(env, (size_t)mn__env_threads(env) * p.scratch_size);
     count(l, env, s, (times){3, 3, 2, 3});

@@ -8,17 +8,28 @@
 
 static mn_diag diag;
 static counting source;
+typedef struct network {
+    mn__arch_kind arch;
+    const char *mix;
+} network;
+static const network networks[] = {
+    {MN__ARCH_DENSE, "model.mixer=softmax"},
+    {MN__ARCH_MOE, "model.mixer=softmax"},
+    {MN__ARCH_DENSE, "model.mixer=performer"},
+    {MN__ARCH_DENSE, "model.mixer=cosformer"},
+};
 
-/* Large enough that all products but the router's are in bf16. */
-static mn__trainer *begin(mn__arch_kind arch, const char *compute, const char *threads)
+/* Large enough that all products but the router's, and some of linear attention, are in bf16. */
+static mn__trainer *begin(const network *net, const char *compute, const char *threads)
 {
     static const char *const options[] = {"model.vocab=96",  "model.width=64",  "model.heads=2",
                                           "model.hidden=96", "model.blocks=1",  "model.std=0.05",
                                           "train.batch=4",   "train.length=64", "train.passes=1",
-                                          "train.steps=50",  "train.rate=3e-3"};
+                                          "train.steps=50",  "train.rate=3e-3", "experts.inner=96"};
     mn__config c;
     mn__trainer *t;
-    small_config(&c, arch);
+    small_config(&c, net->arch);
+    set_option(&c, net->mix);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) set_option(&c, options[i]);
     set_option(&c, compute);
     set_option(&c, threads);
@@ -38,11 +49,10 @@ static double train(mn__trainer *t, size_t n)
 /* Fifty steps, in which the loss falls by more than a tenth: within one hundredth of float's. */
 static void test_near_float(void **state)
 {
-    static const mn__arch_kind archs[] = {MN__ARCH_DENSE, MN__ARCH_MOE};
     (void)state;
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
-        mn__trainer *full = begin(archs[i], "train.compute=f32", "train.threads=2"),
-                    *half = begin(archs[i], "train.compute=bf16", "train.threads=2");
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        mn__trainer *full = begin(&networks[i], "train.compute=f32", "train.threads=2"),
+                    *half = begin(&networks[i], "train.compute=bf16", "train.threads=2");
         const double first = train(full, 1), first_half = train(half, 1), last = train(full, 49),
                      last_half = train(half, 49);
         assert_true(last < 0.9 * first);
@@ -56,13 +66,15 @@ static void test_near_float(void **state)
 
 static void test_same_bits(void **state)
 {
-    mn__trainer *t[2] = {begin(MN__ARCH_DENSE, "train.compute=bf16", "train.threads=1"),
-                         begin(MN__ARCH_DENSE, "train.compute=bf16", "train.threads=3")};
     (void)state;
-    assert_true(train(t[0], 10) == train(t[1], 10));
-    assert_true(t[0]->last.norm == t[1]->last.norm);
-    assert_memory_equal(t[0]->learner->w, t[1]->learner->w, t[0]->learner->n_w * sizeof(float));
-    for (int i = 0; i < 2; i++) mn__trainer_free(t[i]);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        mn__trainer *t[2] = {begin(&networks[i], "train.compute=bf16", "train.threads=1"),
+                             begin(&networks[i], "train.compute=bf16", "train.threads=3")};
+        assert_true(train(t[0], 10) == train(t[1], 10));
+        assert_true(t[0]->last.norm == t[1]->last.norm);
+        assert_memory_equal(t[0]->learner->w, t[1]->learner->w, t[0]->learner->n_w * sizeof(float));
+        for (int k = 0; k < 2; k++) mn__trainer_free(t[k]);
+    }
 }
 
 static void test_auto(void **state)

@@ -1,6 +1,6 @@
 /* test_products.c: products in float, large enough for the library, and in bf16, against plain sums
- * in double, alone and by a team; the same bits for both. */
-#include "layer/ops.h"
+ * in double, alone, by a team and as a tile; the same bits for all. */
+#include "layer/half.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,13 +16,14 @@ enum { GAP = 5 };
 
 typedef struct form {
     void (*by_all)(const mn__env *env, const mn__mm *p);
+    void (*by_tile)(const mn__mm *p);
     bool a_turned, b_turned; /* a is [k][m]; b is [n][k] */
 } form;
 
 static const form forms[] = {
-    {mn__each_mm_nt, false, true},
-    {mn__each_mm_nn, false, false},
-    {mn__each_mm_tn, true, false},
+    {mn__each_mm_nt, mn__mm_nt, false, true},
+    {mn__each_mm_nn, mn__mm_nn, false, false},
+    {mn__each_mm_tn, mn__mm_tn, true, false},
 };
 
 static float *draw(size_t n, uint32_t stream)
@@ -60,17 +61,24 @@ static double compare(const form *f, const mn__mm *p, const float *before)
 typedef struct call {
     const form *f;
     const mn__mm *p;
+    bool tile;
 } call;
 
 static void run_call(const mn__env *env, void *arg)
 {
     const call *c = arg;
-    c->f->by_all(env, c->p);
+    mn__mm p = *c->p;
+    if (!c->tile) {
+        c->f->by_all(env, &p);
+        return;
+    }
+    p.room = mn__half_room_of(mn__half_rooms(env), mn__env_threads(env) - 1);
+    if (!mn__env_is_dry(env)) c->f->by_tile(&p);
 }
 
-static void run(const form *f, const mn__env *env, const mn__mm *p)
+static void run(const form *f, const mn__env *env, const mn__mm *p, bool tile)
 {
-    call c = {f, p};
+    call c = {f, p, tile};
     mn_diag diag;
     assert_int_equal(mn__env_plan(env, run_call, &c, &diag), MN_OK);
     run_call(env, &c);
@@ -89,16 +97,19 @@ static void check(const form *f, mn__team *team, bool half, size_t m, size_t n, 
     float *a = draw((f->a_turned ? k : m) * ld_a, 1), *b = draw((f->b_turned ? n : k) * ld_b, 2),
           *before = draw(n_c, 3), *c = draw(n_c, 3), *d = draw(n_c, 3);
     for (int add = 0; add < 2; add++) {
-        mn__mm p = {m, n, k, a, b, c, ld_a, ld_b, ld_c, add, false};
+        mn__mm p = {m, n, k, a, b, c, ld_a, ld_b, ld_c, add, false, NULL};
         memcpy(c, before, n_c * sizeof *c);
         memcpy(d, before, n_c * sizeof *c);
-        run(f, &env, &p);
+        run(f, &env, &p, false);
         const double worst = compare(f, &p, before);
         assert_true(worst <= (half ? HALF_ERROR : FLOAT_ERROR));
         if (half) assert_true(worst > FLOAT_ERROR); /* or nothing was rounded */
         p.c = d;
-        run(f, &alone, &p);
+        run(f, &alone, &p, false);
         assert_memory_equal(c, d, n_c * sizeof *c);
+        memcpy(d, before, n_c * sizeof *c);
+        if (half) run(f, &env, &p, true);
+        if (half) assert_memory_equal(c, d, n_c * sizeof *c);
         for (size_t i = 0; i < m; i++) /* nothing between rows was written */
             assert_memory_equal(c + i * ld_c + n, before + i * ld_c + n, GAP * sizeof *c);
     }
