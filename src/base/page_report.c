@@ -6,11 +6,21 @@
 #include "base/file.h"
 #include "base/page.h"
 
+/* The folder's own name: a page that is published tells nothing of the machine. */
+static void put_title(FILE *to, const char *dir)
+{
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s", dir);
+    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--) name[n - 1] = '\0';
+    const char *slash = strrchr(name, '/');
+    mn__page_put_escaped(to, slash && slash[1] ? slash + 1 : name);
+}
+
 static mn_status put_part(FILE *to, const char *name, size_t n, const void *ctx, mn_diag *diag)
 {
     const mn__page_report *r = ctx;
     if (!strncmp(name, "title", n))
-        mn__page_put_escaped(to, r->dir);
+        put_title(to, r->dir);
     else if (!strncmp(name, "style", n))
         fwrite(r->css, 1, r->n_css, to);
     else if (!strncmp(name, "script", n))
