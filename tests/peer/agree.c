@@ -130,8 +130,8 @@ static peer_distance say(const char *name, const peer_tally *tally)
 }
 
 /* The share of same top tokens is a sample's: near ties fall here or there with the order of a
- * processor's sums (in bf16 98.95% on an EPYC, above 99% on Xeons). What is refused is a share that a
- * true one of the limit would not come to, by two standard deviations. */
+ * processor's sums (in bf16 98.95% on an EPYC, above 99% on Xeons). What is refused is a share that
+ * a true one of the limit would not come to, by two standard deviations. */
 static void check_limit(const way *w, const peer_distance *d)
 {
     const double p = w->limit->same_top, deviation = sqrt(p * (1 - p) / N_TOKEN);
