@@ -61,6 +61,8 @@ typedef struct mn_eval_params {
     bool chat;                   /**< the model's chat template around prompts */
     const char *chat_template;   /**< a built-in one instead */
     bool evict_context;          /**< policies act behind the context, the question follows */
+    bool alone;                  /**< nothing joins, nothing is compared with the full cache: no
+                                    divergence; for prompts whose full cache is too large to read */
     size_t max_new;              /**< 0: as each task says */
     size_t max_gold;             /**< tokens of the gold answer that are scored (64) */
     size_t n_side, n_worker;     /**< caches side by side (16), prompts at once (1) */

@@ -20,8 +20,6 @@
 
 enum { MAX_CASE = 1024, MADE_ROWS = 20 };
 
-/* Beside what the user asks for: both ends of the scale, and at each budget the two rules that know
- * nothing. */
 static const char RECENCY[] = "streaming:sinks=0,chunk=0";
 
 typedef struct words { /* pieces of a list, in one copy of it */
@@ -167,6 +165,21 @@ static mn_status add_baselines(job *j, const char *budget, mn_diag *diag)
     return st == MN_OK ? add_case(j, "random", NULL, budget, diag) : st;
 }
 
+/* Both ends of the scale, and the two rules that know nothing at every budget. */
+static mn_status join_cases(job *j, mn_diag *diag)
+{
+    mn_status st;
+    MN_TRY(add_case(j, "full", NULL, "", diag));
+    MN_TRY(add_case(j, "empty", NULL, "", diag));
+    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_baselines(j, j->budgets.at[i], diag));
+    for (size_t i = 0; i < j->policies.n; i++) {
+        const char *own = find_budget(j->policies.at[i]);
+        if (own) MN_TRY(add_baselines(j, own + 1, diag));
+    }
+done:
+    return st;
+}
+
 static mn_status list_cases(job *j, mn_diag *diag)
 {
     mn_status st;
@@ -178,13 +191,7 @@ static mn_status list_cases(job *j, mn_diag *diag)
     j->pinned = mn__alloc_zero(MN_MEM_OTHER, j->policies.n * sizeof *j->pinned);
     j->named = mn__alloc_zero(MN_MEM_OTHER, j->policies.n * sizeof *j->named);
     if (!j->pinned || !j->named) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for policies"));
-    MN_TRY(add_case(j, "full", NULL, "", diag));
-    MN_TRY(add_case(j, "empty", NULL, "", diag));
-    for (size_t i = 0; i < j->budgets.n; i++) MN_TRY(add_baselines(j, j->budgets.at[i], diag));
-    for (size_t i = 0; i < j->policies.n; i++) {
-        const char *own = find_budget(j->policies.at[i]);
-        if (own) MN_TRY(add_baselines(j, own + 1, diag));
-    }
+    if (!j->u->alone) MN_TRY(join_cases(j, diag));
     j->n_joined = j->p.n_case;
     for (size_t i = 0; i < j->policies.n; i++) MN_TRY(add_policy(j, i, diag));
     j->p.cases = j->cases;
@@ -288,6 +295,7 @@ static mn_status write_options(job *j, mn_diag *diag)
         u->task_file ? j->own.task.metric : "", "dictionary", or_empty(u->dictionary), "haystack",
         or_empty(u->haystack), "rope_first", rope_frequency(&j->m->rope, 0), "rope_last",
         rope_frequency(&j->m->rope, j->m->rope.n_rot / 2 - 1));
+    if (doc && u->alone) json_object_set_new(doc, "alone", json_true());
     mn_status st = mn__draft_json(&j->options, doc)
                        ? MN_OK
                        : mn__fail(diag, MN_ENOMEM, "no memory for the run's description");
@@ -340,6 +348,7 @@ static mn_status copy_settings(job *j, mn_diag *diag)
     p->chat = u->chat || u->chat_template;
     p->chat_template = u->chat_template;
     p->evict_context = u->evict_context;
+    p->alone = u->alone;
     p->max_new = u->max_new;
     p->max_gold = u->max_gold;
     p->n_side = u->n_side;

@@ -403,6 +403,7 @@ static mn_status worker_init(worker *w, job *j, mn_diag *diag)
                                  .cases = p->cases,
                                  .n_case = p->n_case,
                                  .evict_context = p->evict_context,
+                                 .alone = p->alone,
                                  .n_side = p->n_side,
                                  .stop = must_stop,
                                  .ctx = j};

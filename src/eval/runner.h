@@ -16,7 +16,7 @@ typedef struct mn__runner_params {
     size_t n_case;
     mn__deck_params deck;          /* source.tokens is filled in */
     const char *metric_dictionary; /* folder, or NULL: where it is installed */
-    bool chat, evict_context;
+    bool chat, evict_context, alone;
     const char *chat_template;
     size_t max_new; /* 0: the task's */
     size_t max_gold, n_side, n_worker;

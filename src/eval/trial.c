@@ -242,6 +242,14 @@ static bool is_full(const mn__case *c)
     return !c->no_context && !*c->budget && !strcmp(c->policy, "full");
 }
 
+/* Does a wanted case go on from the full cache, or is compared with it? */
+static bool needs_base(const mn__trial *t, const bool *want)
+{
+    for (size_t i = 0; i < t->p.n_case; i++)
+        if (want[i] && !t->reader[i]) return true;
+    return !t->p.alone;
+}
+
 /* All wanted cases over one reading, a group at a time. */
 static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_diag *diag)
 {
@@ -249,14 +257,15 @@ static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_di
     const float *logits = NULL;
     mn__outcome *full = NULL;
     const mn__trial_params *p = &g->t->p;
-    MN_TRY(read_base(g->t, &g->ask->reading[g->i_reading], &logits, diag));
-    for (size_t i = 0; i < p->n_case; i++)
+    if (needs_base(g->t, want))
+        MN_TRY(read_base(g->t, &g->ask->reading[g->i_reading], &logits, diag));
+    for (size_t i = 0; i < p->n_case && !p->alone; i++)
         if (want[i] && is_full(&p->cases[i])) full = &out[i];
     for (size_t i = 0; i < p->n_case || full;) {
-        MN_TRY(begin_group(g, logits, full, diag));
+        if (!p->alone) MN_TRY(begin_group(g, logits, full, diag));
         full = NULL;
         for (; i < p->n_case && g->n <= p->n_side; i++)
-            if (want[i] && !is_full(&p->cases[i]) && !*out[i].why)
+            if (want[i] && (p->alone || !is_full(&p->cases[i])) && !*out[i].why)
                 MN_TRY(add_case(g, i, logits, &out[i], diag));
         MN_TRY(mn__group_answer(g, diag));
         clear_group(g);

@@ -25,7 +25,8 @@ typedef struct mn__trial_params {
     const mn__case *cases;     /* [n_case], borrowed */
     size_t n_case;
     bool evict_context; /* cut behind the context, the question follows; else behind the prompt */
-    size_t n_side;      /* most sessions side by side; 0: 16. More is faster and takes memory */
+    bool alone; /* nothing is compared with the full cache: it is not read where no case needs it */
+    size_t n_side; /* most sessions side by side; 0: 16. More is faster and takes memory */
     bool (*stop)(void *ctx); /* polled between steps; true: MN_ECANCEL */
     /* Before the policy of case i acts for the first time; NULL: nothing. */
     mn_status (*prepare)(void *ctx, size_t i, mn_session *s, mn_diag *diag);
@@ -41,7 +42,7 @@ typedef struct mn__outcome {
     char why[256];      /* "" or why there is no result */
     char *output;       /* what was generated, NUL-terminated; NULL: nothing was asked for */
     size_t n_generated; /* tokens */
-    float *nll, *kl;    /* [n_gold] nats a token of the right continuation */
+    float *nll, *kl;    /* [n_gold] nats a token of the right continuation; alone: kl NULL */
     size_t n_gold, gold_bytes;
     double *choice; /* [n_choice] nats of each continuation, over its bytes */
     size_t n_choice, n_choice_cap;

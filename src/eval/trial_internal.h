@@ -21,7 +21,7 @@ struct mn__trial {
 };
 
 /* A session of the group under way. The first is the full cache, which the others are compared
- * with. */
+ * with, unless each is alone. */
 typedef struct mn__side_by_side {
     mn_session *s, *walk; /* walk: goes along a continuation */
     const float *logits;  /* after the prompt */

@@ -95,30 +95,34 @@ static mn_status add_choice(mn__outcome *o, double nll, size_t n_byte, mn_diag *
     return MN_OK;
 }
 
-static mn_status room_for_gold(mn__outcome *o, const mn__continuation *c, mn_diag *diag)
+static mn_status room_for_gold(mn__outcome *o, const mn__continuation *c, bool alone, mn_diag *diag)
 {
     o->nll = mn__alloc_array(MN_MEM_OTHER, c->n, sizeof *o->nll);
-    o->kl = mn__alloc_array(MN_MEM_OTHER, c->n, sizeof *o->kl);
+    if (!alone) o->kl = mn__alloc_array(MN_MEM_OTHER, c->n, sizeof *o->kl);
     o->n_gold = c->n;
     o->gold_bytes = c->n_byte;
     o->greedy = true;
-    return o->nll && o->kl ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for likelihoods");
+    return o->nll && (o->kl || alone) ? MN_OK
+                                      : mn__fail(diag, MN_ENOMEM, "no memory for likelihoods");
 }
 
-/* Every cache's forecast of token i of the continuation, beside the full cache's. */
+/* Every cache's forecast of token i of the continuation, beside the full cache's; alone, beside
+ * itself. */
 static void compare(group *g, const mn__continuation *c, size_t i, bool right, double *sum)
 {
     mn__likely *l = &g->t->likely;
-    mn__likely_set_full(l, g->logits[0]);
+    const bool alone = g->t->p.alone;
+    if (!alone) mn__likely_set_full(l, g->logits[0]);
     for (size_t k = 0; k < g->n; k++) {
         double nll, kl;
         mn__outcome *o = g->side[k].out;
         if (!o) continue;
+        if (alone) mn__likely_set_full(l, g->logits[k]);
         mn__likely_compare(l, g->logits[k], c->token[i], &nll, &kl);
         sum[k] += nll;
         if (!right) continue;
         o->nll[i] = (float)nll;
-        o->kl[i] = (float)kl;
+        if (o->kl) o->kl[i] = (float)kl;
         if (mn__likely_best(g->logits[k], l->n_vocab) != c->token[i]) o->greedy = false;
     }
 }
@@ -129,7 +133,7 @@ static mn_status walk(group *g, const mn__continuation *c, bool right, bool last
     double *sum = g->sum;
     memset(sum, 0, g->n * sizeof *sum);
     for (size_t k = 0; right && k < g->n; k++)
-        if (g->side[k].out) MN_TRY(room_for_gold(g->side[k].out, c, diag));
+        if (g->side[k].out) MN_TRY(room_for_gold(g->side[k].out, c, g->t->p.alone, diag));
     MN_TRY(begin_walk(g, last, diag));
     for (size_t i = 0; i < c->n; i++) {
         compare(g, c, i, right, sum);

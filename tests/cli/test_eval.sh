@@ -54,6 +54,26 @@ want_code 0
 want_out "policies act behind the context" "act at the context's end, peak "
 check "another protocol, another table" [ "$(table context)" != "$whole" ]
 
+# Alone: nothing joins, nothing is compared; what is asked for comes to the same.
+run eval "${common[@]}" --alone --policies h2o,streaming:chunk=16,full --out alone
+want_code 0
+want_err "8 prompts, 40 records new"
+check "the same answers without divergences" python3 - <<'PY'
+import sqlite3
+def read(name):
+    db = sqlite3.connect("file:%s/results.sqlite?mode=ro" % name, uri=True)
+    return {r[:3]: r[3:] for r in db.execute("""select source_id, policy, budget, output, nll, kv_bytes, kept, kl
+        from record join prompt on record.prompt = prompt.key""")}
+alone, whole = read("alone"), read("whole")
+assert {k[1:] for k in alone} == {("full", "")} | {(p, b) for p in ("h2o", "streaming:chunk=16") for b in ("48", "60%")}
+both = [k for k in alone if k in whole]
+assert len(both) == 24 and all(alone[k][:-1] == whole[k][:-1] for k in both)
+assert all(r[-1] is None for r in alone.values()) and all(r[1] > 0 for r in alone.values())
+PY
+run report alone --json
+want_code 0
+want_json 'all(r["kl"] is None for r in d["summary"] if r["policy"] != "full")'
+
 # Killed at any moment and resumed, 20 times: complete, nothing twice.
 for i in $(seq 20); do
     "$MNEME" eval "${common[@]}" --out killed -q &

@@ -85,6 +85,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     p->limit = limit;
     p->split = (mn_eval_split)side;
     p->evict_context = where;
+    p->alone = args_has(a, OPT_ALONE);
     p->chat = chat;
     p->skip_bad = args_has(a, OPT_SKIP_BAD);
     p->model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
