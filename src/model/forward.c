@@ -17,12 +17,17 @@ static size_t up32(size_t n)
 
 /* ---- workspace ---- */
 
+static bool wide_is_bf16(const mn_model *m)
+{
+    return !m->reads_by_dots && mn__product_is_bf16(&m->kern);
+}
+
 static mn__rows take_rows(mn__arena *ar, const mn_model *m, bool decode, size_t n_row, size_t n_in)
 {
     mn__rows r = {.decode = decode, .n_in = n_in, .ld = up32(n_in)};
     if (!decode && m->reads_by_dots)
         r.q8 = mn__arena_take(ar, n_row * mn__q8_row_bytes(n_in));
-    else if (!decode && mn__product_is_bf16(&m->kern))
+    else if (!decode && wide_is_bf16(m))
         r.bf16 = mn__arena_take(ar, n_row * r.ld * sizeof(mn_bf16));
     else
         r.f32 = mn__arena_take(ar, n_row * r.ld * sizeof(float));
@@ -57,6 +62,7 @@ static void lay_out(mn__forward *f, mn__arena *ar)
     f->logits = mn__arena_take(ar, f->lim.max_logit_row * m->n_vocab * sizeof(float));
     f->head_dots = take_rows(ar, m, true, f->lim.max_logit_row, C);
     f->head_wide = take_rows(ar, m, false, f->lim.max_logit_row, C);
+    if (wide_is_bf16(m)) f->head_rest = take_rows(ar, m, false, f->lim.max_logit_row, C);
     take_phase(&f->decode, ar, m, true, f->lim.max_decode_row);
     take_phase(&f->prefill, ar, m, false, f->lim.max_prefill_row);
     f->aseq = mn__arena_take(ar, R * sizeof *f->aseq);
@@ -319,16 +325,38 @@ void mn__forward_run(mn__forward *f, mn__team *team, const mn__forward_seq *seq,
 
 /* ---- the head ---- */
 
+/* What bf16 leaves of a row, in bf16 too. */
+static void set_rest(mn__forward *f, size_t i, const float *x, float *tmp)
+{
+    const mn_model *m = f->m;
+    m->kern.bf16_to_f32(tmp, f->head_wide.bf16 + i * f->head_wide.ld, m->n_embd);
+    for (size_t c = 0; c < m->n_embd; c++) tmp[c] = x[c] - tmp[c];
+    mn__rows_set(&m->kern, &f->head_rest, i, tmp);
+}
+
+/* Where every token's logits are wanted, few rows are multiplied twice rather than rounded: near
+ * ties between tokens are decided here. */
 static void run_head(const mn__crew *crew, void *arg)
 {
     mn__forward *f = arg;
     const mn_model *m = f->m;
     mn__rows *rows = f->head_is_dots ? &f->head_dots : &f->head_wide;
+    const bool has_rest = !f->head_is_dots && f->head_rest.bf16;
+    float *tmp = f->norm + (size_t)crew->thread * m->n_embd;
     size_t begin, end;
-    for (size_t i = (size_t)crew->thread; i < f->head_n; i += (size_t)crew->n_thread)
-        mn__rows_set(&m->kern, rows, i, f->out + (f->head_row + i) * m->n_embd);
+    for (size_t i = (size_t)crew->thread; i < f->head_n; i += (size_t)crew->n_thread) {
+        const float *x = f->out + (f->head_row + i) * m->n_embd;
+        mn__rows_set(&m->kern, rows, i, x);
+        if (has_rest) set_rest(f, i, x, tmp);
+    }
     mn__team_wait(crew);
     mn__linear(crew, f->product, &m->head, rows, f->logits, m->n_vocab, false);
+    if (has_rest) {
+        mn__weight head = m->head;
+        head.bias = NULL; /* it is in */
+        mn__team_wait(crew);
+        mn__linear(crew, f->product, &head, &f->head_rest, f->logits, m->n_vocab, true);
+    }
     if (m->logit_softcap == 0 && m->logit_scale == 1) return;
     mn__team_wait(crew);
     mn__team_split(crew, f->head_n * m->n_vocab, 64, &begin, &end);
@@ -343,7 +371,7 @@ float *mn__forward_logits(mn__forward *f, mn__team *team, size_t i, size_t n, bo
     f->head_row = i;
     f->head_n = n;
     f->head_is_dots = dots;
-    f->head_dots.n_row = f->head_wide.n_row = n;
+    f->head_dots.n_row = f->head_wide.n_row = f->head_rest.n_row = n;
     mn__team_run(team, run_head, f);
     return f->logits;
 }

@@ -27,14 +27,14 @@ struct mn__forward {
     mn__arena arena;
     mn__attn *attn;
     mn__product *product;
-    float *x;                       /* [R][C] residual */
-    float *y;                       /* [R][C] before a post-norm */
-    float *qkv;                     /* [R][(H+2N) D] */
-    float *cos_sin, *cos_sin_local; /* [R][n_rot/2][2] */
-    float *norm;                    /* [threads][C] */
-    float *out;                     /* [R or sequences][C] rows that wait for the head */
-    float *logits;                  /* [max_logit_row][V] */
-    mn__rows head_dots, head_wide;
+    float *x;                                 /* [R][C] residual */
+    float *y;                                 /* [R][C] before a post-norm */
+    float *qkv;                               /* [R][(H+2N) D] */
+    float *cos_sin, *cos_sin_local;           /* [R][n_rot/2][2] */
+    float *norm;                              /* [threads][C] */
+    float *out;                               /* [R or sequences][C] rows that wait for the head */
+    float *logits;                            /* [max_logit_row][V] */
+    mn__rows head_dots, head_wide, head_rest; /* rest: what bf16 leaves of wide, or none */
     mn__phase_rows decode, prefill;
     mn__attn_seq *aseq; /* [max sequences] */
     mn__forward_lm_space lm;
