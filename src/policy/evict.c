@@ -155,15 +155,23 @@ static bool out_of_bytes(const mn__policy *p, const mn__cache *c, mn__event even
            slots_held(p, c) + step * p->n_full * p->n_kv_head > p->cap_slots;
 }
 
+/* Where a budget says how many stay it holds behind the prompt too, once there was an update: an
+ * answer is written with what was asked for, not with an update's tokens more. */
+static bool off_grid(const mn__policy *p, const mn__cache *c, mn__event event)
+{
+    const int64_t chunk = (int64_t)p->chunk;
+    if (!p->base->on_grid || !chunk) return false;
+    if (event == MN__EVENT_PROMPT_END) return p->judge || c->n_seen < chunk;
+    return event == MN__EVENT_CHUNK && c->n_seen % chunk != 0;
+}
+
 bool mn__evict_due(const mn__policy *p, const mn__cache *c, mn__event event)
 {
     if (p->n_full == 0) return false;
     if (p->budget.kind == MN__BUDGET_BYTES) return out_of_bytes(p, c, event);
     if (!p->scorer) return false;
     if (event == MN__EVENT_CHUNK && !p->chunk) return false;
-    if (p->base->on_grid && event == MN__EVENT_PROMPT_END && p->chunk) return false;
-    if (p->base->on_grid && event == MN__EVENT_CHUNK && c->n_seen % (int64_t)p->chunk != 0)
-        return false;
+    if (off_grid(p, c, event)) return false;
     if (event == MN__EVENT_DECODE && (!p->every || c->n_seen % (int64_t)p->every != 0))
         return false;
     if (p->budget.kind == MN__BUDGET_TOKENS && !p->judge)

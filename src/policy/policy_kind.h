@@ -53,10 +53,10 @@ typedef struct mn__policy_kind {
     bool critical;    /* second selection stage by the output's norm */
     bool own_profile; /* its option `profile` is its own business */
     bool own_rule;    /* so is `rule`: namm's */
-    bool on_grid;     /* acts where the index of the next token is a multiple of chunk or every, not
-                         at the end of a prompt unless chunk is 0 */
-    bool keep_nan;    /* a lane with a score that is none keeps everything */
-    bool compact;     /* survivors move together unless told otherwise */
+    bool on_grid;  /* acts where the index of the next token is a multiple of chunk or every; at the
+                      end of a prompt where chunk is 0 or a budget says how many stay */
+    bool keep_nan; /* a lane with a score that is none keeps everything */
+    bool compact;  /* survivors move together unless told otherwise */
     const char *kvpress, *paper; /* option values of the presets, NULL: no such preset */
     /* Read the file that an option names, unless s->namm is there (a constructed one), and put in
      * the defaults that follow from it. file NULL: options are only checked, nothing is read. */

@@ -296,6 +296,18 @@ static void test_when(void **state)
     assert_true(mn__evict_due(f.policy, f.cache, MN__EVENT_CHUNK));
     assert_true(mn__evict_due(f.policy, f.cache, MN__EVENT_DECODE));
     assert_int_equal(mn__policy_chunk(f.policy), 64);
+    pf_feed(&f, 5); /* no update: a threshold waits for the next one */
+    assert_false(mn__evict_due(f.policy, f.cache, MN__EVENT_CHUNK));
+    assert_false(mn__evict_due(f.policy, f.cache, MN__EVENT_PROMPT_END));
+    pf_close(&f);
+    open_namm(&f, &n, "", "40", 1);
+    pf_feed(&f, 63);
+    assert_false(mn__evict_due(f.policy, f.cache, MN__EVENT_PROMPT_END));
+    pf_feed(&f, 6); /* a budget holds when the answer begins */
+    assert_false(mn__evict_due(f.policy, f.cache, MN__EVENT_CHUNK));
+    assert_true(mn__evict_due(f.policy, f.cache, MN__EVENT_PROMPT_END));
+    assert_int_equal(pf_evict(&f, MN__EVENT_PROMPT_END), MN_OK);
+    assert_int_equal(mn__cache_lane(f.cache, 0, 0)->n, 40);
     pf_close(&f);
     open_namm(&f, &n, "chunk=0,every=0", "", 1);
     pf_feed(&f, 64);
