@@ -6,12 +6,12 @@
 #include "base/team.h"
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/signals.h"
 
 #include <assert.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -103,17 +103,6 @@ static void *work(void *arg)
     }
 }
 
-/* Workers take no signal that is sent to the process: the program's own threads do. What a thread
- * brings on itself stays open, for the handlers of debuggers and sanitizers. */
-static void block_signals(sigset_t *before)
-{
-    const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    sigset_t set;
-    sigfillset(&set);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&set, own[i]);
-    pthread_sigmask(SIG_SETMASK, &set, before);
-}
-
 static bool start_worker(mn__team *t, int thread)
 {
     char name[24]; /* refused, and no harm done, where it is longer than the kernel keeps */
@@ -133,9 +122,9 @@ mn__team *mn__team_new(int n_thread)
         mn__alloc_zero(MN_MEM_OTHER, sizeof *t + (size_t)(n_thread - 1) * sizeof *t->worker);
     if (!t) return NULL;
     t->n_thread = 1;
-    block_signals(&before);
+    mn__signals_hold(&before); /* workers take none: the program's own threads do */
     while (t->n_thread < n_thread && start_worker(t, t->n_thread)) t->n_thread++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    mn__signals_release(&before);
     for (int i = 0; i < t->n_thread - 1; i++) t->worker[i].crew.n_thread = t->n_thread;
     return t;
 }

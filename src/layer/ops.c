@@ -5,31 +5,29 @@
 #include <string.h>
 #include "layer/half.h"
 
-#if !defined(MN_REAL_DOUBLE) && !defined(MN_REF_PRODUCT)
-#include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
-#define MN__HAS_SGEMM 1
-#else
-#define MN__HAS_SGEMM 0
-#endif
+#include "tensor/sgemm.h"
 
 enum { ROWS = 32, MANY_ROWS = 128, ADD_GRAIN = 1 << 14, COLUMN_GRAIN = 64 };
 /* Multiply-adds from which on a product is worth a call, and a block of it more rows. */
 enum { SGEMM_LEAST = 1 << 14, MANY_LEAST = 1 << 22 };
 
-/* By the library, on this thread alone (OpenMP keeps that number per thread); false: not done. */
+/* By the library; false: not done. */
 static bool by_sgemm(const mn__mm *p, bool turn_a, bool turn_b)
 {
-#if MN__HAS_SGEMM
+#ifndef MN_REAL_DOUBLE
     if (p->m * p->n * p->k < SGEMM_LEAST) return false;
-    const int n_thread = omp_get_max_threads();
-    omp_set_num_threads(1);
-    const dnnl_status_t st =
-        dnnl_sgemm(turn_a ? 'T' : 'N', turn_b ? 'T' : 'N', (dnnl_dim_t)p->m, (dnnl_dim_t)p->n,
-                   (dnnl_dim_t)p->k, 1, p->a, (dnnl_dim_t)p->ld_a, p->b, (dnnl_dim_t)p->ld_b,
-                   p->add ? 1 : 0, p->c, (dnnl_dim_t)p->ld_c);
-    omp_set_num_threads(n_thread);
-    return st == dnnl_success;
+    return mn__sgemm_run(&(mn__sgemm){.m = p->m,
+                                      .n = p->n,
+                                      .k = p->k,
+                                      .a = p->a,
+                                      .b = p->b,
+                                      .c = p->c,
+                                      .ld_a = p->ld_a,
+                                      .ld_b = p->ld_b,
+                                      .ld_c = p->ld_c,
+                                      .turn_a = turn_a,
+                                      .turn_b = turn_b,
+                                      .add = p->add});
 #else
     (void)p;
     (void)turn_a;

@@ -81,7 +81,6 @@ typedef struct mn__work {
     mn__space space;
     int quant_kind;          /* how space.quant holds the rows of this pass */
     const mn_bf16 *panel[2]; /* of the slots */
-    int omp_threads;         /* the caller's, while oneDNN may use one */
 } mn__work;
 
 typedef struct mn__backend {

@@ -1,12 +1,12 @@
 /* linear_wide.c: prefill in f32, for levels without bf16. Blocks are of one shape whatever the
  * number of threads. */
 #ifndef MN_REF_PRODUCT
-#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #endif
 #include "base/cpu.h"
 #include "tensor/linear_internal.h"
+#include "tensor/sgemm.h"
 
 enum { N_COL = 32, N_ROW = 128 };
 
@@ -29,31 +29,21 @@ static void limit_isa(int level)
         pthread_once(&once, level == MN__CPU_AVX2 ? limit_to_avx2 : limit_to_avx512);
 }
 
-/* oneDNN splits a product over threads of OpenMP unless told that the one that calls is all there
- * is. OpenMP keeps this number per thread: the workers' concerns nobody, the caller's is put back.
- */
 static void begin(mn__work *work)
 {
-    work->omp_threads = omp_get_max_threads();
-    omp_set_num_threads(1);
     limit_isa(work->kern->level);
-}
-
-static void end(mn__work *work)
-{
-    omp_set_num_threads(work->omp_threads);
 }
 #else
 static void begin(mn__work *work)
 {
     (void)work;
 }
+#endif
 
 static void end(mn__work *work)
 {
     (void)work;
 }
-#endif
 
 /* All of them: a panel is widened once. */
 static size_t pass_rows(const mn__weight *w)
@@ -86,12 +76,17 @@ static void fill(mn__work *work, const mn__weight *w, size_t col, int slot, size
     const float *a = work->x->f32 + row * work->x->ld,
                 *b = work->space.wide + (size_t)slot * N_COL * w->n_in;
     size_t rest = w->n_out - col, n_col = rest < N_COL ? rest : N_COL;
-#ifndef MN_REF_PRODUCT
-    if (work->kern->level > MN__CPU_REF &&
-        dnnl_sgemm('N', 'T', (dnnl_dim_t)n_row, (dnnl_dim_t)n_col, (dnnl_dim_t)w->n_in, 1.0f, a,
-                   (dnnl_dim_t)work->x->ld, b, (dnnl_dim_t)w->n_in, 0.0f, c, N_COL) == dnnl_success)
-        return;
-#endif
+    const mn__sgemm product = {.m = n_row,
+                               .n = n_col,
+                               .k = w->n_in,
+                               .a = a,
+                               .b = b,
+                               .c = c,
+                               .ld_a = work->x->ld,
+                               .ld_b = w->n_in,
+                               .ld_c = N_COL,
+                               .turn_b = true};
+    if (work->kern->level > MN__CPU_REF && mn__sgemm_run(&product)) return;
     multiply_plainly(a, work->x->ld, n_row, b, n_col, w->n_in, c);
 }
 
