@@ -124,11 +124,12 @@ class Queue:
         if unknown:
             sys.exit(f"--keys {','.join(sorted(unknown))}: no such runs; --list names them")
         self.runs = [r for r in self.runs if r.key in args.keys or not args.keys]
-        self.plan = read_json(self.path("plan.json"))
-        if not self.plan and args.done:
-            self.plan = read_json(os.path.join(args.done, "plan.json"))
-            if not self.plan:
+        self.plan, self.done_plan = read_json(self.path("plan.json")), None
+        if args.done:
+            self.done_plan = read_json(os.path.join(args.done, "plan.json"))
+            if not self.done_plan:
                 sys.exit(f"--done {args.done}: no plan.json there")
+            self.plan = self.plan or self.done_plan
 
     def path(self, *parts):
         return os.path.join(self.work, *parts)
@@ -139,9 +140,10 @@ class Queue:
     def home(self, run):
         """Where its result lies, or will."""
         published = os.path.join(self.args.done or "", run.name)
-        is_here = os.path.exists(os.path.join(self.folder(run), "result.json"))
-        return published if self.args.done and not is_here and os.path.exists(
-            os.path.join(published, "result.json")) else self.folder(run)
+        for folder in [self.folder(run)] + [published] * bool(self.args.done):
+            if os.path.exists(os.path.join(folder, "result.json")):
+                return folder
+        return self.folder(run)
 
     def result(self, run):
         return read_json(os.path.join(self.home(run), "result.json"))
@@ -243,21 +245,22 @@ class Queue:
             f"{plan['hours']:.1f} hours")
 
     def asked(self):
-        """What all runs have in common, with files by their names: a folder may be elsewhere."""
+        """What all runs have in common, with files by name and size: a folder may be elsewhere."""
         said = {k: getattr(self.args, k) for k in GO_ON}
         for key in ("corpus", "valid"):
-            said[key] = ",".join(os.path.basename(f) for f in said[key].split(","))
+            said[key] = ",".join(f"{os.path.basename(f)} ({os.path.getsize(f)} bytes)"
+                                 for f in said[key].split(","))
         return {"version": 1, **said}
 
     def check_plan(self):
         """What a plan said once holds for all runs of its folder."""
         args, now = self.args, self.asked()
-        if args.tokens:
-            now["tokens"] = args.tokens
-        for key, value in now.items():
-            if self.plan[key] != value:
-                sys.exit(f"{self.path('plan.json')}: {key} is {self.plan[key]!r} there, {value!r} "
-                         "here: take another --work, or what was planned")
+        now["tokens"] = args.tokens or self.plan["tokens"]
+        for folder, plan in ((self.work, self.plan), (args.done, self.done_plan)):
+            for key, value in now.items() if plan else ():
+                if plan[key] != value:
+                    sys.exit(f"{os.path.join(folder, 'plan.json')}: {key} is {plan[key]!r} there, "
+                             f"{value!r} here: take another folder, or what was planned")
 
     def seconds_left(self, run):
         """By the probe, and by how far those that are done were from theirs."""
@@ -375,10 +378,13 @@ class Queue:
         if not os.path.exists(self.path("report.html")):
             sys.exit(f"{self.path('report.html')}: missing: a page wants {self.args.chart}")
         os.makedirs(target, exist_ok=True)
-        places = {os.path.abspath(self.work): "WORK", self.args.data: "DATA", ROOT: "MNEME",
+        files = (self.args.corpus + "," + self.args.valid).split(",")
+        places = {**{os.path.dirname(os.path.abspath(f)): "CORPUS" for f in files},
+                  os.path.abspath(self.work): "WORK", self.args.data: "DATA", ROOT: "MNEME",
                   os.getcwd(): "."}
+        places.pop("/", None)
         for name in ("plan.json", "results.json", "report.html"):
-            shutil.copy(self.path(name), target)
+            put_copy(self.path(name), os.path.join(target, name), places)
         for run in self.runs:
             if self.result(run):
                 to = os.path.join(target, run.name)

@@ -120,15 +120,19 @@ def show(report):
     """Policies by their divergence, best first; beside a NAMM what it is less them."""
     budgets = sorted({r["budget"] for r in report["summary"] if r["budget"]})
     for budget in budgets:
-        rows = sorted((r for r in report["summary"] if r["budget"] == budget and r["kl"] is not None),
-                      key=lambda r: r["kl"])
+        rows = [r for r in report["summary"] if r["budget"] == budget and r["nll"] is not None]
+        rows.sort(key=lambda r: (r["kl"] is None, r["nll"] if r["kl"] is None else r["kl"]))
+        if not rows:
+            continue
         namm = next((r["policy"] for r in rows if r["policy"].startswith("namm")), None)
         print(f"{rows[0]['n']} prompts, {budget} kept, {report['runs'][0]['evict']}\n")
         print("| policy | KL | change of NLL | KL: NAMM less it | NLL: NAMM less it |"
               "\n|---|---|---|---|---|")
         for r in rows:
-            cells = [f"`{r['policy']}`", f"{r['kl']:.3f} [{r['kl_ci95'][0]:.3f}, {r['kl_ci95'][1]:.3f}]",
-                     f"{r['nll_change']:+.3f}"]
+            cells = [f"`{r['policy']}`", "", ""]
+            if r["kl"] is not None:
+                ends = "" if r["kl_ci95"] is None else " [{:.3f}, {:.3f}]".format(*r["kl_ci95"])
+                cells[1:] = f"{r['kl']:.3f}{ends}", f"{r['nll_change']:+.3f}"
             for measure in ("kl", "nll"):
                 found = namm and namm != r["policy"] and pair_of(report, budget, measure, namm,
                                                                 r["policy"])

@@ -78,7 +78,8 @@ MN_API mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, 
                                  const float **logits, mn_progress_fn progress, void *progress_ctx,
                                  mn_diag *diag);
 /** The same, and the logits of every row to a callback (likelihoods): logits [V] of token i's
- * successor, valid during the call. */
+ * successor, valid during the call. A row costs 2 V C multiply-adds beside its reading, twice that
+ * where products are in bf16. */
 typedef void (*mn_logits_fn)(size_t i, const float *logits, void *ctx);
 MN_API mn_status mn_session_score(mn_session *s, const int32_t *token, size_t n, mn_logits_fn fn,
                                   void *ctx, mn_diag *diag);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "base/heap_internal.h"
 
 size_t mn__whole_pages(size_t bytes)
 {
@@ -14,7 +15,8 @@ size_t mn__whole_pages(size_t bytes)
 }
 
 /* A small span is accessible as a whole: neighbours then are one mapping to the system, which has
- * room for 65,530, and a session has some hundred spans. */
+ * room for 65,530, and a session has some hundred spans. What a fault would have told of stray
+ * writes, the address sanitizer does. */
 static bool is_small(const mn__span *s)
 {
     static const size_t most = 128 << 10;
@@ -27,8 +29,8 @@ mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes)
     *s = (mn__span){.tag = tag};
     if (reserved == SIZE_MAX) return MN_ENOMEM;
     s->reserved = reserved;
-    /* No access: a stray write past the length faults, and strict overcommit does not charge the
-     * reservation. */
+    /* Large ones without access: a stray write past the length faults, and strict overcommit does
+     * not charge the reservation. */
     const int access = is_small(s) ? PROT_READ | PROT_WRITE : PROT_NONE;
     void *p = mmap(NULL, reserved, access, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
@@ -36,6 +38,7 @@ mn_status mn__span_init(mn__span *s, mn_mem_tag tag, size_t reserve_bytes)
         return MN_ENOMEM;
     }
     s->data = p;
+    if (is_small(s)) MN__POISON(s->data, reserved);
     return MN_OK;
 }
 
@@ -48,6 +51,7 @@ static mn_status grow(mn__span *s, size_t to)
         mn__ledger_give(s->tag, more);
         return MN_ENOMEM;
     }
+    if (is_small(s)) MN__UNPOISON(s->data + s->committed, more);
     s->committed = to;
     return MN_OK;
 }
@@ -59,7 +63,10 @@ static void shrink(mn__span *s, size_t to)
     assert(!failed); /* fails on locked or foreign pages only */
     (void)failed;
     /* Where the system refuses (out of mappings) the range merely stays accessible. */
-    if (!is_small(s)) (void)mprotect(s->data + to, less, PROT_NONE);
+    if (is_small(s))
+        MN__POISON(s->data + to, less);
+    else
+        (void)mprotect(s->data + to, less, PROT_NONE);
     s->committed = to;
     mn__ledger_give(s->tag, less);
 }
@@ -76,6 +83,7 @@ mn_status mn__span_resize(mn__span *s, size_t bytes)
 void mn__span_fini(mn__span *s)
 {
     if (s->data) {
+        MN__UNPOISON(s->data, s->reserved);
         munmap(s->data, s->reserved);
         mn__ledger_give(s->tag, s->committed);
     }

@@ -257,6 +257,7 @@ static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_di
     const float *logits = NULL;
     mn__outcome *full = NULL;
     const mn__trial_params *p = &g->t->p;
+    const size_t n_most = p->n_side + !p->alone; /* the full cache beside the others */
     if (needs_base(g->t, want))
         MN_TRY(read_base(g->t, &g->ask->reading[g->i_reading], &logits, diag));
     for (size_t i = 0; i < p->n_case && !p->alone; i++)
@@ -264,7 +265,7 @@ static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_di
     for (size_t i = 0; i < p->n_case || full;) {
         if (!p->alone) MN_TRY(begin_group(g, logits, full, diag));
         full = NULL;
-        for (; i < p->n_case && g->n <= p->n_side; i++)
+        for (; i < p->n_case && g->n < n_most; i++)
             if (want[i] && (p->alone || !is_full(&p->cases[i])) && !*out[i].why)
                 MN_TRY(add_case(g, i, logits, &out[i], diag));
         MN_TRY(mn__group_answer(g, diag));

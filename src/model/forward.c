@@ -334,7 +334,7 @@ static void set_rest(mn__forward *f, size_t i, const float *x, float *tmp)
     mn__rows_set(&m->kern, &f->head_rest, i, tmp);
 }
 
-/* Where every token's logits are wanted, few rows are multiplied twice rather than rounded: near
+/* Rows of a prompt (mn_session_score) are multiplied as bf16 and as what that leaves of them: near
  * ties between tokens are decided here. */
 static void run_head(const mn__crew *crew, void *arg)
 {

@@ -54,7 +54,8 @@ typedef struct mn__policy_kind {
     bool own_profile; /* its option `profile` is its own business */
     bool own_rule;    /* so is `rule`: namm's */
     bool on_grid;  /* acts where the index of the next token is a multiple of chunk or every; at the
-                      end of a prompt where chunk is 0 or a budget says how many stay */
+                      end of a prompt where chunk is 0, or that has a chunk and a budget says how
+                      many stay */
     bool keep_nan; /* a lane with a score that is none keeps everything */
     bool compact;  /* survivors move together unless told otherwise */
     const char *kvpress, *paper; /* option values of the presets, NULL: no such preset */

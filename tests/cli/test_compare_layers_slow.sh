@@ -146,6 +146,15 @@ want_err "4 of 4 runs done"
 queue elsewhere --done earlier --publish published
 want_code 0
 check "all are published" [ "$(find published -name result.json | wc -l)" = 4 ]
+python3 - <<'PY'
+import json
+plan = json.load(open("earlier/plan.json"))
+plan["tokens"] += 1
+json.dump(plan, open("earlier/plan.json", "w"))
+PY
+queue elsewhere --done earlier
+want_code 1
+want_err "earlier/plan.json: tokens is"
 queue nowhere --done nothing
 want_code 1
 want_err "nothing: no plan.json there"

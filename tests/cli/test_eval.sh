@@ -70,6 +70,19 @@ both = [k for k in alone if k in whole]
 assert len(both) == 24 and all(alone[k][:-1] == whole[k][:-1] for k in both)
 assert all(r[-1] is None for r in alone.values()) and all(r[1] > 0 for r in alone.values())
 PY
+# Nobody goes on from the full cache: it is not read, one cache at a time.
+run eval "${common[@]}" --alone --side 1 --policies streaming:chunk=16 --out lean
+want_code 0
+want_err "8 prompts, 16 records new"
+check "the same answers without the full cache" python3 - <<'PY'
+import sqlite3
+def read(name):
+    db = sqlite3.connect("file:%s/results.sqlite?mode=ro" % name, uri=True)
+    return {r[:3]: r[3:] for r in db.execute("""select source_id, policy, budget, output, nll, kv_bytes, peak_bytes, kept
+        from record join prompt on record.prompt = prompt.key""")}
+lean, alone = read("lean"), read("alone")
+assert len(lean) == 16 and all(alone[k] == v for k, v in lean.items())
+PY
 run report alone --json
 want_code 0
 want_json 'all(r["kl"] is None for r in d["summary"] if r["policy"] != "full")'

@@ -6,6 +6,8 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
 run evolve --function sphere --stage '+ellipsoid' --generations 20,300 --dim 4 \
     --held-out 6 --validate 5 --target -1e9 --out dir -q
 want_code 0
+run report "$PWD/dir/" # titled by the folder's own name
+want_code 0
 
 # An error that any script throws becomes the window's title.
 python3 - <<'PY'

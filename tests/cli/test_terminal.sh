@@ -1,4 +1,4 @@
-# What a terminal sees: colours and progress there, none elsewhere, and NO_COLOR, --color, --quiet,
+# What a terminal sees: colours and progress there, none elsewhere (but a line a minute of what takes hours), and NO_COLOR, --color, --quiet,
 # --no-progress obeyed.
 . "$(dirname "$0")/lib.sh"
 unset NO_COLOR

@@ -170,7 +170,7 @@ static mn_status evaluate(job *j, mn_diag *diag)
     j->p.note = note;
     j->p.stop = stop;
     j->p.ctx = j;
-    j->bar = progress_start(j->a, "evaluating");
+    j->bar = progress_start_logged(j->a, "evaluating");
     j->bar.unit = "prompts";
     st = mn_eval_run(j->m, &j->p, &j->result, diag);
     progress_end(&j->bar);

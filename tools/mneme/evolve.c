@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "base/clock.h"
 #include "base/diag.h"
 #include "options.h"
 #include "verbs.h"
@@ -65,8 +64,8 @@ void evolve_tick(progress *bar, const mn_optimizer_info *info)
 {
     if (!progress_due(bar)) return;
     fprintf(stderr, "%s: generation %llu, %llu evaluations, best %.6g, sigma %.3g", bar->what,
-            (unsigned long long)info->generation, (unsigned long long)info->evaluations,
-            info->best, info->sigma);
+            (unsigned long long)info->generation, (unsigned long long)info->evaluations, info->best,
+            info->sigma);
     progress_drawn(bar);
 }
 

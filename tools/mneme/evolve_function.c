@@ -291,7 +291,7 @@ static mn_status go_through_all(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
     if (args_has(j->a, OPT_OUT)) return run_in_folder(j, diag);
-    j->bar = progress_start(j->a, function_name((size_t)j->function));
+    j->bar = progress_start_logged(j->a, function_name((size_t)j->function));
     for (size_t i = 0; i < j->n_run && st == MN_OK; i++) st = one_run(j, i, diag);
     progress_end(&j->bar);
     return st;

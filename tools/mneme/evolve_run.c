@@ -240,7 +240,7 @@ mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_pa
     r->p.note = on_note;
     r->p.stop = stop;
     r->p.ctx = r;
-    r->bar = progress_start(a, "");
+    if (r->ranks.rank == 0) r->bar = progress_start_logged(a, "");
 done:
     return st;
 }

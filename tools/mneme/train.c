@@ -218,7 +218,7 @@ mn_status verb_train(const args *a, mn_diag *diag)
     training t = {.a = a, .valid_loss = NAN};
     mn_train_params p;
     MN_TRY(ranks_begin(&t.ranks, diag));
-    if (t.ranks.rank == 0) t.bar = progress_start(a, "");
+    if (t.ranks.rank == 0) t.bar = progress_start_logged(a, "");
     MN_TRY(read_params(&t, &p, diag));
     MN_TRY(train(&t, &p, diag));
 done:

@@ -72,7 +72,7 @@ void ui_note(const args *a, const char *fmt, ...)
 
 /* ---- progress ---- */
 
-progress progress_start(const args *a, const char *what)
+progress progress_start_logged(const args *a, const char *what)
 {
     const bool on = !args_has(a, OPT_QUIET) && !args_has(a, OPT_NO_PROGRESS);
     const double now = mn__clock_s();
@@ -81,6 +81,13 @@ progress progress_start(const args *a, const char *what)
                       .t0 = now,
                       .drawn = now,
                       .is_log = !isatty(STDERR_FILENO)};
+}
+
+progress progress_start(const args *a, const char *what)
+{
+    progress p = progress_start_logged(a, what);
+    if (p.is_log) p.a = NULL;
+    return p;
 }
 
 void progress_now(progress *p)

@@ -20,8 +20,8 @@ void ui_note(const args *a, const char *fmt, ...) __attribute__((format(printf, 
 const char *ui_color(const args *a, const char *code); /* "" when standard error wants none; codes:
                                                           "dim", "bold", "red", "" = reset */
 
-/* Progress with time left on standard error: one line that is drawn anew on a terminal, elsewhere
- * (a log) a line a minute. */
+/* Progress with time left on standard error: one line that is drawn anew on a terminal. What takes
+ * hours is `logged`: elsewhere a line a minute. */
 typedef struct progress {
     const args *a;    /* NULL: none is wanted */
     const char *what; /* "reading" */
@@ -30,6 +30,7 @@ typedef struct progress {
     bool is_log, shown;
 } progress;
 progress progress_start(const args *a, const char *what);
+progress progress_start_logged(const args *a, const char *what);
 /* What comes next is news: a terminal shows it at once. */
 void progress_now(progress *p);
 /* Whether it is time to draw; the line goes to standard error between these two. */
