@@ -5,8 +5,9 @@
         [--population 16] [--prompts 16] [--ctx 2048] [--seed 1] [--publish bench/results]
 
 Age and spectrogram are what each sees, a threshold decides, as in arXiv 2410.13166; CMA-ES alone makes
-them, from networks that keep everything, with as many evaluations for each: stage 1 is
-passage_retrieval_en, stage 2 adds dureader, stage 3 narrativeqa. Rated by frozen prefill (docs/evolve.md),
+them, from networks that keep everything, with as many evaluations for each. The paper's tasks are
+longer than what a small model reads well; of the same kinds, --ctx tokens at most: stage 1 is a needle
+(niah), stage 2 adds questions over several facts (babilong), stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md),
 divergence from the full cache, with a term for what is kept beyond --share. What a stage ends with is
 evaluated on rows of all of LongBench that no stage has seen, beside rules at the same share.
 Interrupted, the same command goes on. The data is read from MNEME_DATA (docs/data.md).
@@ -21,7 +22,7 @@ import sys
 import records
 
 SHAPES = ("paper", "paper-additive", "paper-mlp")
-STAGES = ("passage_retrieval_en", "+dureader", "+narrativeqa")
+STAGES = ("niah", "+babilong", "+lm_books")
 RULES = "streaming:chunk=0,knorm,h2o,tova,observed,window:share=layer,pool=7"
 
 
@@ -47,7 +48,7 @@ def evolve(args, shape):
             "--generations", str(args.generations), "--population", str(args.population),
             "--prompts", str(args.prompts), "--held-out", "4", "--validate", "2",
             "--sigma", "0.065", "--covariance", "separable", "--ctx", str(args.ctx),
-            "--limit", "16", "--budgets", "none", "--target-share", args.share,
+            "--lengths", str(args.ctx * 3 // 4), "--limit", "16", "--budgets", "none", "--target-share", args.share,
             "--namm-options", "chunk=0,every=0", "--seed", str(args.seed), "--out", out])
         shutil.copy(os.path.join(out, "best.namm.gguf"), file + ".new")
         os.replace(file + ".new", file)

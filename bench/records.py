@@ -109,7 +109,8 @@ def publish(folder, target):
 def pair_of(report, budget, measure, a, b):
     """a less b with its interval: (difference, low, high), or None."""
     for r in report["pairs"]:
-        if r["budget"] == budget and r["measure"] == measure and {r["a"], r["b"]} == {a, b}:
+        if r["budget"] == budget and r["measure"] == measure and {r["a"], r["b"]} == {a, b} and \
+                r["difference"] is not None:
             sign = 1 if r["a"] == a else -1
             ends = [sign * x for x in r["ci95"] or (float("nan"),) * 2]
             return sign * r["difference"], min(ends), max(ends)
@@ -121,19 +122,23 @@ def show(report):
     budgets = sorted({r["budget"] for r in report["summary"] if r["budget"]})
     for budget in budgets:
         rows = [r for r in report["summary"] if r["budget"] == budget and r["nll"] is not None]
-        rows.sort(key=lambda r: (r["kl"] is None, r["nll"] if r["kl"] is None else r["kl"]))
+        if any(r["kl"] is not None for r in rows):
+            rows = [r for r in rows if r["kl"] is not None]
+        rows.sort(key=lambda r: r["nll"] if r["kl"] is None else r["kl"])
         if not rows:
             continue
         namm = next((r["policy"] for r in rows if r["policy"].startswith("namm")), None)
         print(f"{rows[0]['n']} prompts, {budget} kept, {report['runs'][0]['evict']}\n")
-        print("| policy | KL | change of NLL | KL: NAMM less it | NLL: NAMM less it |"
-              "\n|---|---|---|---|---|")
+        alone = rows[0]["kl"] is None  # no full cache beside them
+        measures = ("nll",) if alone else ("kl", "nll")
+        heads = ["policy"] + (["NLL"] if alone else ["KL", "change of NLL"]) + [
+            f"{m.upper()}: NAMM less it" for m in measures]
+        print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
         for r in rows:
-            cells = [f"`{r['policy']}`", "", ""]
-            if r["kl"] is not None:
-                ends = "" if r["kl_ci95"] is None else " [{:.3f}, {:.3f}]".format(*r["kl_ci95"])
-                cells[1:] = f"{r['kl']:.3f}{ends}", f"{r['nll_change']:+.3f}"
-            for measure in ("kl", "nll"):
+            ends = "" if r["kl_ci95"] is None else " [{:.3f}, {:.3f}]".format(*r["kl_ci95"])
+            cells = [f"`{r['policy']}`"] + ([f"{r['nll']:.3f}"] if alone else [
+                f"{r['kl']:.3f}{ends}", f"{r['nll_change']:+.3f}"])
+            for measure in measures:
                 found = namm and namm != r["policy"] and pair_of(report, budget, measure, namm,
                                                                 r["policy"])
                 cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*found) if found else "")
