@@ -248,6 +248,9 @@ class Queue:
         """What all runs have in common, with files by name and size: a folder may be elsewhere."""
         said = {k: getattr(self.args, k) for k in GO_ON}
         for key in ("corpus", "valid"):
+            for f in said[key].split(","):
+                if not os.path.exists(f):
+                    sys.exit(f"{f}: missing")
             said[key] = ",".join(f"{os.path.basename(f)} ({os.path.getsize(f)} bytes)"
                                  for f in said[key].split(","))
         return {"version": 1, **said}

@@ -1,5 +1,5 @@
-# What a terminal sees: colours and progress there, none elsewhere (but a line a minute of what takes hours), and NO_COLOR, --color, --quiet,
-# --no-progress obeyed.
+# What a terminal sees: colours and progress there, none elsewhere (but a line a minute of what takes
+# hours), and NO_COLOR, --color, --quiet, --no-progress obeyed.
 . "$(dirname "$0")/lib.sh"
 unset NO_COLOR
 tiny m.gguf llama ctx=2048 dim=32

@@ -1,5 +1,5 @@
-/* test_sgemm.c: a product is the same whatever signals come while it is computed, and no signal is
- * lost. oneDNN keeps values where a handler's frame would lie. */
+/* test_sgemm.c: a product is the same whatever signals come while it is computed. oneDNN keeps
+ * values where a handler's frame would lie. */
 #include "tensor/sgemm.h"
 
 #include <setjmp.h>
