@@ -18,7 +18,7 @@ enum { STRIDE = 4 };
 #define SHARED                                                                                     \
     "age", "recency", "observed", "observed.s", "observed.sp", "w64", "w64.s", "w64.sp", "w16",    \
         "w16.p", "w16.s", "w16.sp", "w16.g", "w16.gp", "row", "row.p", "row.g", "row.gp", "knorm", \
-        "vnorm", "onorm"
+        "vnorm", "onorm", "kdiff", "vdiff"
 /* Heads compete for the slots of their layer by the shares of later attention that they expect. */
 #define OPTIONS "scale=share,alloc=ada,chunk=0,every=0,recent=16"
 

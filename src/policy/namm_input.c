@@ -8,6 +8,7 @@
  *   knorm, vnorm  log of the norm, less its mean over the lane
  *   onorm     the same of what the output projection makes of the value: |Wo[h] v|_2, the group's
  *             mean (gram.c)
+ *   kdiff, vdiff  how little the key, the value is like the lane's others (unlike.c), less the mean
  *
  * State of a slot: float, running mean of attention (dc); float, sum of attention (observed);
  * ring and means (spectrum); each only where a group asks for it. */
@@ -21,7 +22,7 @@
 enum { ROWS = 16, LOOK_BACK = 64, AGE_RUN = 64, MEAN_RUN = 512, NOWHERE = -1 };
 #define LOG_EPS 1e-3f
 
-typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, ONORM, COLUMN } kind;
+typedef enum kind { AGE, RECENCY, SPECTRUM, KNORM, VNORM, ONORM, KDIFF, VDIFF, COLUMN } kind;
 typedef enum source { W16, W64, ROW, DC, OBSERVED, N_SOURCE, NONE = 0 } source;
 typedef enum spread { OWN, LAYER, ALL, N_SPREAD } spread;
 
@@ -48,7 +49,7 @@ struct mn__namm_input {
     size_t n_in, slot_bytes, stft_at, observed_at;
     int column[N_SOURCE][N_SPREAD]; /* which of a room's columns, NOWHERE: not needed */
     int n_column;
-    bool has_dc, has_observed, has_norms, has_gram;
+    bool has_dc, has_observed, has_norms, has_gram, has_diffs;
     double *turn; /* [AGE_RUN][age_dim/2][2] sine and cosine of small ages */
 };
 
@@ -119,6 +120,7 @@ static void plan_groups(mn__namm_input *in)
         const group *g = in->group[i];
         in->has_norms |= g->kind == KNORM || g->kind == VNORM || g->kind == ONORM;
         in->has_gram |= g->kind == ONORM;
+        in->has_diffs |= g->kind == KDIFF || g->kind == VDIFF;
         if (g->kind != COLUMN) continue;
         in->has_dc |= g->source == DC;
         in->has_observed |= g->source == OBSERVED;
@@ -260,6 +262,7 @@ size_t mn__namm_scratch_floats(const mn__namm_input *in, const mn__cache_shape *
     size_t look = window_rows(in) * row_floats(n),
            fill = in->has_norms ? mn__pad16(MN__PAGE_TOKENS * shape->head_dim) : 0;
     if (in->has_gram) fill += mn__gram_floats(shape->head_dim) + MN__PAGE_TOKENS;
+    if (in->has_diffs && mn__unlike_floats(shape) > fill) fill = mn__unlike_floats(shape);
     return look > fill ? look : fill;
 }
 
@@ -459,19 +462,31 @@ static void page_norms(const sheet *t, kind of, size_t n, float *out)
         out[k * t->ld] = of == ONORM ? logf(norm[k] + 1e-30f) : log_norm(t->scratch + k * d, d);
 }
 
+/* A column less its mean over the lane. */
+static void center(const sheet *t)
+{
+    double sum = 0;
+    for (size_t i = 0; i < t->v->n; i++) sum += (double)t->x[i * t->ld];
+    for (size_t i = 0; i < t->v->n; i++) t->x[i * t->ld] -= (float)(sum / (double)t->v->n);
+}
+
 static void fill_norm(const sheet *t, kind of)
 {
     const mn__cache *c = t->v->cache;
     const mn__lane *lane = mn__cache_lane(c, t->v->layer, t->v->head);
-    double sum = 0;
     for (size_t i = 0, n; i < t->v->n; i += n) {
         n = t->v->n - i < MN__PAGE_TOKENS ? t->v->n - i : MN__PAGE_TOKENS;
         mn__lane_read(c, lane, i, n, of == KNORM ? t->scratch : NULL,
                       of == KNORM ? NULL : t->scratch);
         page_norms(t, of, n, t->x + i * t->ld);
-        for (size_t k = 0; k < n; k++) sum += (double)t->x[(i + k) * t->ld];
     }
-    for (size_t i = 0; i < t->v->n; i++) t->x[i * t->ld] -= (float)(sum / (double)t->v->n);
+    center(t);
+}
+
+static void fill_diff(const sheet *t, kind of)
+{
+    mn__unlike(t->v, of == VDIFF, t->scratch, t->x, t->ld);
+    center(t);
 }
 
 /* Columns into logarithms, in place: pooling after or before is the same. */
@@ -509,6 +524,8 @@ static void fill_group(const sheet *t, const group *g)
     case KNORM:
     case VNORM:
     case ONORM: fill_norm(t, g->kind); break;
+    case KDIFF:
+    case VDIFF: fill_diff(t, g->kind); break;
     case COLUMN: fill_column(t, g); break;
     }
 }

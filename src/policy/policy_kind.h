@@ -254,6 +254,12 @@ void mn__observe_sum(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
 /* Scratch of one page of keys, or of keys and values. */
 size_t mn__page_of_rows(const mn__scorer *s, const mn__cache_shape *shape, size_t n);
 
+/* ---- unlike.c ---- */
+/* -cos of each key (values: value) of the lane and the mean of all of them, unit vectors: out [n],
+ * ld apart, in [-1, 1]. scratch: mn__unlike_floats. */
+void mn__unlike(const mn__score_view *v, bool values, float *scratch, float *out, size_t ld);
+size_t mn__unlike_floats(const mn__cache_shape *shape);
+
 /* Scratch of n floats rounded up to 64 bytes. */
 static inline size_t mn__pad16(size_t n)
 {

@@ -40,7 +40,7 @@ done
 # A mix begins with components that are not alike.
 run inspect mix-retained/start.namm.gguf --json
 want_json "d['namm']['components'] == '4'"
-want_json "d['namm']['parameters'].startswith('124 numbers, -0.')"
+want_json "d['namm']['parameters'].startswith('132 numbers, -0.')"
 
 # Threads and pauses change nothing.
 run "${common[@]}" --from linear --fidelity frozen --warm --out threads -t 1

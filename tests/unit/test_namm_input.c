@@ -374,6 +374,48 @@ static void test_output_norms(void **state)
     stop(&s);
 }
 
+/* -cos of a token's key (values: value) and the mean of the lane's unit vectors. */
+static double unlike(const struct scene *s, size_t l, bool values, size_t at)
+{
+    const mn__lane *lane = lane_of(s, l);
+    const size_t d = s->f.d;
+    double unit[ALL_TOKENS][PF_DIM], mean[PF_DIM] = {0}, norm = 0, dot = 0;
+    for (size_t i = 0; i < lane->n; i++) {
+        double square = 0;
+        pf_row(&s->f, values ? s->f.v : s->f.k, l / 2, l % 2, mn__lane_token(lane)[i], !values,
+               unit[i]);
+        for (size_t c = 0; c < d; c++) square += unit[i][c] * unit[i][c];
+        for (size_t c = 0; c < d; c++) mean[c] += (unit[i][c] /= sqrt(square));
+    }
+    for (size_t c = 0; c < d; c++) {
+        norm += mean[c] * mean[c];
+        dot += mean[c] * unit[at][c];
+    }
+    return -dot / sqrt(norm);
+}
+
+static void test_unlike_the_others(void **state)
+{
+    (void)state;
+    struct scene s;
+    start(&s, "vdiff age kdiff", false, 2);
+    fill(&s);
+    for (size_t l = 0; l < LANES; l++)
+        for (int values = 0; values < 2; values++) {
+            const mn__lane *lane = lane_of(&s, l);
+            const size_t at = values ? 0 : s.nf.namm.net.n_in - 1;
+            double mean = 0, spread = 0;
+            for (size_t i = 0; i < lane->n; i++) mean += unlike(&s, l, values, i) / (double)lane->n;
+            for (size_t i = 0; i < lane->n; i++) {
+                const double want = unlike(&s, l, values, i) - mean;
+                assert_true(fabs(column(&s, l, i, at) - want) < 1e-5);
+                spread += fabs(want);
+            }
+            assert_true(spread > 0.1);
+        }
+    stop(&s);
+}
+
 /* Statistics of the file are applied to each column. */
 static void test_standardised(void **state)
 {
@@ -440,7 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recent_attention), cmocka_unit_test(test_running_means),
         cmocka_unit_test(test_observed_in_part), cmocka_unit_test(test_norms_and_ages),
-        cmocka_unit_test(test_output_norms),     cmocka_unit_test(test_standardised),
-        cmocka_unit_test(test_refused)};
+        cmocka_unit_test(test_output_norms),     cmocka_unit_test(test_unlike_the_others),
+        cmocka_unit_test(test_standardised),     cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
