@@ -22,6 +22,9 @@ function armName(line) { return policyName(line) + (line.budget ? ' ' + line.bud
 function run() { return data.runs[state.run]; }
 function ofRun(list) { return list.filter((x) => x.run === run().run); }
 
+// No full cache was read beside them (--alone): what the answer costs stands for what it lost.
+function isAlone() { return !ofRun(data.summary).some((x) => x.policy === 'full'); }
+
 function budgets() {
   const found = [];
   for (const line of ofRun(data.summary)) {

@@ -36,11 +36,13 @@ function estimate(line, key, show) {
   return el('td', {}, show(line[key]), ' ', el('small', {}, interval(line[key + '_ci95'], show)));
 }
 
-const summaryColumns = [
-  { key: 'policy', title: 'Policy', text: true },
+const lossColumns = [
   { key: 'kl', title: 'KL', note: 'nats per token', plot: true },
   { key: 'nll_change', title: 'Change of NLL', note: 'nats per token', plot: true },
   { key: 'full_ratio', title: 'Score', note: 'of full' },
+];
+const aloneColumns = [{ key: 'nll', title: 'NLL', note: 'nats per token', plot: true }];
+const costColumns = [
   { key: 'kv_share', title: 'Cache share', note: 'as papers count' },
   { key: 'kv_bytes', title: 'KV bytes', note: 'of full' },
   { key: 'bytes_ratio', title: 'With state', note: 'of full' },
@@ -48,6 +50,9 @@ const summaryColumns = [
   { key: 'seconds', title: 'Time', note: 'of a prompt' },
   { key: 'n', title: 'Prompts' },
 ];
+function summaryColumns() {
+  return [{ key: 'policy', title: 'Policy', text: true }, ...(isAlone() ? aloneColumns : lossColumns), ...costColumns];
+}
 
 function sortBy(key) {
   order = { key, down: order.key === key ? !order.down : false };
@@ -56,7 +61,7 @@ function sortBy(key) {
 
 function summaryHead() {
   const arrow = order.down ? ' \u2193' : ' \u2191';
-  return el('thead', {}, el('tr', {}, summaryColumns.map((c) => [el('th', {
+  return el('thead', {}, el('tr', {}, summaryColumns().map((c) => [el('th', {
     class: (c.text ? 'first ' : '') + 'sort', scope: 'col',
     'aria-sort': order.key === c.key ? (order.down ? 'descending' : 'ascending') : null,
   }, el('button', { type: 'button', onclick: () => sortBy(c.key) }, c.title + (order.key === c.key ? arrow : '')), c.note ? el('small', {}, c.note) : null),
@@ -74,9 +79,10 @@ function summaryRow(line, scales) {
   const held = line.kv_bytes === null ? null : line.kv_bytes + (line.policy_bytes || 0);
   return el('tr', {},
     el('th', { class: 'first', scope: 'row' }, breakable(policyName(line))),
-    estimate(line, 'kl', figures), whisker(line, 'kl', scales.kl, plotWidth),
-    estimate(line, 'nll_change', signed), whisker(line, 'nll_change', scales.nll_change, plotWidth),
-    double(percent(line.full_ratio), line.n_ratio ? plural(line.n_ratio, 'task', 'tasks') : ''),
+    isAlone() ? [estimate(line, 'nll', figures), whisker(line, 'nll', scales.nll, plotWidth)] : [
+      estimate(line, 'kl', figures), whisker(line, 'kl', scales.kl, plotWidth),
+      estimate(line, 'nll_change', signed), whisker(line, 'nll_change', scales.nll_change, plotWidth),
+      double(percent(line.full_ratio), line.n_ratio ? plural(line.n_ratio, 'task', 'tasks') : '')],
     double(percent(line.kv_share), percent(line.kv_share_papers)),
     double(bytes(line.kv_bytes), ratioOf(line.kv_bytes_ratio)), double(bytes(held), ratioOf(line.bytes_ratio)),
     double(bytes(line.peak_kv_bytes), ratioOf(line.peak_ratio)), el('td', {}, seconds(line.seconds)),
@@ -92,12 +98,13 @@ function bySummaryOrder(a, b) {
 
 function drawSummary() {
   const lines = shown(data.summary).filter((x) => x.policy !== 'empty');
-  const scales = {};
-  for (const key of ['kl', 'nll_change']) scales[key] = rootScale(lines, key, plotWidth);
+  const scales = {}, width = summaryColumns().reduce((n, c) => n + (c.plot ? 2 : 1), 0);
+  if (isAlone() !== (order.key === 'nll') && ['kl', 'nll'].includes(order.key)) order.key = isAlone() ? 'nll' : 'kl';
+  for (const key of ['kl', 'nll_change', 'nll']) scales[key] = rootScale(lines, key, plotWidth);
   const body = el('tbody');
   const block = (title, of) => {
     if (!of.length) return;
-    body.append(el('tr', { class: 'block' }, el('th', { colspan: 12, scope: 'colgroup' }, title)));
+    body.append(el('tr', { class: 'block' }, el('th', { colspan: width, scope: 'colgroup' }, title)));
     for (const line of of) body.append(summaryRow(line, scales));
   };
   block('Reference', lines.filter(isReference));
@@ -109,24 +116,24 @@ function drawSummary() {
 
 // ---- kinds of tasks ----
 
-const measures = { kl: 'KL per token', nll_change: 'change of NLL', full_ratio: 'score / full' };
+const measures = { kl: 'KL per token', nll_change: 'change of NLL', full_ratio: 'score / full', nll: 'NLL per token' };
 let familyMeasure = 'nll_change';
 
 function shadeOf(key, value, most) {
   if (value === null) return color('card');
-  if (key === 'kl') return between(color('neutral'), color('worse'), Math.sqrt(value / most));
+  if (key === 'kl' || key === 'nll') return between(color('neutral'), color('worse'), Math.sqrt(value / most));
   if (key === 'full_ratio') return between(color('neutral'), value < 1 ? color('worse') : color('better'), Math.abs(1 - value) / 0.6);
   return between(color('neutral'), value > 0 ? color('worse') : color('better'), Math.sqrt(Math.abs(value) / most));
 }
 
 function showMeasure(key, value) {
-  return key === 'kl' ? figures(value) : key === 'full_ratio' ? percent(value) : signed(value);
+  return key === 'kl' || key === 'nll' ? figures(value) : key === 'full_ratio' ? percent(value) : signed(value);
 }
 
 function measureCell(line, key, most) {
   if (!line || line[key] === null) return el('td', { class: 'cell', title: 'not measured' }, none);
   const shade = shadeOf(key, line[key], most), ci = line[key + '_ci95'];
-  const n = key === 'kl' ? line.n_kl : key === 'full_ratio' ? null : line.n_nll_change;
+  const n = { kl: line.n_kl, full_ratio: null, nll: line.n, nll_change: line.n_nll_change }[key];
   return el('td', {
     class: 'cell', style: 'background:' + shade + ';color:' + inkOn(shade),
     title: n === null ? plural(line.n_ratio, 'task', 'tasks') : plural(n, 'prompt', 'prompts'),
@@ -136,7 +143,7 @@ function measureCell(line, key, most) {
 function drawFamilies() {
   const lines = shown(data.families).filter((x) => !isReference(x));
   const names = [...new Set(lines.map((x) => x.family))];
-  const keys = Object.keys(measures).filter((k) => lines.some((x) => x[k] !== null));
+  const keys = Object.keys(measures).filter((k) => (k === 'nll') === isAlone() && lines.some((x) => x[k] !== null));
   document.getElementById('families').hidden = names.length === 0 || keys.length === 0;
   if (keys.length === 0) return;
   if (!keys.includes(familyMeasure)) familyMeasure = keys[0];
@@ -170,16 +177,16 @@ function drawTasks() {
   for (const family of [...new Set(scored.map((t) => t.family))]) {
     body.append(el('tr', { class: 'block' }, el('th', { colspan: 4 + names.length, scope: 'colgroup' }, family)));
     for (const t of scored.filter((x) => x.family === family)) {
-      const full = ofRun(data.rows).find((x) => x.task === t.task && x.policy === 'full');
+      const full = ofRun(data.rows).find((x) => x.task === t.task && x.policy === 'full'), most = Math.max(t.n, ...lines.filter((x) => x.task === t.task).map((x) => x.n));
       body.append(el('tr', {}, el('th', { class: 'first', scope: 'row' }, t.task, t.metric ? el('small', {}, t.metric) : null),
-        el('td', {}, count(full ? full.n : t.n)), el('td', {}, t.without_context === null ? none : number(100 * t.without_context, 1)),
+        el('td', {}, count(full ? full.n : most)), el('td', {}, t.without_context === null ? none : number(100 * t.without_context, 1)),
         el('td', { class: 'strong' }, t.full === null ? none : number(100 * t.full, 1)),
         names.map((p) => scoreCell(lines.find((x) => x.task === t.task && x.policy === p)))));
     }
   }
   fill('tasks-table', el('table', {}, el('thead', {}, el('tr', {}, el('th', { class: 'first', scope: 'col' }, 'Task'),
     ['Prompts', 'No context', 'Full cache', ...names.map(breakable)].map((x) => el('th', { scope: 'col' }, x)))), body));
-  const out = tasks.filter((t) => !t.ratio_counts), whys = [...new Set(out.map((t) => t.why_not))];
+  const out = isAlone() ? [] : tasks.filter((t) => !t.ratio_counts), whys = [...new Set(out.map((t) => t.why_not))];
   fill('tasks-left-out', out.length === 0 ? null : [el('p', {}, 'In no ratio:'),
     el('ul', {}, whys.map((why) => el('li', {}, why + ': ' + out.filter((t) => t.why_not === why).map((t) => t.task).join(', '))))]);
 }
