@@ -135,10 +135,6 @@ static mn_status make_start(job *j, mn_diag *diag)
     w.regress.n_thread = (int)j->n_worker;
     w.regress.stop = j->p->run.stop;
     w.regress.ctx = j->p->run.ctx;
-    if (head == MN__NAMM_LINEAR) { /* convex and cheap: all the way */
-        w.regress.n_step = 1000;
-        w.regress.rate = 0.02;
-    }
     if (head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
         w.regress.n_step = 60;
         w.regress.n_warmup = 10;
