@@ -4,12 +4,13 @@
     bench/namm_shapes.py [--mneme build/release/mneme] [--work build/shapes] [--generations 10]
         [--population 16] [--prompts 16] [--ctx 2048] [--seed 1] [--publish bench/results]
 
-Age and spectrogram are what each sees, a threshold decides, as in arXiv 2410.13166; CMA-ES alone makes
-them, from networks that keep everything, with as many evaluations for each. The paper's tasks are
-longer than what a small model reads well; of the same kinds, --ctx tokens at most: stage 1 is a needle
-(niah), stage 2 adds questions over several facts (babilong), stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md),
-divergence from the full cache, with a term for what is kept beyond --share. What a stage ends with is
-evaluated on rows of all of LongBench that no stage has seen, beside rules at the same share.
+Age and spectrogram are what each sees, a threshold decides, as in arXiv 2410.13166, once, at the
+prompt's end; CMA-ES alone makes them, from networks that keep everything, with as many evaluations
+for each. The paper's tasks are longer than what a small model reads well; of the same kinds, --ctx
+tokens at most: stage 1 is a needle (niah), stage 2 adds questions over several facts (babilong),
+stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md), divergence from the full
+cache, with a term for what is kept beyond --share. What a stage ends with is evaluated on rows of
+all of LongBench that no stage has seen, beside rules at the same share.
 Interrupted, the same command goes on. The data is read from MNEME_DATA (docs/data.md).
 
 Only the standard library is used."""
@@ -48,7 +49,8 @@ def evolve(args, shape):
             "--generations", str(args.generations), "--population", str(args.population),
             "--prompts", str(args.prompts), "--held-out", "4", "--validate", "2",
             "--sigma", "0.065", "--covariance", "separable", "--ctx", str(args.ctx),
-            "--lengths", str(args.ctx * 3 // 4), "--limit", "16", "--budgets", "none", "--target-share", args.share,
+            "--lengths", str(args.ctx * 3 // 4), "--limit", "16", "--budgets", "none",
+            "--target-share", args.share,
             "--namm-options", "chunk=0,every=0", "--seed", str(args.seed), "--out", out])
         shutil.copy(os.path.join(out, "best.namm.gguf"), file + ".new")
         os.replace(file + ".new", file)
@@ -65,7 +67,8 @@ def main():
     p.add_argument("--prompts", type=int, default=16)
     p.add_argument("--ctx", type=int, default=2048)
     p.add_argument("--share", default="25%")
-    p.add_argument("--limit", type=int, default=2, help="rows of each task that they are compared on")
+    p.add_argument("--limit", type=int, default=2,
+                   help="rows of each task that they are compared on")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--publish", metavar="DIR")
@@ -77,8 +80,8 @@ def main():
     policies = ",".join(f"namm:file={f},chunk=0,every=0" for f in files) + "," + RULES
     table = os.path.join(args.work, "namm-shapes")
     call([args.mneme, "eval", "-m", args.model, "--tasks", "longbench", "--split", "test",
-          "--limit", str(args.limit), "--ctx", str(args.ctx), "--budgets", args.share, "--seed", "7",
-          "--policies", policies, "--evict", "prompt", "-n", "1", "--jobs", str(args.jobs),
+          "--limit", str(args.limit), "--ctx", str(args.ctx), "--budgets", args.share,
+          "--seed", "7", "--policies", policies, "--evict", "prompt", "-n", "1", "--jobs", str(args.jobs),
           "--out", table])
     call([args.mneme, "report", table, "--quiet"])
     if args.publish:

@@ -7,11 +7,12 @@
     bench/records.py --list
 
 Every name is one `mneme eval`, whose folder stands under --work: interrupted, the same command goes
-on. --limit takes fewer rows of each task than all; more may be asked for later. --write ends answers
-after N tokens: likelihood and divergence are those of the gold answer and stay as they are. With --publish the
-report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put there, in a folder of
-the table's name. --show prints those of --work (bench/results: what was published) in Markdown, a
-NAMM's difference from each of the others beside them. The data is read from MNEME_DATA (docs/data.md).
+on. --limit takes fewer rows of each task than all; more may be asked for later. --write ends
+answers after N tokens: likelihood and divergence are those of the gold answer and stay as they are.
+With --publish the report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put
+there, in a folder of the table's name. --show prints those of --work (bench/results: what was
+published) in Markdown, each NAMM's difference from the others beside them. The data is read from
+MNEME_DATA (docs/data.md).
 
 Only the standard library is used."""
 import argparse
@@ -28,6 +29,7 @@ TABLE = ("full,streaming,random,knorm,h2o,tova,snapkv,pyramidkv,adakv:base=snapk
 RULES = ("streaming:chunk=0,knorm,h2o,tova,snapkv,adakv:base=snapkv,expected,observed,tova:pool=7,"
          "window:share=layer,pool=7")
 LOOP = "streaming,knorm:chunk=512,h2o:chunk=512,observed:chunk=512,tova:pool=7,chunk=512"
+READING = "smollm2-reading"
 # Every set of long contexts in English, Chinese and code; made ones at a length of their own.
 LONG = ("longbench,bamboo,leval,loogle,qmsum_test,simplewiki,lost_in_the_middle,babilong,longeval,"
         "niah,ruler,infinitebench_kv_retrieval,infinitebench_passkey,lm_books")
@@ -37,7 +39,8 @@ HELD_OUT = ["--tasks", LONG, "--split", "test", "--ctx", "4096", "--lengths", "2
 NEEDLES = ["--tasks", "infinitebench_passkey,infinitebench_kv_retrieval", "--budgets", "2048",
            "--positions", "compact", "--seed", "7", "--alone"]
 
-# name: (what it shows, options of `mneme eval`); NAMM stands for the policy under test.
+# name: (what it shows, options of `mneme eval`); NAMM stands for the policy under test, READING for
+# the shipped one that was made to forget before the question is known.
 TABLES = {
     "longbench-prompt": (
         "LongBench, every policy, the question inside the prompt",
@@ -52,10 +55,10 @@ TABLES = {
         HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "prompt"]),
     "namm-context": (
         "the same, the question behind the cut",
-        HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "context"]),
+        HELD_OUT + ["--policies", "READING,NAMM," + RULES, "--evict", "context"]),
     "namm-loop": (
         "the same, forgetting every 512 tokens while reading",
-        HELD_OUT + ["--policies", "NAMM:chunk=512," + LOOP, "--evict", "prompt"]),
+        HELD_OUT + ["--policies", "READING:chunk=512,NAMM:chunk=512," + LOOP, "--evict", "prompt"]),
     "namm-gemma3": (
         "the same file on a model that it never saw",
         ["-m", "gemma3"] + HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "prompt"]),
@@ -66,18 +69,19 @@ TABLES = {
     "namm-64k": (
         "needles in 64,000 tokens through a cache of 2,048",
         NEEDLES + ["--lengths", "64000", "--ctx", "70000", "--policies",
-                   "NAMM:chunk=512,streaming,streaming:sinks=0,keydiff,observed:chunk=512"]),
+                   "READING:chunk=512,NAMM:chunk=512,streaming,streaming:sinks=0,keydiff,"
+                   "observed:chunk=512"]),
     "namm-200k": (
         "needles in 200,000 tokens through a cache of 2,048",
         NEEDLES + ["--lengths", "200000", "--ctx", "210000", "--policies",
-                   "NAMM:chunk=512,streaming,streaming:sinks=0,keydiff"]),
+                   "READING:chunk=512,streaming,streaming:sinks=0,keydiff"]),
 }
 
 
 def command_of(name, args):
     options = list(TABLES[name][1])
     at = options.index("--policies") + 1
-    options[at] = with_file(options[at], args.namm)
+    options[at] = with_files(options[at], args.namm)
     if "-m" not in options:
         options = ["-m", args.model] + options
     if args.limit:
@@ -88,11 +92,13 @@ def command_of(name, args):
             os.path.join(args.work, name)]
 
 
-def with_file(policies, namm):
-    """NAMM and NAMM:options, as a policy of that file or of the one that is shipped."""
-    if namm:
-        policies = policies.replace("NAMM:", f"namm:file={namm},")
-    return policies.replace("NAMM", f"namm:file={namm}" if namm else "namm")
+def with_files(policies, namm):
+    """READING, NAMM and either with options, as policies of their files or of the one shipped."""
+    for name, file in (("READING", READING), ("NAMM", namm)):
+        if file:
+            policies = policies.replace(name + ":", f"namm:file={file},")
+            policies = policies.replace(name, f"namm:file={file}")
+    return policies.replace("NAMM", "namm")
 
 
 def publish(folder, target):
@@ -118,7 +124,7 @@ def pair_of(report, budget, measure, a, b):
 
 
 def show(report):
-    """Policies by their divergence, best first; beside a NAMM what it is less them."""
+    """Policies by their divergence, best first; beside them what each NAMM is less them."""
     budgets = sorted({r["budget"] for r in report["summary"] if r["budget"]})
     for budget in budgets:
         rows = [r for r in report["summary"] if r["budget"] == budget and r["nll"] is not None]
@@ -127,20 +133,19 @@ def show(report):
         rows.sort(key=lambda r: r["nll"] if r["kl"] is None else r["kl"])
         if not rows:
             continue
-        namm = next((r["policy"] for r in rows if r["policy"].startswith("namm")), None)
+        namms = sorted({r["policy"] for r in rows if r["policy"].startswith("namm")})
         print(f"{rows[0]['n']} prompts, {budget} kept, {report['runs'][0]['evict']}\n")
         alone = rows[0]["kl"] is None  # no full cache beside them
         measures = ("nll",) if alone else ("kl", "nll")
         heads = ["policy"] + (["NLL"] if alone else ["KL", "change of NLL"]) + [
-            f"{m.upper()}: NAMM less it" for m in measures]
+            f"{m.upper()}: `{n.split('#')[0]}` less it" for m in measures for n in namms]
         print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
         for r in rows:
             ends = "" if r["kl_ci95"] is None else " [{:.3f}, {:.3f}]".format(*r["kl_ci95"])
             cells = [f"`{r['policy']}`"] + ([f"{r['nll']:.3f}"] if alone else [
                 f"{r['kl']:.3f}{ends}", f"{r['nll_change']:+.3f}"])
-            for measure in measures:
-                found = namm and namm != r["policy"] and pair_of(report, budget, measure, namm,
-                                                                r["policy"])
+            for measure, namm in ((m, n) for m in measures for n in namms):
+                found = namm != r["policy"] and pair_of(report, budget, measure, namm, r["policy"])
                 cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*found) if found else "")
             print("| " + " | ".join(cells) + " |")
         print()
@@ -175,6 +180,8 @@ def main():
     if not os.environ.get("MNEME_DATA"):
         p.error("MNEME_DATA must name the folder of the evaluation sets")
     for name in args.name:
+        if args.namm and not any("NAMM" in option for option in TABLES[name][1]):
+            p.error(f"no NAMM but the shipped one for reading is in '{name}'")
         command = command_of(name, args)
         print(" ".join(command), file=sys.stderr)
         status = subprocess.run(command).returncode

@@ -4,7 +4,7 @@
  *
  * Acts block by block while reading (block=128) and while writing, as in the paper.
  * Deviations: sinks are protected.
- * Needs: keys, rotated as stored. Cost: 2*n*D multiply-adds per head and event, no state. */
+ * Needs: keys, rotated as stored. Cost: some 6*n*D multiply-adds per head and event, no state. */
 #include "policy/policy_kind.h"
 
 static void score(const mn__scorer *s, const mn__score_view *v, float *out)

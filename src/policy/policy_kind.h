@@ -256,7 +256,7 @@ size_t mn__page_of_rows(const mn__scorer *s, const mn__cache_shape *shape, size_
 
 /* ---- unlike.c ---- */
 /* -cos of each key (values: value) of the lane and the mean of all of them, unit vectors: out [n],
- * ld apart, in [-1, 1]. scratch: mn__unlike_floats. */
+ * ld apart, in [-1, 1] but for rounding. scratch: mn__unlike_floats. */
 void mn__unlike(const mn__score_view *v, bool values, float *scratch, float *out, size_t ld);
 size_t mn__unlike_floats(const mn__cache_shape *shape);
 

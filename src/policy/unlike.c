@@ -2,7 +2,9 @@
  *
  *   u[i] = x[i]/|x[i]|, a = mean of u over the lane's slots now;  out[i] = -cos(x[i], a)
  *
- * Two readings of the lane: 2 n D multiply-adds. */
+ * All 0 where a is no direction: keys that cancel out, or a NaN among them. Two readings of the
+ * lane, some 6 n D multiply-adds. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -47,10 +49,11 @@ void mn__unlike(const mn__score_view *v, bool values, float *scratch, float *out
         const size_t n = even_rows(v, values, i, x);
         v->cache->kern->colsum(anchor, x, d, NULL, n, d);
     }
-    const float length = sqrtf(dot(anchor, anchor, d) * (float)d),
-                inv = length > 0 ? 1 / length : 0;
+    const float length = sqrtf(dot(anchor, anchor, d) * (float)d);
+    const bool has_direction = length > 0 && length <= FLT_MAX;
     for (size_t i = 0; i < v->n; i += MN__PAGE_TOKENS) {
         const size_t n = even_rows(v, values, i, x);
-        for (size_t j = 0; j < n; j++) out[(i + j) * ld] = -inv * dot(x + j * d, anchor, d);
+        for (size_t j = 0; j < n; j++)
+            out[(i + j) * ld] = has_direction ? -dot(x + j * d, anchor, d) / length : 0;
     }
 }

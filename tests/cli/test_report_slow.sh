@@ -21,19 +21,24 @@ want_code 0
 run report dir -q
 want_code 0
 
-# An error that any script throws becomes the window's title.
-python3 - <<'PY'
-page = open("dir/report.html", encoding="utf-8").read()
+# DIR WIDTH: the drawn page into the file dom. An error that any script throws becomes its title.
+draw() {
+    python3 - "$1" <<'PY'
+import sys
+page = open(sys.argv[1] + "/report.html", encoding="utf-8").read()
 watch = "<script>addEventListener('error', (e) => { document.title = 'FAILED ' + e.message; });" \
     "document.addEventListener('securitypolicyviolation', (e) => { document.title = 'FAILED load of ' + e.blockedURI; });</script>"
 open("watched.html", "w", encoding="utf-8").write(page.replace("<noscript>", watch + "<noscript>", 1))
 PY
-for width in 390 1280; do
-    said="the page at $width"
     timeout 300 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/profile" \
-        --virtual-time-budget=5000 --window-size=$width,2000 --dump-dom "file://$PWD/watched.html" \
+        --virtual-time-budget=5000 --window-size=$2,2000 --dump-dom "file://$PWD/watched.html" \
         >dom 2>browser.err || wrong "the browser failed: $(tail -n 3 browser.err)"
     n_check=$((n_check + 1))
+}
+
+for width in 390 1280; do
+    said="the page at $width"
+    draw dir $width
     python3 - <<'PY' || wrong "the page at $width is not drawn"
 import re
 dom = open("dom", encoding="utf-8").read()
@@ -59,4 +64,27 @@ for canvas in re.findall("<canvas[^>]*>", body):
 assert "NaN" not in re.sub(r"<[^>]*>", "", body) and "undefined" not in body and "[object" not in body
 PY
 done
-finish 3
+
+# Without the full cache: likelihoods stand where divergences would.
+run eval --task-file own.jsonl --metric qa_f1 -n 6 -m m.gguf --policies h2o,snapkv --budgets 48 --alone \
+    --gold-tokens 8 --out alone -q
+want_code 0
+run report alone -q
+want_code 0
+said="the page without the full cache"
+draw alone 1280
+python3 - <<'PY' || wrong "the page without the full cache is not drawn"
+import re
+dom = open("dom", encoding="utf-8").read()
+assert re.search("<title>(.*?)</title>", dom).group(1) == "mneme: m.gguf"
+body = re.sub(r"<(script|style)\b[^>]*>.*?</\1>", "", dom, flags=re.S)
+summary = re.search(r'<section id="summary">(.*?)</section>', body, re.S).group(1)
+heads = re.findall(r'<button type="button">([^<]*)', summary)
+assert "NLL \u2191" in heads and not any(h.startswith(("KL", "Change", "Score")) for h in heads), heads
+assert summary.count("<circle") == 2 and "not measured" not in summary
+assert '<p class="about beside-full" hidden="">' in summary and '<p class="about alone">' in summary
+tasks = re.search(r'<section id="tasks">(.*?)</section>', body, re.S).group(1)
+assert "<td>12</td>" in tasks, tasks
+assert "NaN" not in re.sub(r"<[^>]*>", "", body) and "undefined" not in body
+PY
+finish 6

@@ -21,9 +21,8 @@ function drawHead() {
   const r = run(), tasks = ofRun(data.tasks), lines = ofRun(data.summary).filter((x) => !isReference(x) && x.kl !== null);
   fill('lead', modelName(r.model) + ' under ' + plural(policies().length, 'policy', 'policies') + ' on ' + plural(r.n_prompt, 'prompt', 'prompts') + ' of '
     + plural(tasks.length, 'task', 'tasks') + '. Protocol: ' + protocol(r) + ', context of ' + tokens(r.n_ctx) + ' tokens.');
-  for (const of of ['alone', 'beside-full']) {
-    for (const part of document.querySelectorAll('.' + of)) part.hidden = isAlone() !== (of === 'alone');
-  }
+  for (const part of document.querySelectorAll('.alone')) part.hidden = !isAlone();
+  for (const part of document.querySelectorAll('.beside-full')) part.hidden = isAlone();
   const best = budgets().map((b) => lines.filter((x) => x.budget === b).sort((x, y) => x.kl - y.kl)[0]).filter((x) => x);
   fill('tiles', best.slice(0, 4).map((x) => tile('Nearest to the full cache ' + (x.budget ? 'at ' + x.budget : 'without a budget'), breakable(x.policy), 'KL ' + figures(x.kl) + ' ' + interval(x.kl_ci95, figures))),
     tile('Records', count(r.n_record), r.n_failed ? plural(r.n_failed, 'record', 'records') + ' failed' : 'none failed'));

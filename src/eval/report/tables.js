@@ -99,7 +99,7 @@ function bySummaryOrder(a, b) {
 function drawSummary() {
   const lines = shown(data.summary).filter((x) => x.policy !== 'empty');
   const scales = {}, width = summaryColumns().reduce((n, c) => n + (c.plot ? 2 : 1), 0);
-  if (isAlone() !== (order.key === 'nll') && ['kl', 'nll'].includes(order.key)) order.key = isAlone() ? 'nll' : 'kl';
+  if (!summaryColumns().some((c) => c.key === order.key)) order = { key: isAlone() ? 'nll' : 'kl', down: false };
   for (const key of ['kl', 'nll_change', 'nll']) scales[key] = rootScale(lines, key, plotWidth);
   const body = el('tbody');
   const block = (title, of) => {
