@@ -29,10 +29,10 @@ static void test_sizes(void **state)
     } shapes[] = {{"paper", MN__NAMM_BAM, 25, 4172},
                   {"paper-additive", MN__NAMM_BAM, 25, 25 * 96 + 96 + 32 * 25 + 25 + 26},
                   {"paper-mlp", MN__NAMM_MLP, 25, 25 * 32 + 32 + 33},
-                  {"linear", MN__NAMM_LINEAR, 30, 31},
-                  {"mlp", MN__NAMM_MLP, 30, 30 * 32 + 32 + 33},
-                  {"bam", MN__NAMM_BAM, 30, 30 * 48 + 48 + 16 * 60 + 60 + 31},
-                  {"mix", MN__NAMM_MIX, 30, 4 * 31}};
+                  {"linear", MN__NAMM_LINEAR, 32, 33},
+                  {"mlp", MN__NAMM_MLP, 32, 32 * 32 + 32 + 33},
+                  {"bam", MN__NAMM_BAM, 32, 32 * 48 + 48 + 16 * 64 + 64 + 33},
+                  {"mix", MN__NAMM_MIX, 32, 4 * 33}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         mn__namm *n = make(shapes[i].name);
         assert_int_equal(n->net.head, shapes[i].head);
@@ -83,13 +83,13 @@ static void test_mix_is_drawn_apart(void **state)
     (void)state;
     mn__namm *n = make("mix");
     const size_t E = n->net.n_in, K = n->net.n_part;
-    double x[30], param[124], grad[124] = {0}, work[4], score;
+    double x[32], param[4 * 33], grad[4 * 33] = {0}, work[4], score;
     const double one = 1;
-    assert_int_equal(E, 30);
+    assert_int_equal(E, 32);
     assert_int_equal(mn__namm_grad_doubles(&n->net, 1), K);
     mn__shape_draw(n, 0.1, 1);
     for (size_t c = 0; c < E; c++) x[c] = c % 3 ? 1 : -1;
-    for (size_t i = 0; i < 124; i++) param[i] = (double)n->param[i];
+    for (size_t i = 0; i < 4 * 33; i++) param[i] = (double)n->param[i];
     mn__namm_forward(&n->net, param, x, 1, &score, work);
     mn__namm_backward(&n->net, param, x, 1, &one, grad, work);
     for (size_t k = 1; k < K; k++)
