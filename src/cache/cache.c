@@ -87,12 +87,9 @@ static mn_status init_lanes(mn__cache *c)
 
 static mn_status init_query_ring(mn__cache *c)
 {
-    const mn__cache_shape *s = &c->shape;
-    size_t bytes = sizeof(float);
-    if (!s->n_query_ring) return MN_OK;
-    if (!mn__mul_size(bytes, s->n_layer, &bytes) || !mn__mul_size(bytes, s->n_query_ring, &bytes) ||
-        !mn__mul_size(bytes, s->n_head, &bytes) || !mn__mul_size(bytes, s->head_dim, &bytes))
-        return MN_ENOMEM;
+    size_t bytes;
+    if (!c->shape.n_query_ring) return MN_OK;
+    if (!mn__query_ring_bytes(&c->shape, &bytes)) return MN_ENOMEM;
     mn_status st = mn__span_init(&c->query_ring, MN_MEM_POLICY, bytes);
     return st == MN_OK ? mn__span_resize(&c->query_ring, bytes) : st;
 }
@@ -195,17 +192,17 @@ static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__cache *c, c
 /* The newest queries, as many as the child's ring has room for. */
 static void fork_query_ring(mn__cache *child, const mn__cache *c)
 {
-    size_t mine = child->shape.n_query_ring, theirs = c->shape.n_query_ring,
-           row = c->shape.n_head * c->shape.head_dim;
+    size_t mine = child->shape.n_query_ring, theirs = c->shape.n_query_ring, bytes;
     int64_t oldest = c->n_seen - (int64_t)mine;
     child->query_begin = c->query_begin < oldest ? oldest : c->query_begin;
-    if (!mine) return;
-    float *to = (float *)(void *)child->query_ring.data;
-    const float *from = (const float *)(const void *)c->query_ring.data;
+    if (!mine || !mn__query_ring_bytes(&child->shape, &bytes)) return;
+    const size_t row = bytes / (c->shape.n_layer * mine);
+    uint8_t *to = child->query_ring.data;
+    const uint8_t *from = c->query_ring.data;
     for (size_t l = 0; l < c->shape.n_layer; l++)
         for (int64_t t = child->query_begin; t < c->n_seen; t++)
             memcpy(to + (l * mine + (size_t)t % mine) * row,
-                   from + (l * theirs + (size_t)t % theirs) * row, row * sizeof *to);
+                   from + (l * theirs + (size_t)t % theirs) * row, row);
 }
 
 mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cache_shape *shape,

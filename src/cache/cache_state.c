@@ -36,14 +36,6 @@ bool mn__lane_state_bytes(const mn__cache_shape *shape, const mn__lane_head *hea
            add_array(out, mn__page_count(n), payload);
 }
 
-bool mn__ring_state_bytes(const mn__cache_shape *shape, size_t *out)
-{
-    *out = sizeof(float);
-    return mn__mul_size(*out, shape->n_layer, out) &&
-           mn__mul_size(*out, shape->n_query_ring, out) && mn__mul_size(*out, shape->n_head, out) &&
-           mn__mul_size(*out, shape->head_dim, out);
-}
-
 static size_t n_lane(const mn__cache *c)
 {
     return c->shape.n_layer * c->shape.n_kv_head;
@@ -57,7 +49,7 @@ static mn__lane_head head_of(const mn__lane *l)
 size_t mn__cache_state_bytes(const mn__cache *c)
 {
     size_t sum, bytes = 0;
-    (void)mn__ring_state_bytes(&c->shape, &sum); /* memory holds all this, so it can be counted */
+    (void)mn__query_ring_bytes(&c->shape, &sum); /* memory holds all this, so it can be counted */
     sum += c->shape.state_bytes;
     for (size_t i = 0; i < n_lane(c); i++) {
         mn__lane_head head = head_of(&c->lane[i]);
@@ -93,7 +85,7 @@ mn_status mn__cache_save(const mn__cache *c, mn__put_fn put, void *ctx)
     mn_status st;
     size_t ring;
     for (size_t i = 0; i < n_lane(c); i++) MN_TRY(save_lane(c, &c->lane[i], put, ctx));
-    (void)mn__ring_state_bytes(&c->shape, &ring);
+    (void)mn__query_ring_bytes(&c->shape, &ring);
     MN_TRY(put(ctx, c->query_ring.data, ring));
     MN_TRY(put(ctx, c->state, c->shape.state_bytes));
 done:
@@ -227,7 +219,7 @@ mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *di
         in.head = i % c->shape.n_kv_head;
         MN_TRY(load_lane(&in, &c->lane[i]));
     }
-    (void)mn__ring_state_bytes(&c->shape, &ring);
+    (void)mn__query_ring_bytes(&c->shape, &ring);
     MN_TRY(get(&in, c->query_ring.data, ring));
     MN_TRY(get(&in, c->state, c->shape.state_bytes));
 done:

@@ -13,7 +13,6 @@ typedef struct mn__lane_head {
 /* Bytes that follow a lane's head; false when they exceed what can be counted. Only sizes of
  * `shape` are looked at, so that it may come from a file. */
 bool mn__lane_state_bytes(const mn__cache_shape *shape, const mn__lane_head *head, size_t *out);
-bool mn__ring_state_bytes(const mn__cache_shape *shape, size_t *out);
 /* Bytes that mn__cache_save puts. */
 size_t mn__cache_state_bytes(const mn__cache *c);
 

@@ -7,27 +7,44 @@
 
 enum { BATCH = 16, TILE = 256 }; /* query rows, columns that the stack holds */
 
-static float *ring_row(const mn__cache *c, size_t layer, int64_t token)
+/* Scores of caches in bf16 and in 8 bits multiply queries in bf16. */
+static size_t element_bytes(const mn__cache_shape *s)
+{
+    return s->kv_type == MN__KV_F32 ? sizeof(float) : sizeof(mn_bf16);
+}
+
+bool mn__query_ring_bytes(const mn__cache_shape *s, size_t *out)
+{
+    *out = element_bytes(s);
+    return mn__mul_size(*out, s->n_layer, out) && mn__mul_size(*out, s->n_query_ring, out) &&
+           mn__mul_size(*out, s->n_head, out) && mn__mul_size(*out, s->head_dim, out);
+}
+
+static uint8_t *ring_row(const mn__cache *c, size_t layer, int64_t token)
 {
     const mn__cache_shape *s = &c->shape;
     size_t row = layer * s->n_query_ring + (size_t)(token % (int64_t)s->n_query_ring);
-    return (float *)c->query_ring.data + row * s->n_head * s->head_dim;
+    return (uint8_t *)c->query_ring.data + row * s->n_head * s->head_dim * element_bytes(s);
 }
 
 void mn__cache_put_query(mn__cache *c, size_t layer, size_t i, const float *q)
 {
     /* Of a long step only the end is kept, so that no two threads write one row. */
     if (i + c->shape.n_query_ring < c->n_reserved || c->shape.n_query_ring == 0) return;
-    memcpy(ring_row(c, layer, c->n_seen + (int64_t)i), q,
-           c->shape.n_head * c->shape.head_dim * sizeof *q);
+    const size_t n = c->shape.n_head * c->shape.head_dim;
+    void *row = ring_row(c, layer, c->n_seen + (int64_t)i);
+    if (c->shape.kv_type == MN__KV_F32)
+        memcpy(row, q, n * sizeof *q);
+    else
+        c->kern->f32_to_bf16(row, q, n);
 }
 
-/* One head's queries of n tokens as rows [n][d]. */
-static void gather(const mn__cache *c, size_t layer, size_t h, int64_t token, size_t n, float *q)
+/* One head's queries of n tokens as rows [n][d], in the ring's type. */
+static void gather(const mn__cache *c, size_t layer, size_t h, int64_t token, size_t n, void *q)
 {
-    size_t d = c->shape.head_dim;
+    const size_t bytes = c->shape.head_dim * element_bytes(&c->shape);
     for (size_t r = 0; r < n; r++)
-        memcpy(q + r * d, ring_row(c, layer, token + (int64_t)r) + h * d, d * sizeof *q);
+        memcpy((uint8_t *)q + r * bytes, ring_row(c, layer, token + (int64_t)r) + h * bytes, bytes);
 }
 
 /* Raw scores through bf16 pages made of 8-bit ones, page by page. */
@@ -48,20 +65,15 @@ static void scores_q8(const mn__cache *c, const mn__lane *l, const mn_bf16 *q, s
 }
 
 /* s [n_row][ld]: raw scores of the gathered queries. */
-static void scores(const mn__cache *c, const mn__lane *l, const float *q, size_t n_row, float *s,
+static void scores(const mn__cache *c, const mn__lane *l, const void *q, size_t n_row, float *s,
                    size_t ld)
 {
-    _Alignas(64) mn_bf16 half[BATCH * MN__HEAD_DIM_MAX];
     size_t d = c->shape.head_dim;
-    if (c->shape.kv_type == MN__KV_F32) {
-        c->kern->qk_f32(s, ld, q, d, n_row, mn__lane_pages(l), l->n, d, NULL);
-        return;
+    switch (c->shape.kv_type) {
+    case MN__KV_F32: c->kern->qk_f32(s, ld, q, d, n_row, mn__lane_pages(l), l->n, d, NULL); break;
+    case MN__KV_Q8: scores_q8(c, l, q, n_row, s, ld); break;
+    case MN__KV_BF16: c->kern->qk_bf16(s, ld, q, d, n_row, mn__lane_pages(l), l->n, d, NULL); break;
     }
-    c->kern->f32_to_bf16(half, q, n_row * d);
-    if (c->shape.kv_type == MN__KV_Q8)
-        scores_q8(c, l, half, n_row, s, ld);
-    else
-        c->kern->qk_bf16(s, ld, half, d, n_row, mn__lane_pages(l), l->n, d, NULL);
 }
 
 /* Rows of scores into rows of probabilities: a sweep in tiles for the sums, one for the values. */

@@ -346,8 +346,9 @@ static mn_status set_note(mn__namm *namm, size_t *n, const char *key, const char
 {
     namm->note[*n].key = mn__strdup(key);
     namm->note[*n].value = mn__strdup(value);
+    namm->n_note = *n + 1; /* either may be absent: both are freed with the NAMM */
     if (!namm->note[*n].key || !namm->note[*n].value) return MN_ENOMEM;
-    namm->n_note = ++*n;
+    ++*n;
     return MN_OK;
 }
 

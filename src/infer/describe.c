@@ -153,7 +153,7 @@ static mn_status tell_lanes(const mn__teller *t, mn__state_reader *r)
         n_slot += head.n;
         mn__tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
     }
-    if (!mn__ring_state_bytes(&shape, &bytes) || bytes > r->left)
+    if (!mn__query_ring_bytes(&shape, &bytes) || bytes > r->left)
         MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: its queries claim more bytes than the file has",
                         r->path));
     MN_TRY(mn__state_skip(r, bytes));

@@ -187,6 +187,7 @@ static mn_status read_prompt(run *r, bool is_fixed, size_t n, mn_diag *diag)
         done += pass_rounds(r, is_fixed, n - done);
     }
     if (n) MN_TRY(pass_event(r, MN__EVENT_PROMPT_END, diag));
+    r->workspace = r->longest = 0; /* mn__evictor_rest */
 done:
     r->n_alike = 0;
     return st;
@@ -227,6 +228,7 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
                        mn_diag *diag)
 {
     mn_status st;
+    size_t ring;
     mn__cache_shape *shape = &r->cache.shape;
     r->s.m = m;
     r->s.cache = &r->cache;
@@ -241,9 +243,10 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */
     r->s.env.n_pin = r->s.params.n_pin;
     r->n_lane = shape->n_layer * shape->n_kv_head;
-    r->fixed_policy = r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape) +
-                      mn__whole_pages(shape->n_layer * shape->n_query_ring * shape->n_head *
-                                      shape->head_dim * sizeof(float));
+    if (!mn__query_ring_bytes(shape, &ring))
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "plan: no memory for so many queries"));
+    r->fixed_policy =
+        r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape) + mn__whole_pages(ring);
     r->cache.lane = mn__alloc_zero(MN_MEM_OTHER, r->n_lane * sizeof *r->cache.lane);
     if (!r->cache.lane) st = mn__fail(diag, MN_ENOMEM, "plan: no memory");
 done:

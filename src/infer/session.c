@@ -317,8 +317,9 @@ mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag)
     mn__cache_bytes b;
     mn__cache_get_bytes(s->cache, &b);
     if (b.kv > s->kv_peak_bytes) s->kv_peak_bytes = b.kv;
-    if (!mn__evict_due(s->policy, s->cache, event)) return MN_OK;
-    return evict(s, event, diag);
+    mn_status st = mn__evict_due(s->policy, s->cache, event) ? evict(s, event, diag) : MN_OK;
+    if (event == MN__EVENT_PROMPT_END) mn__evictor_rest(s->evictor);
+    return st;
 }
 
 static mn_status check_tokens(const mn_session *s, const int32_t *token, size_t n, mn_diag *diag)
@@ -412,7 +413,9 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
 
 mn_status mn_session_evict(mn_session *s, mn_diag *diag)
 {
-    return evict(s, MN__EVENT_PROMPT_END, diag);
+    mn_status st = evict(s, MN__EVENT_PROMPT_END, diag);
+    mn__evictor_rest(s->evictor);
+    return st;
 }
 
 mn_status mn_session_rewind(mn_session *s, size_t n, mn_diag *diag)

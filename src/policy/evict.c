@@ -137,6 +137,12 @@ void mn__evictor_free(mn__evictor *e)
     mn__free(e);
 }
 
+void mn__evictor_rest(mn__evictor *e)
+{
+    (void)mn__span_resize(&e->lane_room, 0);
+    (void)mn__span_resize(&e->thread_room, 0);
+}
+
 /* ---- when ---- */
 
 static size_t slots_held(const mn__policy *p, const mn__cache *c)

@@ -112,6 +112,9 @@ typedef struct mn__evictor mn__evictor;
 mn_status mn__evictor_new(mn__evictor **out, const mn__policy *p, const mn__cache_shape *shape,
                           int n_thread, mn_diag *diag);
 void mn__evictor_free(mn__evictor *e);
+/* Its memory back to the system until the next event: an answer is written behind lanes that were
+ * cut. */
+void mn__evictor_rest(mn__evictor *e);
 size_t mn__evictor_bytes(const mn__policy *p, const mn__cache_shape *shape, int n_thread);
 
 /* Does this event call for an eviction (driver: when; budget: over)? Cheap, called after every

@@ -183,10 +183,13 @@ static void test_policy_bytes(void **state)
     mn_mem_stats mem;
     mn_mem_get_stats(&mem);
     assert_true(mem.now[MN_MEM_POLICY] >= many.policy_bytes);
+    const size_t beside = mem.now[MN_MEM_POLICY] - many.policy_bytes;
     mn_diag diag = {""};
     assert_int_equal(mn_session_evict(s, &diag), MN_OK);
     mn_session_get_info(s, &few);
     assert_true(few.policy_bytes < many.policy_bytes / 4);
+    mn_mem_get_stats(&mem); /* what it took to score went back */
+    assert_int_equal(mem.now[MN_MEM_POLICY], few.policy_bytes + beside);
     mn_session_free(s);
     mn_model_free(m);
 }

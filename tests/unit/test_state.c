@@ -330,7 +330,7 @@ static void test_damaged(void **state)
     refuse(m, &p, path, "layer 0 head 0: it claims more bytes than the file has", "");
     b.data[8] = 9;
     write_all(path, b.data, b.size);
-    refuse(m, &p, path, "version 2 wanted", "version 9 found");
+    refuse(m, &p, path, "version 3 wanted", "version 9 found");
     write_all(path, (const uint8_t *)"GGUF", 4);
     refuse(m, &p, path, "not a session file", "");
     remove(path);
