@@ -7,8 +7,8 @@
 Age and spectrogram are what each sees, a threshold decides, as in arXiv 2410.13166, once, at the
 prompt's end; CMA-ES alone makes them, from networks that keep everything, with as many evaluations
 for each. The paper's tasks are longer than what a small model reads well; of the same kinds, --ctx
-tokens at most: stage 1 is a needle (niah), stage 2 adds questions over several facts (babilong),
-stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md), divergence from the full
+tokens at most: stage 1 is a needle (niah), stage 2 adds questions whose paragraphs stand among
+others (ruler_qa), stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md), divergence from the full
 cache, with a term for what is kept beyond --share. What a stage ends with is evaluated on rows of
 all of LongBench that no stage has seen, beside rules at the same share.
 Interrupted, the same command goes on. The data is read from MNEME_DATA (docs/data.md).
@@ -23,7 +23,7 @@ import sys
 import records
 
 SHAPES = ("paper", "paper-additive", "paper-mlp")
-STAGES = ("niah", "+babilong", "+lm_books")
+STAGES = ("niah", "+ruler_qa_1,ruler_qa_2", "+lm_books")
 RULES = "streaming:chunk=0,knorm,h2o,tova,observed,window:share=layer,pool=7"
 
 

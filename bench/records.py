@@ -11,17 +11,21 @@ on. --limit takes fewer rows of each task than all; more may be asked for later.
 answers after N tokens: likelihood and divergence are those of the gold answer and stay as they are.
 With --publish the report (HTML, CSV, JSON) and the records themselves (results.sqlite.xz) are put
 there, in a folder of the table's name. --show prints those of --work (bench/results: what was
-published) in Markdown, each NAMM's difference from the others beside them. The data is read from
-MNEME_DATA (docs/data.md).
+published) in Markdown, each NAMM's difference from the others beside them, and where answers were
+written their scores. The data is read from MNEME_DATA (docs/data.md).
 
 Only the standard library is used."""
 import argparse
+import contextlib
 import json
 import lzma
 import os
+import random
 import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 
 TABLE = ("full,streaming,random,knorm,h2o,tova,snapkv,pyramidkv,adakv:base=snapkv,expected,keydiff,"
          "lagkv,observed,tova:pool=7,window:share=layer,pool=7")
@@ -159,6 +163,54 @@ def show(report):
         print()
 
 
+def writes_answers(report):
+    """Longer ones than the token that --write 1 leaves?"""
+    return json.loads(report["runs"][0]["options"])["max_new"] != 1
+
+
+def scores_of(folder):
+    """(budget, policy) to the score of each prompt: 'full' and other policies without a budget
+    have None for it."""
+    packed, found = os.path.join(folder, "results.sqlite.xz"), {}
+    with tempfile.TemporaryDirectory() as room:
+        store = os.path.join(folder, "results.sqlite")
+        if not os.path.exists(store):
+            store = os.path.join(room, "results.sqlite")
+            with lzma.open(packed) as f, open(store, "wb") as to:
+                shutil.copyfileobj(f, to)
+        with contextlib.closing(sqlite3.connect(store)) as db:
+            for policy, budget, prompt, score in db.execute(
+                    "select policy, budget, prompt, score from record where score is not null"):
+                found.setdefault((budget or None, policy), {})[prompt] = score
+    return found
+
+
+def interval(differences, n_draw=10000):
+    """95% of the means of what is drawn with replacement."""
+    draw = random.Random(1)
+    means = sorted(sum(draw.choices(differences, k=len(differences))) / len(differences)
+                   for _ in range(n_draw))
+    return means[n_draw // 40], means[-1 - n_draw // 40]
+
+
+def show_scores(scores):
+    """What was written, by the tasks' own scores: means over all prompts, beside the full cache."""
+    full = next((s for (_, policy), s in scores.items() if policy == "full"), None)
+    if not full or not sum(full.values()):
+        return
+    print(f"{len(full)} prompts, mean of the tasks' scores\n")
+    print("| policy | kept | score | of full | less full |\n|---|---|---|---|---|")
+    rows = [(sum(s.values()) / len(s), budget, policy, s)
+            for (budget, policy), s in scores.items() if s.keys() == full.keys()]
+    for mean, budget, policy, s in sorted(rows, key=lambda r: -r[0]):
+        less = [s[k] - full[k] for k in sorted(full)]
+        print(f"| `{policy.split('#')[0]}` | {budget or ''} | {mean:.3f} |"
+              f" {mean * len(full) / sum(full.values()):.2f} |" + (
+                  " |" if policy == "full" else
+                  " {:+.3f} [{:+.3f}, {:+.3f}] |".format(sum(less) / len(less), *interval(less))))
+    print()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("name", nargs="*", metavar="NAME", help="of a table, see --list")
@@ -181,8 +233,12 @@ def main():
     if unknown or not args.name:
         p.error(f"no table '{unknown[0]}'; --list names them" if unknown else "a NAME is wanted")
     for name in args.name if args.show else ():
-        with open(os.path.join(args.work, name, "report.json"), encoding="utf-8") as f:
-            show(json.load(f))
+        folder = os.path.join(args.work, name)
+        with open(os.path.join(folder, "report.json"), encoding="utf-8") as f:
+            report = json.load(f)
+        show(report)
+        if writes_answers(report):
+            show_scores(scores_of(folder))
     if args.show:
         return
     if not os.environ.get("MNEME_DATA"):
