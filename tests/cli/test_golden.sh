@@ -17,6 +17,16 @@ wants() { # sed expression on a good file, sentence
     want_code 1
     want_out "bad/x.json: " "$3" "0 passed, 1 failed"
 }
+replay --help
+want_code 0
+want_out "Usage: mneme-golden DIR..." policy_scores full_step
+check "nothing on standard error" [ -z "$err" ]
+replay --verbose
+want_code 2
+want_err "unknown option --verbose" "Usage: "
+replay
+want_code 2
+want_err "Usage: "
 mkdir -p bad two/deep
 wants closed_form.json 's/-1.5869/-1.5879/' "score of head 0, token 0"
 wants closed_form.json 's/\[2, 3, 4, 7, 8, 9\]/[2, 3, 4, 7, 8, 10]/' \

@@ -1,6 +1,6 @@
 /* golden_main.c: mneme-golden DIR...: replays every golden file below the folders through the
  * library. A file says what it holds in its field `kind`; kinds.def names what can be replayed. The
- * last line is "N passed, M failed"; exit 1 when a file failed or none was found. */
+ * last line is "N passed, M failed"; exit 1 when a file failed or none was found, 2 usage. */
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,11 +53,41 @@ static bool replay(golden *g)
     return golden_fail(g, "unknown kind `%s`", kind);
 }
 
+#define USAGE "Usage: mneme-golden DIR...\n"
+
+static void help(void)
+{
+    printf(USAGE
+           "\n"
+           "Replays every golden file (*.json) below the folders through the library and says "
+           "of each that differs where.\nThe last line is \"N passed, M failed\". Exit: 0 all "
+           "passed, 1 one failed or none was found, 2 usage.\n\nKinds of files:");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        printf("%s%s", i % 6 ? " " : "\n  ", kinds[i].kind);
+    printf("\n");
+}
+
+/* 0: go on. */
+static int usage(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] == '-') {
+            fprintf(stderr, "mneme-golden: unknown option %s\n" USAGE, argv[i]);
+            return 2;
+        }
+    if (argc < 2) fprintf(stderr, USAGE);
+    return argc < 2 ? 2 : 0;
+}
+
 int main(int argc, char **argv)
 {
     size_t n_passed = 0;
-    bool bad = argc < 2;
-    if (bad) fprintf(stderr, "Usage: mneme-golden DIR...\n");
+    bool bad = false;
+    if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+        help();
+        return 0;
+    }
+    if (usage(argc, argv)) return 2;
     for (int i = 1; i < argc; i++)
         if (nftw(argv[i], note, 16, FTW_PHYS) != 0) {
             fprintf(stderr, "mneme-golden: %s: %s\n", argv[i],
