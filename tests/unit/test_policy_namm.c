@@ -363,6 +363,13 @@ static void test_refused(void **state)
     refuse(nf_spec(&n, "rule=paper"), "", MN_EUSAGE, "rule is one of");
     refuse(nf_spec(&n, "rule=topk"), "", MN_EUSAGE, "needs a budget");
     refuse(nf_spec(&n, "state=q8"), "", MN_EUSAGE, "bf16, f32");
+    refuse(nf_spec(&n, "chunk=15"), "", MN_EUSAGE,
+           "policy namm: chunk is 0 or a multiple of the NAMM's hop (16), 15 found");
+    refuse(nf_spec(&n, "block=40"), "", MN_EUSAGE, "chunk is 0 or a multiple");
+    refuse(nf_spec(&n, "every=1"), "", MN_EUSAGE, "every is 0 or a multiple");
+    n.namm.options = (char[]){"chunk=24"};
+    refuse(nf_spec(&n, ""), "", MN_EUSAGE, "chunk is 0 or a multiple");
+    n.namm.options = (char[]){""};
     refuse("namm", "", MN_EUSAGE, "file=FILE");
     refuse("namm:file=/nowhere/x.gguf", "", MN_EIO, "/nowhere/x.gguf");
     snprintf(n.namm.group[0], MN__NAMM_NAME, "ages");
