@@ -150,6 +150,7 @@ static void test_gathered(void **state)
     gathered(strided_namm);
 }
 
+/* Shorter than one update (64 tokens). */
 static void test_short_prompt(void **state)
 {
     (void)state;
@@ -161,6 +162,14 @@ static void test_short_prompt(void **state)
     assert_true(kept_share(s) == 1);
     fix_write(s, 63, 1);
     assert_true(kept_share(s) < 0.5);
+    mn_session_free(s);
+    s = open_session(m, &n, "chunk=0", "10%", 64, 1); /* at the prompt's end, however short */
+    fix_read(s, 0, 63, true);
+    assert_true(kept_share(s) < 0.5);
+    mn_session_free(s);
+    s = open_session(m, &n, "chunk=0,rule=threshold", "", 64, 1);
+    fix_read(s, 0, 63, true);
+    assert_true(kept_share(s) < 1);
     mn_session_free(s);
     mn_model_free(m);
 }
