@@ -30,7 +30,8 @@ wants step_16.json '["updates"][0]["layers"][0]["positions_after"][0][0]' 23 "af
 wants step_16.json '["updates"][0]["layers"][0]["retained"][0][0]' 23 "\`retained\` names"
 wants step_16.json '["chunks"][0]["is_update"]' True "\`after_tokens\`: 12 to 12 wanted"
 wants step_16.json '["update_interval"]' 48 "no event is due"
-wants step_16.json '["update_interval"]' 12 "an event is due"
+wants step_16.json '["update_interval"]' 12 "chunk is 0 or a multiple of the NAMM's hop (8), 12 found"
+wants step_16.json '["chunks"][1]["is_update"]' False "after 24 tokens: an event is due"
 wants step_capped.json '["cache_size"]' 14 "after 24 tokens, layer 0, head 0: 15 wanted, 14 found"
 wants step_capped.json '["params"][7]' 3.5 "scores after 24 tokens"
 of_oracle namm_input.py
