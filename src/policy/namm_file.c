@@ -8,7 +8,7 @@
 #include "base/heap.h"
 #include "gguf/gguf_key.h"
 #include "gguf/gguf_write.h"
-#include "policy/namm.h"
+#include "policy/namm_input.h"
 
 enum {
     VERSION = 1,
@@ -110,6 +110,7 @@ static mn_status check(const mn__namm *m, mn_diag *diag)
     MN_TRY(check_groups(m->n_group, diag));
     for (size_t i = 0; i < m->n_group; i++) MN_TRY(check_group_name(m->group[i], diag));
     MN_TRY(mn__namm_net_check(&m->net, diag));
+    MN_TRY(mn__namm_inputs_check(m, diag));
     MN_TRY(check_statistics(m, diag));
     MN_TRY(check_texts(m, diag));
 done:

@@ -83,6 +83,19 @@ static mn_status unknown(const char *name, mn_diag *diag)
                 : mn__fail(diag, MN_EINPUT, "unknown input `%s`", name);
 }
 
+/* Running means are of every query. */
+static mn_status check_stride(const mn__namm_input *in, mn_diag *diag)
+{
+    const size_t stride = in->namm->stride;
+    bool is_one = stride == 1;
+    for (size_t i = 0; i < in->namm->n_group && !is_one; i++)
+        if (!stride || in->group[i]->kind == SPECTRUM || in->group[i]->source == DC)
+            return mn__fail(diag, MN_EINPUT,
+                            "a stride of %zu: 1 wanted where running means or spectra are inputs",
+                            stride);
+    return MN_OK;
+}
+
 static mn_status read_groups(mn__namm_input *in, mn_diag *diag)
 {
     const mn__namm *namm = in->namm;
@@ -105,7 +118,13 @@ static mn_status read_groups(mn__namm_input *in, mn_diag *diag)
     if (in->n_in != namm->net.n_in)
         return mn__fail(diag, MN_EINPUT, "the network reads %zu columns, its inputs have %zu",
                         namm->net.n_in, in->n_in);
-    return MN_OK;
+    return check_stride(in, diag);
+}
+
+mn_status mn__namm_inputs_check(const mn__namm *namm, mn_diag *diag)
+{
+    mn__namm_input in = {.namm = namm};
+    return read_groups(&in, diag);
 }
 
 static void take_column(mn__namm_input *in, source s, spread p)
@@ -159,10 +178,6 @@ mn_status mn__namm_input_new(mn__namm_input **out, const mn__namm *namm, bool ha
     in->namm = namm;
     MN_TRY(read_groups(in, diag));
     plan_groups(in);
-    if (namm->stride < 1 || (namm->stride > 1 && (in->has_dc || has_kind(in, SPECTRUM))))
-        MN_TRY(mn__fail(diag, MN_EINPUT,
-                        "a stride of %zu: 1 wanted where running means or spectra are inputs",
-                        namm->stride));
     if (has_kind(in, AGE)) MN_TRY(fill_turns(in, diag));
     in->observed_at = in->has_dc ? sizeof(float) : 0;
     in->stft_at = in->observed_at + (in->has_observed ? sizeof(float) : 0);

@@ -10,11 +10,14 @@
 
 /* Columns of a group, 0: there is none of this name. */
 size_t mn__namm_group_dims(const mn__namm *namm, const char *group);
+/* What mn__namm_input_new says of the groups: part of every check of a file (namm_file.c). */
+mn_status mn__namm_inputs_check(const mn__namm *namm, mn_diag *diag);
 
 /* Immutable. */
 typedef struct mn__namm_input mn__namm_input;
 /* namm is borrowed. half: spectra in bf16 (else f32). MN_EINPUT: an unknown group, one that stands
- * there twice, other columns than the network has, a spectrum that is none. */
+ * there twice, other columns than the network has, ages or a spectrum that are none, a stride with
+ * running means. */
 mn_status mn__namm_input_new(mn__namm_input **out, const mn__namm *namm, bool half, mn_diag *diag);
 void mn__namm_input_free(mn__namm_input *in); /* NULL is fine */
 

@@ -36,6 +36,21 @@ wrong_file mix-components-3 "namm.params: 12 numbers wanted, 8 found"
 wrong_file params-5 "namm.params: 4 numbers wanted, 5 found"
 head -c 500 "$files/linear" >x.namm.gguf
 refused 3 inspect x.namm.gguf -- "x.namm.gguf: "
+# What a session would find wrong is found here, in the same words.
+tiny m.gguf llama
+wrong_policy() { # input of the corpus, sentence
+    wrong_file "$1" "$2"
+    refused 3 run -m m.gguf --raw -p "hello world" -n 1 --policy namm:file=x.namm.gguf --budget 50% -- \
+        "x.namm.gguf: $2"
+}
+wrong_policy inputs-unknown "unknown input \`zz\`"
+wrong_policy inputs-twice "input \`age\` stands there twice"
+wrong_policy inputs-fewer "the network reads 3 columns, its inputs have 2"
+wrong_policy age-dim-0 "input \`age\`: an even number of columns and a base above 1 wanted, 0 and 50000 found"
+wrong_policy stride-dc "a stride of 4: 1 wanted where running means or spectra are inputs"
+cp "$files/stride-row" x.namm.gguf
+run inspect x.namm.gguf
+want_code 0
 cp "$files/linear" x.namm.gguf
 refused 3 run -m x.namm.gguf -p x -- "namm"
 finish 20

@@ -320,6 +320,10 @@ def namm_inputs():
             yield "%s-%g" % (name.replace("_", "-"), x), namm({"namm." + name: (F64, x)})
     for x in ([], [""], ["a" * 23], ["a" * 24], ["x"] * 33):
         yield "inputs-%d-%d" % (len(x), len("".join(x))), namm({"namm.inputs": (ARR, x)})
+    for name, x in (("unknown", ["age", "zz"]), ("twice", ["age", "age"]), ("fewer", ["age"]), ("late", ["age", "row"])):
+        yield "inputs-" + name, namm({"namm.inputs": (ARR, x)})
+    for x in ("dc", "row"):
+        yield "stride-" + x, namm({"namm.stride": (U32, 4), "namm.inputs": (ARR, ["age", x])})
     for name, values in (("hidden", (0, 3, 2**32 - 1)), ("heads", (0, 3, 5))):
         for x in values:
             yield "bam-%s-%x" % (name, x), namm(dict(BAM, **{"namm." + name: (U32, x)}), [0] * 82)

@@ -101,8 +101,8 @@ static void test_namms(void **state)
                   .stride = 1,
                   .age_dim = 2,
                   .age_base = 50000,
-                  .n_group = 2,
-                  .group = {"age", "dc"},
+                  .n_group = 3,
+                  .group = {"age", "dc", "row"},
                   .net = {.head = MN__NAMM_LINEAR, .n_in = 4},
                   .param = param,
                   .mean = mean,
@@ -114,7 +114,7 @@ static void test_namms(void **state)
     static const char *const lines[] = {"file format: NAMM (GGUF), version 1",
                                         "namm head: linear",
                                         "namm parameters: 5 numbers, -2 to 7, 1 NaN",
-                                        "namm inputs: age, dc",
+                                        "namm inputs: age, dc, row",
                                         "namm columns: 4",
                                         "namm hop: 16 tokens",
                                         "namm gamma: 0.99 per token",
@@ -136,7 +136,8 @@ static void test_namms(void **state)
     assert_non_null(strstr(text, hash));
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(text, lines[i])) fail_msg("'%s' wanted in: %s", lines[i], text);
-    m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 1, .hidden = 2, .n_head = 2};
+    m.n_group = 1;
+    m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 2, .hidden = 2, .n_head = 2};
     float many[64] = {0};
     m.param = many;
     *text = '\0';
@@ -145,11 +146,11 @@ static void test_namms(void **state)
     assert_non_null(strstr(text,
                            "namm head: BAM\nnamm hidden channels: 2\nnamm attention heads: 2\n"
                            "namm residual: additive\nnamm biases: no\n"));
-    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = 1, .n_part = 3};
+    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = 2, .n_part = 3};
     *text = '\0';
     assert_int_equal(mn__namm_write(&m, path, NULL), MN_OK);
     assert_int_equal(mn_file_describe(path, join, text, NULL), MN_OK);
-    assert_non_null(strstr(text, "namm head: mix\nnamm components: 3\nnamm parameters: 6"));
+    assert_non_null(strstr(text, "namm head: mix\nnamm components: 3\nnamm parameters: 9"));
     assert_int_equal(truncate(path, 600), 0);
     refuse_describe(path, path);
     remove(path);

@@ -113,20 +113,34 @@ static void round_trip(const mn__namm *m)
     assert_int_equal(heap(), before);
 }
 
+/* The first n of those that have one column and allow any stride. */
+static void use_columns(mn__namm *m, size_t n)
+{
+    static const char *const names[] = {
+        "knorm",       "vnorm", "onorm",  "kdiff", "vdiff", "observed", "observed.s",
+        "observed.sp", "w16",   "w16.p",  "w16.s", "w16.g", "w16.sp",   "w16.gp",
+        "w64",         "w64.s", "w64.sp", "row",   "row.p", "row.g",    "row.gp"};
+    assert_true(n <= sizeof names / sizeof *names);
+    for (size_t i = 0; i < n; i++) snprintf(m->group[i], MN__NAMM_NAME, "%s", names[i]);
+    m->n_group = n;
+    m->net.n_in = n;
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
     mn__namm m = paper();
     round_trip(&m);
-    m.spectrum = (mn__namm_spectrum){.window = 64,
+    m.spectrum = (mn__namm_spectrum){.window = 2 * (E - 1),
                                      .hop = 2,
                                      .gamma = 1 - 1e-12,
                                      .by_length = true,
                                      .log = true,
                                      .corrected = true};
     m.update = 6;
-    m.stride = 8;
     m.age_dim = 0;
+    m.n_group = 1;
+    snprintf(m.group[0], MN__NAMM_NAME, "spectrum");
     m.n_note = 0;
     m.options = (char *)(uintptr_t) "";
     param[7] = NAN; /* the policy's to deal with */
@@ -142,13 +156,15 @@ static void test_round_trip(void **state)
                            .residual = true,
                            .residual_first = true};
     round_trip(&m);
-    m.net = (mn__namm_net){.head = MN__NAMM_MLP, .n_in = 1, .hidden = 30, .depth = 2};
+    m.stride = 8;
+    m.net = (mn__namm_net){.head = MN__NAMM_MLP, .hidden = 30, .depth = 2};
+    use_columns(&m, 1);
     round_trip(&m);
-    m.net = (mn__namm_net){.head = MN__NAMM_BAM, .n_in = 9, .hidden = 12, .n_head = 4};
+    m.net = (mn__namm_net){.head = MN__NAMM_BAM, .hidden = 12, .n_head = 4};
+    use_columns(&m, 9);
     round_trip(&m);
-    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_in = 9, .n_part = 16};
-    m.n_group = MN__NAMM_INPUTS;
-    for (int i = 0; i < MN__NAMM_INPUTS; i++) snprintf(m.group[i], MN__NAMM_NAME, "g%022d", i);
+    m.net = (mn__namm_net){.head = MN__NAMM_MIX, .n_part = 16};
+    use_columns(&m, 21);
     round_trip(&m);
     param[7] = 0;
 }
@@ -275,6 +291,13 @@ static void test_keys(void **state)
         {{"namm.inputs", WORD, 0, "age"}, "namm.inputs: array of string wanted, string found"},
         {{"namm.inputs", WORDS, 0, "age"}, "namm.inputs: 1 to 32 groups wanted, 0 found"},
         {{"namm.inputs", WORDS, 40, "age"}, "namm.inputs: 1 to 32 groups wanted, 40 found"},
+        {{"namm.inputs", WORDS, 1, "spectrun"}, "unknown input `spectrun`: `spectrum`?"},
+        {{"namm.inputs", WORDS, 1, "zzzzzz"}, "unknown input `zzzzzz`"},
+        {{"namm.inputs", WORDS, 2, "age"}, "input `age` stands there twice"},
+        {{"namm.inputs", WORDS, 1, "age"}, "the network reads 25 columns, its inputs have 8"},
+        {{"namm.age_dim", SIZE, 0, NULL}, "input `age`: an even number of columns and a base"},
+        {{"namm.age_base", REAL, 1, NULL}, "input `age`: an even number of columns and a base"},
+        {{"namm.stride", SIZE, 2, NULL}, "a stride of 2: 1 wanted where running means or spectra"},
         {{"namm.inputs", WORDS, 2, ""}, "names of 1 to 23 bytes wanted, '' found"},
         {{"namm.inputs", WORDS, 2, "a name of too many bytes to be kept"},
          "names of 1 to 23 bytes wanted, 'a name of too many byte...' found"},
