@@ -77,8 +77,9 @@ typedef struct mn_eval_params {
     /** Number of the next prompt, each once over all ranks, rising; from any thread. NULL for one.
      */
     uint64_t (*claim)(void *ctx);
-    /** These three may be NULL. progress (prompts) and note (what was left out) are called by one
-     * thread at a time, whichever; stop by several, often: true ends the run soon. */
+    /** These three may be NULL. progress (prompts) and note (what was left out; once for a policy
+     * that its scores were no numbers) are called by one thread at a time, whichever; stop by
+     * several, often: true ends the run soon. */
     void (*progress)(uint64_t done, uint64_t total, void *ctx);
     void (*note)(const char *sentence, void *ctx);
     bool (*stop)(void *ctx);

@@ -135,7 +135,8 @@ typedef struct mn_session_info {
                            values; lanes hold nothing then. 0: it has lanes */
     double kept_share;  /* of tokens seen, mean over full-attention lanes */
     uint64_t n_nan_scores;
-    const char *policy;        /* canonical, all options resolved; borrowed */
+    const char *nan_rule; /* what becomes of heads or tokens with such scores, in words; static */
+    const char *policy;   /* canonical, all options resolved; borrowed */
     double evict_s, forward_s; /* time spent so far */
 } mn_session_info;
 MN_API void mn_session_get_info(const mn_session *s, mn_session_info *out);

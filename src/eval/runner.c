@@ -27,6 +27,7 @@ struct mn__runner {
     mn__deck *deck;
     unit *unit;
     size_t n_unit;
+    bool *has_nan; /* [n_case] scores that were none, which was told */
     mn__tokens tokens;
     mn__store *out;
     int64_t run; /* its key there */
@@ -201,6 +202,23 @@ static mn_status find_missing(worker *w, const item *p, size_t *n, mn_diag *diag
     return MN_OK;
 }
 
+/* The first prompt of a policy is told, which goes for its other budgets and prompts. */
+static void tell_nan(job *j, size_t i, const mn__outcome *o)
+{
+    char text[1024];
+    mn__store_record r = {0}, other = {0};
+    if (!o->n_nan || j->has_nan[i]) return;
+    name_case(&j->p->cases[i], 0, &r);
+    for (size_t k = 0; k < j->p->n_case; k++) {
+        name_case(&j->p->cases[k], 0, &other);
+        j->has_nan[k] |= !strcmp(r.policy, other.policy);
+    }
+    snprintf(text, sizeof text,
+             "warning: %llu scores of policy %.700s were no numbers in a prompt: %s",
+             (unsigned long long)o->n_nan, r.policy, o->nan_rule);
+    if (j->p->note) j->p->note(text, j->p->ctx);
+}
+
 static mn_status add_record(worker *w, const item *p, size_t i, mn_diag *diag)
 {
     job *j = w->j;
@@ -237,6 +255,7 @@ static mn_status add_record(worker *w, const item *p, size_t i, mn_diag *diag)
     const mn__store_place at = {.run = j->run, .prompt = p->key};
     st = mn__store_add_record(j->out, at, &r, NULL, diag);
     if (st == MN_OK) j->result->n_record++;
+    tell_nan(j, i, o);
     return st;
 }
 
@@ -450,6 +469,8 @@ mn_status mn__runner_open(mn__runner **out, const mn__runner_params *params, mn_
     pthread_mutex_init(&j->lock, NULL);
     j->p = params;
     j->tokens = mn__model_tokens(params->model);
+    j->has_nan = mn__alloc_zero(MN_MEM_OTHER, params->n_case * sizeof *j->has_nan);
+    if (!j->has_nan) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for an evaluation"));
     MN_TRY(open_units(j, diag));
     *out = j;
     j = NULL;
@@ -485,6 +506,7 @@ void mn__runner_close(mn__runner *r)
     for (size_t i = 0; i < r->n_unit; i++) mn__grader_close(&r->unit[i].grader);
     mn__deck_close(r->deck);
     mn__free(r->unit);
+    mn__free(r->has_nan);
     pthread_mutex_destroy(&r->lock);
     mn__free(r);
 }

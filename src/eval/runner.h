@@ -24,8 +24,9 @@ typedef struct mn__runner_params {
      * this process takes all. From any thread. */
     uint64_t (*claim)(void *ctx);
     void (*progress)(uint64_t n_done, uint64_t n_total, void *ctx); /* one thread at a time */
-    void (*note)(const char *sentence, void *ctx);                  /* the same; what was skipped */
-    bool (*stop)(void *ctx);                                        /* from any thread */
+    void (*note)(const char *sentence, void *ctx); /* the same; what was skipped, scores that were
+                                                      none */
+    bool (*stop)(void *ctx);                       /* from any thread */
     void *ctx;
 } mn__runner_params;
 

@@ -53,6 +53,7 @@ typedef struct mn__outcome {
     double share_answer; /* the same, mean over the steps of the answer */
     size_t kv_bytes, policy_bytes, peak_bytes; /* then; peak: while reading */
     uint64_t n_nan;                            /* scores that were none, until then */
+    const char *nan_rule;                      /* what became of them, in words; static */
     double read_s, write_s; /* read: the shared reading and the case's own part in it */
 } mn__outcome;
 

@@ -46,6 +46,7 @@ static mn_status note_cache(const mn__trial *t, const side *x, mn_diag *diag)
     o->policy_bytes = info.policy_bytes;
     o->peak_bytes = info.kv_peak_bytes;
     o->n_nan = info.n_nan_scores;
+    o->nan_rule = info.nan_rule;
     o->read_s = x->read_s;
     return write_kept(t->p.model, x->s, &o->kept, diag);
 }

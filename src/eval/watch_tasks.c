@@ -24,6 +24,8 @@ typedef struct job {
     mn__deck *deck;
     task_sum *sum; /* [units of the deck] */
     size_t n_full, n_skipped;
+    uint64_t n_nan;
+    const char *nan_rule;
     uint32_t n_unit;
     char policy[512];
 } job;
@@ -75,6 +77,8 @@ static mn_status sum_text(job *j, const mn_watch *w, task_sum *sum, mn_diag *dia
     sum->n_token += (double)w->n_token;
     mn_session_get_info(w->s, &si);
     snprintf(j->policy, sizeof j->policy, "%s", si.policy);
+    j->n_nan += si.n_nan_scores;
+    j->nan_rule = si.nan_rule;
     return MN_OK;
 }
 
@@ -120,6 +124,20 @@ done:
     return st;
 }
 
+static void note(const job *j, const char *sentence)
+{
+    if (j->p->note) j->p->note(sentence, j->p->ctx);
+}
+
+static void tell_nan(const job *j)
+{
+    char text[sizeof j->policy + 128];
+    if (!j->n_nan) return;
+    snprintf(text, sizeof text, "warning: %llu scores of policy %s were no numbers: %s",
+             (unsigned long long)j->n_nan, j->policy, j->nan_rule);
+    note(j, text);
+}
+
 /* A text that does not fit is told of and left out. */
 static mn_status take_all(job *j, mn_diag *diag)
 {
@@ -131,12 +149,14 @@ static mn_status take_all(job *j, mn_diag *diag)
         mn_status st = take(j, i, &why);
         if (st == MN_ERANGE) {
             j->n_skipped++;
-            if (p->note) p->note(why.text, p->ctx);
+            mn__diag_prefix(&why, "left out");
+            note(j, why.text);
         } else if (st != MN_OK) {
             return mn__fail(diag, st, "%s", why.text);
         }
         if (p->progress) p->progress(i + 1, n, p->ctx);
     }
+    tell_nan(j);
     return MN_OK;
 }
 
@@ -169,10 +189,10 @@ static json_t *document(const job *j)
 {
     json_t *tasks = json_array();
     for (size_t i = 0; i < j->n_unit; i++) json_array_append_new(tasks, task_json(j, i));
-    return json_pack("{s:i,s:o,s:o,s:s,s:I,s:o}", "version", 1, "model",
+    return json_pack("{s:i,s:o,s:o,s:s,s:I,s:I,s:o}", "version", 1, "model",
                      mn__report_text(j->p->model, 0), "policy", mn__report_text(j->policy, 0),
                      "budget", j->p->session.budget ? j->p->session.budget : "", "texts_left_out",
-                     (json_int_t)j->n_skipped, "tasks", tasks);
+                     (json_int_t)j->n_skipped, "nan_scores", (json_int_t)j->n_nan, "tasks", tasks);
 }
 
 mn_status mn_watch_tasks_json(const mn_model *m, const mn_eval_params *params,

@@ -460,6 +460,7 @@ void mn_session_get_info(const mn_session *s, mn_session_info *out)
                                                ? (double)kept / ((double)lanes * (double)c->n_seen)
                                                : 1.0,
                              .n_nan_scores = c->n_nan,
+                             .nan_rule = mn__policy_nan_rule(s->policy),
                              .policy = mn__policy_spec(s->policy),
                              .evict_s = s->evict_s,
                              .forward_s = s->forward_s};

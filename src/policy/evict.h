@@ -69,6 +69,7 @@ const uint32_t *mn__policy_full_layers(const mn__policy *p, size_t *n);
 void mn__policy_free(mn__policy *p);
 const mn__scorer *mn__policy_scorer(const mn__policy *p); /* NULL: full */
 const char *mn__policy_spec(const mn__policy *p);         /* canonical, all options resolved */
+const char *mn__policy_nan_rule(const mn__policy *p);     /* of scores that are NaN, in words */
 bool mn__policy_compact_default(
     const mn__policy *p); /* streaming, finch: survivors move together unless told otherwise */
 /* Tokens after which the prompt should be cut while reading (0: whole prompt first). */

@@ -304,6 +304,12 @@ const char *mn__policy_spec(const mn__policy *p)
     return p->text;
 }
 
+const char *mn__policy_nan_rule(const mn__policy *p)
+{
+    return p->base->keep_nan ? "heads with such scores kept all they held"
+                             : "tokens with such scores went first";
+}
+
 bool mn__policy_compact_default(const mn__policy *p)
 {
     return p->kind->compact || p->base->compact;

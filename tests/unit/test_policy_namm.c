@@ -249,6 +249,7 @@ static void hold_everything(const char *groups, const char *options, const char 
     assert_int_equal(pf_evict(&f, MN__EVENT_CHUNK), MN_OK);
     assert_int_equal(pf_held(&f), 4 * 64);
     assert_int_equal(f.cache->n_nan, 4 * 64);
+    assert_non_null(strstr(mn__policy_nan_rule(f.policy), "kept all they held"));
     pf_close(&f);
 }
 

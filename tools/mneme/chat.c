@@ -151,6 +151,7 @@ mn_status verb_chat(const args *a, mn_diag *diag)
     } else if (is_whole && !args_has(a, OPT_QUIET)) {
         report_text(a, t.m, t.s, &t.ans);
     }
+    if (is_whole) report_nan(a, t.s);
 done:
     json_decref(t.turns);
     answer_free(&t.ans);

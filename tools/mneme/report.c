@@ -174,6 +174,15 @@ static void layer_range(const mn_model *m, const mn_session *s, char *buf, size_
     }
 }
 
+void report_nan(const args *a, const mn_session *s)
+{
+    mn_session_info si;
+    mn_session_get_info(s, &si);
+    if (si.n_nan_scores)
+        ui_note(a, "warning: %llu scores of policy %s were no numbers: %s",
+                (unsigned long long)si.n_nan_scores, si.policy, si.nan_rule);
+}
+
 void report_text(const args *a, const mn_model *m, const mn_session *s, const answer *ans)
 {
     enum { SHOWN = 8 };
@@ -185,9 +194,6 @@ void report_text(const args *a, const mn_model *m, const mn_session *s, const an
     fprintf(stderr, "read %zu tokens at %.0f/s, wrote %zu at %.1f/s, peak resident %s\n",
             ans->n_prompt, rate(ans->n_prompt, ans->read_s), ans->n_generated,
             rate(ans->n_generated, ans->write_s), ui_human((double)mn_mem_resident_peak(), b1));
-    if (si.n_nan_scores)
-        fprintf(stderr, "warning: %llu scores of policy %s were no numbers\n",
-                (unsigned long long)si.n_nan_scores, si.policy);
     layer_range(m, s, line, sizeof line);
     if (si.state_bytes)
         fprintf(stderr, "attention carries a state of %s\n", ui_human((double)si.state_bytes, b1));

@@ -21,6 +21,8 @@ typedef struct spans {
 spans report_dropped(const mn_session *s, const mn_model *m);
 
 json_t *report_json(const mn_model *m, const mn_session *s, const answer *ans);
+/* A warning where scores of the policy were no numbers, and what became of it. */
+void report_nan(const args *a, const mn_session *s);
 void report_text(const args *a, const mn_model *m, const mn_session *s, const answer *ans);
 mn_status report_dump_kept(const mn_session *s, const mn_model *m, const char *path, mn_diag *diag);
 

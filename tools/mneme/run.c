@@ -100,6 +100,7 @@ static mn_status tell(job *j, mn_diag *diag)
     } else if (!args_has(j->a, OPT_QUIET)) {
         report_text(j->a, j->m, j->s, &j->out);
     }
+    report_nan(j->a, j->s);
     return args_has(j->a, OPT_DUMP_KEPT)
                ? report_dump_kept(j->s, j->m, j->a->value[OPT_DUMP_KEPT], diag)
                : MN_OK;

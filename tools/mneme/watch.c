@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "report.h"
 #include "ui.h"
 #include "verbs.h"
 #include "watch_show.h"
@@ -122,7 +123,7 @@ static void tick(uint64_t n_done, uint64_t n_total, void *ctx)
 
 static void note(const char *sentence, void *ctx)
 {
-    ui_note(((job *)ctx)->a, "left out: %s", sentence);
+    ui_note(((job *)ctx)->a, "%s", sentence);
 }
 
 /* lengths: room for those that are asked for. */
@@ -191,6 +192,7 @@ mn_status verb_watch(const args *a, mn_diag *diag)
     MN_TRY(read_text(&j, diag));
     if (j.params.page) MN_TRY(mn_watch_write_page(j.w, diag));
     MN_TRY(watch_show(a, j.w, diag));
+    report_nan(a, mn_watch_get_session(j.w));
 done:
     progress_end(&j.bar);
     mn_watch_free(j.w);
