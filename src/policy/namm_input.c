@@ -121,12 +121,6 @@ static mn_status read_groups(mn__namm_input *in, mn_diag *diag)
     return check_stride(in, diag);
 }
 
-mn_status mn__namm_inputs_check(const mn__namm *namm, mn_diag *diag)
-{
-    mn__namm_input in = {.namm = namm};
-    return read_groups(&in, diag);
-}
-
 static void take_column(mn__namm_input *in, source s, spread p)
 {
     if (in->column[s][p] == NOWHERE) in->column[s][p] = in->n_column++;
@@ -153,6 +147,13 @@ static bool has_kind(const mn__namm_input *in, kind k)
     for (size_t i = 0; i < in->namm->n_group; i++)
         if (in->group[i]->kind == k) return true;
     return false;
+}
+
+mn_status mn__namm_inputs_check(const mn__namm *namm, mn_diag *diag)
+{
+    mn__namm_input in = {.namm = namm};
+    mn_status st = read_groups(&in, diag);
+    return st == MN_OK && has_kind(&in, SPECTRUM) ? mn__namm_stft_check(&namm->spectrum, diag) : st;
 }
 
 /* Ages are taken apart into a multiple of AGE_RUN and a rest, whose turns are known. */

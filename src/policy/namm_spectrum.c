@@ -23,11 +23,14 @@ static void fill_basis(mn__namm_stft *t)
         }
 }
 
-mn_status mn__namm_stft_init(mn__namm_stft *t, const mn__namm_spectrum *of, bool half,
-                             mn_diag *diag)
+static float decay(const mn__namm_spectrum *of)
+{
+    return (float)pow(of->gamma, (double)of->hop);
+}
+
+mn_status mn__namm_stft_check(const mn__namm_spectrum *of, mn_diag *diag)
 {
     size_t n = of->window;
-    *t = (mn__namm_stft){.of = *of, .half = half};
     if (n < 2 || n > MN__NAMM_WINDOW_MAX || n % 2 != 0)
         return mn__fail(diag, MN_EINPUT,
                         "a window is an even number of queries from 2 to %d, %zu found",
@@ -35,9 +38,23 @@ mn_status mn__namm_stft_init(mn__namm_stft *t, const mn__namm_spectrum *of, bool
     if (of->hop < 1 || of->hop > n)
         return mn__fail(diag, MN_EINPUT, "a hop is 1 to %zu queries (the window), %zu found", n,
                         of->hop);
-    t->a = (float)pow(of->gamma, (double)of->hop);
-    if (!(of->gamma > 0 && t->a < 1))
-        return mn__fail(diag, MN_EINPUT, "gamma is between 0 and 1, %g found", of->gamma);
+    if (!(of->gamma > 0 && decay(of) < 1))
+        return mn__fail(
+            diag, MN_EINPUT,
+            "gamma is between 0 and 1, its power of the hop below 1 in single precision, "
+            "%.15g found",
+            of->gamma);
+    return MN_OK;
+}
+
+mn_status mn__namm_stft_init(mn__namm_stft *t, const mn__namm_spectrum *of, bool half,
+                             mn_diag *diag)
+{
+    size_t n = of->window;
+    mn_status st = mn__namm_stft_check(of, diag);
+    *t = (mn__namm_stft){.of = *of, .half = half};
+    if (st != MN_OK) return st;
+    t->a = decay(of);
     t->n_bin = n / 2 + 1;
     t->n_ring = of->hop % SHOWN_ROWS == 0 ? n : n + SHOWN_ROWS - 1;
     t->basis = mn__alloc_array(MN_MEM_POLICY, 2 * t->n_bin * n, sizeof *t->basis);

@@ -24,7 +24,9 @@ typedef struct mn__namm_stft {
     float *basis; /* [2 F][W] as in kern.def */
 } mn__namm_stft;
 
-/* MN_EINPUT: W not even or not in [2,64], S not in [1,W], gamma not in (0,1). MN_ENOMEM. */
+/* MN_EINPUT: W not even or not in [2,64], S not in [1,W], gamma not in (0,1) or a float's a = 1. */
+mn_status mn__namm_stft_check(const mn__namm_spectrum *of, mn_diag *diag);
+/* MN_EINPUT as the check, MN_ENOMEM. */
 mn_status mn__namm_stft_init(mn__namm_stft *t, const mn__namm_spectrum *of, bool half,
                              mn_diag *diag);
 void mn__namm_stft_fini(mn__namm_stft *t);

@@ -179,7 +179,11 @@ static mn_status open_file(mn__namm **file, mn__spec *s, mn_diag *diag)
         mn__namm_label(*file, value, label, sizeof label);
         mn__spec_set(s, "file", label); /* the policy's text holds no path */
     }
-    if (s->namm && s->namm->options) MN_TRY(mn__spec_default(s, s->namm->options, diag));
+    if (s->namm && s->namm->options) st = mn__spec_default(s, s->namm->options, diag);
+    if (st != MN_OK) {
+        mn__diag_prefix(diag, "%s", mn__spec_get(s, "file"));
+        goto done;
+    }
     set_interval(s, "chunk");
     set_interval(s, "every");
 done:

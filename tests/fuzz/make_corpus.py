@@ -318,6 +318,9 @@ def namm_inputs():
     for name in ("gamma", "age_base"):
         for x in (nan, inf, 0.0, -1.0, 1.0):
             yield "%s-%g" % (name.replace("_", "-"), x), namm({"namm." + name: (F64, x)})
+    for x in ("spectrum", "dc"):
+        yield "gamma-near-1-" + x, namm({"namm.gamma": (F64, 1 - 1e-12), "namm.window": (U32, 4), "namm.inputs": (ARR, [x])},
+                                        (1,) * (4 if x == "spectrum" else 2), *[(1,) * (3 if x == "spectrum" else 1)] * 2)
     for x in ([], [""], ["a" * 23], ["a" * 24], ["x"] * 33):
         yield "inputs-%d-%d" % (len(x), len("".join(x))), namm({"namm.inputs": (ARR, x)})
     for name, x in (("unknown", ["age", "zz"]), ("twice", ["age", "age"]), ("fewer", ["age"]), ("late", ["age", "row"])):

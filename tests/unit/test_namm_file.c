@@ -133,7 +133,7 @@ static void test_round_trip(void **state)
     round_trip(&m);
     m.spectrum = (mn__namm_spectrum){.window = 2 * (E - 1),
                                      .hop = 2,
-                                     .gamma = 1 - 1e-12,
+                                     .gamma = 1 - 1e-7,
                                      .by_length = true,
                                      .log = true,
                                      .corrected = true};
@@ -282,6 +282,8 @@ static void test_keys(void **state)
         {{"namm.hop", SIZE, 64, NULL}, "namm.hop: a divisor of namm.window (32) wanted, 64 found"},
         {{"namm.hop", SIZE, 4e9, NULL}, "namm.hop: 1 to 16777216 wanted, 4000000000 found"},
         {{"namm.gamma", REAL, 1, NULL}, "namm.gamma: a number between 0 and 1"},
+        {{"namm.gamma", REAL, 1 - 1e-12, NULL},
+         "below 1 in single precision, 0.999999999999 found"},
         {{"namm.gamma", REAL, NAN, NULL}, "namm.gamma: a finite number wanted, nan found"},
         {{"namm.update", SIZE, 520, NULL}, "multiple of namm.hop (16) up to 16777216 wanted, 520"},
         {{"namm.age_dim", SIZE, 7, NULL}, "namm.age_dim: an even number up to 256 wanted, 7"},

@@ -359,7 +359,7 @@ static void test_refused(void **state)
     mn_diag diag = {""};
     nf_init(&n, "age", 1);
     n.namm.options = (char[]){"recend=7"};
-    refuse(nf_spec(&n, ""), "", MN_EINPUT, "recend");
+    refuse(nf_spec(&n, ""), "", MN_EINPUT, ": policy namm has no option `recend`");
     n.namm.options = (char[]){""};
     refuse(nf_spec(&n, "rule=paper"), "", MN_EUSAGE, "rule is one of");
     refuse(nf_spec(&n, "rule=topk"), "", MN_EUSAGE, "needs a budget");
