@@ -39,7 +39,8 @@ typedef struct mn_evolve_namm_params {
     bool picks_covariance;     /**< full up to 2,048 parameters, separable above, whose state would
                                   take hundreds of megabytes, instead of run.search's */
     mn_session_params session; /**< n_ctx, seed; a worker has one thread */
-    const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix */
+    const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix,
+                                  with options perhaps: "paper:window=16,hop=8,log" */
     bool warm;                 /**< fit the shape to later attention before evolution */
     const char *policy;        /**< further options of the policy, "recent=16"; NULL: none */
     const char *const *budget; /**< [n_budget] "25%", "": none; a candidate's loss is the mean over

@@ -4,13 +4,14 @@
 
 #include "policy/namm.h"
 
-/* By name: `paper` (arXiv 2410.13166: age and spectrum, BAM, threshold), with what it compares BAM
- * to, `paper-additive` (no gate) and `paper-mlp`; `linear`, `mlp`, `bam` and `mix` (four
- * components) over recent attention shared by heads and pooled over neighbours, acting at the
- * prompt's end or, with chunk=, while reading. Statistics are 0 and 1, parameters zero but for the
- * papers' last bias, which keeps everything at first. *out the caller's (mn__namm_free). MN_EUSAGE:
- * no such name, the nearest told. */
-mn_status mn__shape_new(mn__namm **out, const char *name, mn_diag *diag);
+/* By name, perhaps with options, `paper:window=16,hop=8,log` (docs/evolve.md): `paper` (arXiv
+ * 2410.13166: age and spectrum, BAM, threshold), with what it compares BAM to, `paper-additive` (no
+ * gate) and `paper-mlp`; `linear`, `mlp`, `bam` and `mix` (four components) over recent attention
+ * shared by heads and pooled over neighbours, acting at the prompt's end or, with chunk=, while
+ * reading. Statistics are 0 and 1, parameters zero but for the papers' last bias, which keeps
+ * everything at first. *out the caller's (mn__namm_free). MN_EUSAGE: no such name or option, the
+ * nearest told; a value that no file may have. */
+mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag);
 /* Parameters but the biases of the last layer drawn with deviation sigma: hidden layers do not
  * learn from zeros, and components of a mix that begin alike stay alike. */
 void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed);

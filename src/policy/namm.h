@@ -86,6 +86,8 @@ typedef struct mn__namm {
     uint64_t hash; /* of the file's bytes, where it was read; 0: it was made in memory */
 } mn__namm;
 
+/* Window, hop, gamma, interval, stride and ages, as a file may have them. MN_EINPUT. */
+mn_status mn__namm_times_check(const mn__namm *namm, mn_diag *diag);
 /* Read and check a file: sizes before use, finite statistics, the shapes of design. MN_EIO,
  * MN_EINPUT with file, key or tensor, wanted and found. NaN among parameters is allowed here: the
  * policy keeps everything then. Free with mn__namm_free. */

@@ -26,7 +26,7 @@ static const char *const heads[] = {"linear", "mlp", "bam", "mix"};
 
 /* ---- checks ---- */
 
-static mn_status check_spectrum(const mn__namm *m, mn_diag *diag)
+mn_status mn__namm_times_check(const mn__namm *m, mn_diag *diag)
 {
     const mn__namm_spectrum *s = &m->spectrum;
     if (s->window < 2 || s->window > MN__NAMM_WINDOW_MAX || s->window % 2)
@@ -106,7 +106,7 @@ static mn_status check_texts(const mn__namm *m, mn_diag *diag)
 static mn_status check(const mn__namm *m, mn_diag *diag)
 {
     mn_status st;
-    MN_TRY(check_spectrum(m, diag));
+    MN_TRY(mn__namm_times_check(m, diag));
     MN_TRY(check_groups(m->n_group, diag));
     for (size_t i = 0; i < m->n_group; i++) MN_TRY(check_group_name(m->group[i], diag));
     MN_TRY(mn__namm_net_check(&m->net, diag));

@@ -4,23 +4,9 @@
 #define MN_POLICY_KIND_H
 
 #include "policy/evict.h"
+#include "policy/spec.h"
 
-/* ---- spec.c: `name:key=value,key=value` ---- */
-
-enum { MN__SPEC_ITEMS = 48, MN__SPEC_KEY = 24, MN__SPEC_VALUE = 512 };
-
-typedef struct mn__spec_item {
-    char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
-    bool given; /* by the user, not a default */
-    bool own;   /* the policy has a default of its own */
-} mn__spec_item;
-
-typedef struct mn__spec {
-    char name[MN__SPEC_KEY];
-    size_t n;
-    mn__spec_item item[MN__SPEC_ITEMS];
-    const struct mn__namm *namm; /* what an option's file holds; borrowed, NULL: nothing was read */
-} mn__spec;
+/* ---- spec.c: a policy and its options (spec.h) ---- */
 
 struct mn__policy_kind;
 /* Parse text and put defaults, preset and the user's options together. base is the kind that scores
@@ -31,20 +17,10 @@ mn_status mn__spec_resolve(mn__spec *out, const struct mn__policy_kind **kind,
 /* Resolved options as text; common options at their neutral value left out. Owned by the caller
  * (mn__free). */
 char *mn__spec_text(const mn__spec *s);
-const char *mn__spec_get(const mn__spec *s, const char *key); /* NULL: no such option */
-bool mn__spec_is_given(const mn__spec *s, const char *key);
 /* Defaults that a file brings, `key=value,key=value`, for options that the user did not give.
  * MN_EINPUT: no such option, malformed pair. */
 mn_status mn__spec_default(mn__spec *s, const char *list, mn_diag *diag);
 void mn__spec_set(mn__spec *s, const char *key, const char *value); /* of an option that is there */
-/* Values with their bounds checked: MN_EUSAGE with option, wanted and found. */
-mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi, size_t *out,
-                        mn_diag *diag);
-mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi, double *out,
-                        mn_diag *diag);
-/* Index of the value in words (ends with NULL). */
-mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *words, int *out,
-                        mn_diag *diag);
 
 /* ---- what one policy file offers; its texts and defaults stand in policies.def ---- */
 

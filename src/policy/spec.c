@@ -99,7 +99,7 @@ static mn_status put(mn__spec *s, const char *key, const char *value, enum sourc
     mn__spec_item *it = find(s, key);
     if (!it) {
         if (s->n == MN__SPEC_ITEMS)
-            return mn__fail(diag, MN_EUSAGE, "policy %s: more than %d options", s->name,
+            return mn__fail(diag, MN_EUSAGE, "%s %s: more than %d options", s->what, s->name,
                             MN__SPEC_ITEMS);
         it = &s->item[s->n++];
         *it = (mn__spec_item){0};
@@ -111,24 +111,25 @@ static mn_status put(mn__spec *s, const char *key, const char *value, enum sourc
     return MN_OK;
 }
 
-/* One `key=value` of n characters; the key's alias is resolved. */
-static mn_status parse_pair(const char *text, size_t n, char *key, char *value, mn_diag *diag)
+/* One `key=value` of n characters; the key's alias is resolved. is_switch: a key alone will do. */
+static mn_status parse_pair(const char *what, const char *text, size_t n, bool is_switch, char *key,
+                            char *value, mn_diag *diag)
 {
     const char *eq = memchr(text, '=', n);
-    if (!eq || eq == text)
-        return mn__fail(diag, MN_EUSAGE, "policy option `%.*s`: key=value wanted",
+    if (!n || eq == text || (!eq && !is_switch))
+        return mn__fail(diag, MN_EUSAGE, "%s option `%.*s`: key=value wanted", what,
                         (int)(n < 200 ? n : 200), text);
-    size_t n_key = (size_t)(eq - text), n_value = n - n_key - 1;
+    size_t n_key = eq ? (size_t)(eq - text) : n, n_value = eq ? n - n_key - 1 : 0;
     if (n_key >= MN__SPEC_KEY || n_value >= MN__SPEC_VALUE)
         return mn__fail(
             diag, MN_EUSAGE,
-            "policy option `%.40s...` is too long (key below %d, value below %d characters)", text,
-            MN__SPEC_KEY, MN__SPEC_VALUE);
+            "%s option `%.40s...` is too long (key below %d, value below %d characters)", what,
+            text, MN__SPEC_KEY, MN__SPEC_VALUE);
     memcpy(key, text, n_key);
     key[n_key] = 0;
     const char *name = true_key(key);
     if (name != key) snprintf(key, MN__SPEC_KEY, "%s", name);
-    memcpy(value, eq + 1, n_value);
+    if (n_value) memcpy(value, eq + 1, n_value);
     value[n_value] = 0;
     return MN_OK;
 }
@@ -139,7 +140,7 @@ static mn_status overlay(mn__spec *s, const char *list, enum source from, mn_dia
     while (*list) {
         char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
         size_t n = strcspn(list, " ");
-        mn_status st = parse_pair(list, n, key, value, diag);
+        mn_status st = parse_pair(s->what, list, n, false, key, value, diag);
         if (st == MN_OK) st = put(s, key, value, from, diag);
         if (st != MN_OK) return st;
         list += n;
@@ -148,14 +149,13 @@ static mn_status overlay(mn__spec *s, const char *list, enum source from, mn_dia
     return MN_OK;
 }
 
-/* The user's text, as it stands. */
-static mn_status parse(mn__spec *s, const char *text, mn_diag *diag)
+mn_status mn__spec_parse(mn__spec *s, const char *what, const char *text, bool has_switches,
+                         mn_diag *diag)
 {
-    *s = (mn__spec){0};
-    if (!text || !*text) text = "full";
+    *s = (mn__spec){.what = what};
     size_t n = strcspn(text, ":");
     if (n == 0 || n >= sizeof s->name)
-        return mn__fail(diag, MN_EUSAGE, "policy `%.60s`: a name of 1 to %d letters wanted", text,
+        return mn__fail(diag, MN_EUSAGE, "%s `%.60s`: a name of 1 to %d letters wanted", what, text,
                         (int)sizeof s->name - 1);
     memcpy(s->name, text, n);
     text += n;
@@ -163,15 +163,15 @@ static mn_status parse(mn__spec *s, const char *text, mn_diag *diag)
     while (*text) {
         char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
         n = strcspn(text, ",");
-        mn_status st = parse_pair(text, n, key, value, diag);
+        mn_status st = parse_pair(what, text, n, has_switches, key, value, diag);
         if (st != MN_OK) return st;
         if (find(s, key))
-            return mn__fail(diag, MN_EUSAGE, "policy %s: option %s is given twice", s->name, key);
+            return mn__fail(diag, MN_EUSAGE, "%s %s: option %s is given twice", what, s->name, key);
         st = put(s, key, value, GIVEN, diag);
         if (st != MN_OK) return st;
         text += n;
         if (*text == ',' && *++text == 0)
-            return mn__fail(diag, MN_EUSAGE, "policy %s: key=value wanted after the last comma",
+            return mn__fail(diag, MN_EUSAGE, "%s %s: key=value wanted after the last comma", what,
                             s->name);
     }
     return MN_OK;
@@ -188,7 +188,7 @@ mn_status mn__spec_default(mn__spec *s, const char *list, mn_diag *diag)
     while (*list) {
         char key[MN__SPEC_KEY], value[MN__SPEC_VALUE];
         size_t n = strcspn(list, ",");
-        mn_status st = parse_pair(list, n, key, value, diag);
+        mn_status st = parse_pair(s->what, list, n, false, key, value, diag);
         if (st != MN_OK) return MN_EINPUT;
         const mn__spec_item *it = find(s, key);
         if (!it) return mn__fail(diag, MN_EINPUT, "policy %s has no option `%s`", s->name, key);
@@ -239,15 +239,23 @@ static mn_status add_user(mn__spec *s, const mn__spec *user, mn_diag *diag)
             const char *names[MN__SPEC_ITEMS + 1] = {0};
             for (size_t j = 0; j < s->n; j++) names[j] = s->item[j].key;
             const char *near = mn__nearest(key, names);
-            return near ? mn__fail(diag, MN_EUSAGE,
-                                   "policy %s has no option `%s`: did you mean `%s`?", s->name, key,
-                                   near)
-                        : mn__fail(diag, MN_EUSAGE, "policy %s has no option `%s`", s->name, key);
+            return near ? mn__fail(diag, MN_EUSAGE, "%s %s has no option `%s`: did you mean `%s`?",
+                                   s->what, s->name, key, near)
+                        : mn__fail(diag, MN_EUSAGE, "%s %s has no option `%s`", s->what, s->name,
+                                   key);
         }
         mn_status st = put(s, key, user->item[i].value, GIVEN, diag);
         if (st != MN_OK) return st;
     }
     return MN_OK;
+}
+
+mn_status mn__spec_lay(mn__spec *out, const mn__spec *user, const char *defaults, mn_diag *diag)
+{
+    *out = (mn__spec){.what = user->what};
+    snprintf(out->name, sizeof out->name, "%s", user->name);
+    mn_status st = overlay(out, defaults, OWN, diag);
+    return st == MN_OK ? add_user(out, user, diag) : st;
 }
 
 static const char *default_base(const entry *k, char *room)
@@ -281,10 +289,10 @@ mn_status mn__spec_resolve(mn__spec *out, const mn__policy_kind **kind,
     mn_status st;
     mn__spec *user = mn__alloc(MN_MEM_OTHER, sizeof *user);
     if (!user) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
-    MN_TRY(parse(user, text, diag));
+    MN_TRY(mn__spec_parse(user, "policy", text && *text ? text : "full", false, diag));
     MN_TRY(find_policy(&k, user->name, diag));
     MN_TRY(find_base(&b, k, user, diag));
-    *out = (mn__spec){0};
+    *out = (mn__spec){.what = user->what};
     snprintf(out->name, sizeof out->name, "%s", user->name);
     for (size_t i = 0; i < N_COMMON && k->kind != &mn__kind_full; i++)
         MN_TRY(put(out, common[i].key, common[i].value, COMMON, diag));
@@ -331,7 +339,7 @@ mn_status mn__spec_real(const mn__spec *s, const char *key, double lo, double hi
     char *end;
     double x = text ? strtod(text, &end) : 0;
     if (!text || end == text || *end || !(x >= lo && x <= hi))
-        return mn__fail(diag, MN_EUSAGE, "policy %s: %s is a number from %g to %g, `%s` found",
+        return mn__fail(diag, MN_EUSAGE, "%s %s: %s is a number from %g to %g, `%s` found", s->what,
                         s->name, key, lo, hi, text ? text : "");
     *out = x;
     return MN_OK;
@@ -345,9 +353,8 @@ mn_status mn__spec_size(const mn__spec *s, const char *key, size_t lo, size_t hi
     errno = 0;
     unsigned long long x = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
     if (!text || *text < '0' || *text > '9' || *end || errno || x < lo || x > hi)
-        return mn__fail(diag, MN_EUSAGE,
-                        "policy %s: %s is a whole number from %zu to %zu, `%s` found", s->name, key,
-                        lo, hi, text ? text : "");
+        return mn__fail(diag, MN_EUSAGE, "%s %s: %s is a whole number from %zu to %zu, `%s` found",
+                        s->what, s->name, key, lo, hi, text ? text : "");
     *out = (size_t)x;
     return MN_OK;
 }
@@ -365,6 +372,16 @@ mn_status mn__spec_word(const mn__spec *s, const char *key, const char *const *w
         size_t at = strlen(list);
         snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", words[i]);
     }
-    return mn__fail(diag, MN_EUSAGE, "policy %s: %s is one of %s, `%s` found", s->name, key, list,
-                    text ? text : "");
+    return mn__fail(diag, MN_EUSAGE, "%s %s: %s is one of %s, `%s` found", s->what, s->name, key,
+                    list, text ? text : "");
+}
+
+mn_status mn__spec_switch(const mn__spec *s, const char *key, bool *out, mn_diag *diag)
+{
+    static const char *const words[] = {"0", "1", NULL};
+    const char *text = mn__spec_get(s, key);
+    int x = 1;
+    mn_status st = text && !*text ? MN_OK : mn__spec_word(s, key, words, &x, diag);
+    if (st == MN_OK) *out = x != 0;
+    return st;
 }

@@ -42,14 +42,75 @@ static void test_sizes(void **state)
     }
 }
 
-static void test_unknown(void **state)
+static void test_options(void **state)
 {
     (void)state;
-    mn__namm *n = (mn__namm *)&n;
-    mn_diag diag = {""};
-    assert_int_equal(mn__shape_new(&n, "mixx", &diag), MN_EUSAGE);
-    assert_null(n);
-    assert_non_null(strstr(diag.text, "unknown shape of a NAMM `mixx`: `mix`?"));
+    mn__namm *n = make("paper:window=16,hop=8,gamma=0.95,update=256,log,scale=n,corrected");
+    const mn__namm_spectrum *s = &n->spectrum;
+    assert_true(s->window == 16 && s->hop == 8 && s->gamma == 0.95 && n->update == 256);
+    assert_true(s->log && s->by_length && s->corrected);
+    assert_int_equal(n->net.n_in, 8 + 9);
+    assert_int_equal(mn__namm_net_params(&n->net), 17 * 96 + 96 + 32 * 34 + 34 + 17 + 1);
+    assert_true(n->param[mn__namm_net_params(&n->net) - 1] > 0);
+    mn__namm_free(n);
+    n = make("paper-mlp:log=1,corrected=0,scale=raw");
+    assert_true(n->spectrum.window == 32 && n->spectrum.hop == 16 && n->spectrum.gamma == 0.99);
+    assert_true(n->update == 512 && n->spectrum.log);
+    assert_false(n->spectrum.corrected || n->spectrum.by_length);
+    mn__namm_free(n);
+    n = make("linear:update=128");
+    assert_int_equal(n->update, 128);
+    assert_int_equal(n->net.n_in, 32);
+    mn__namm_free(n);
+    n = make("paper:"); /* as policies have it */
+    assert_int_equal(n->net.n_in, 25);
+    mn__namm_free(n);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *say;
+    } cases[] = {
+        {"mixx", "unknown shape of a NAMM `mixx`: `mix`?"},
+        {"", "shape ``: a name of 1 to 23 letters wanted"},
+        {":log", "shape `:log`: a name of 1 to 23 letters wanted"},
+        {"paper:windw=16", "shape paper has no option `windw`: did you mean `window`?"},
+        {"paper:log,log", "shape paper: option log is given twice"},
+        {"paper:log,", "shape paper: key=value wanted after the last comma"},
+        {"paper:=3", "shape option `=3`: key=value wanted"},
+        {"paper:,log", "shape option ``: key=value wanted"},
+        {"paper:log=yes", "shape paper: log is one of 0, 1, `yes` found"},
+        {"paper:scale", "shape paper: scale is one of raw, n, `` found"},
+        {"paper:window", "shape paper: window is a whole number from 0 to 16777216, `` found"},
+        {"paper:window=-2", "window is a whole number"},
+        {"paper:window=15", "shape paper: namm.window: an even number from 2 to 64 wanted, 15"},
+        {"paper:window=16777216", "namm.window: an even number from 2 to 64 wanted"},
+        {"paper:window=66", "namm.window: an even number from 2 to 64 wanted"},
+        {"paper:hop=12", "shape paper: namm.hop: a divisor of namm.window (32) wanted, 12 found"},
+        {"paper:window=8", "namm.hop: a divisor of namm.window (8) wanted, 16 found"},
+        {"paper:hop=0", "namm.hop: a divisor of namm.window (32) wanted, 0 found"},
+        {"paper:update=100", "namm.update: a multiple of namm.hop (16) up to 16777216 wanted, 100"},
+        {"paper:update=0", "namm.update: a multiple of namm.hop (16)"},
+        {"linear:update=100", "shape linear: namm.update: a multiple of namm.hop (16)"},
+        {"paper:gamma=1", "shape paper: namm.gamma: a number between 0 and 1, both excluded"},
+        {"paper:gamma=0", "namm.gamma: a number between 0 and 1, both excluded"},
+        {"paper:gamma=1.5", "shape paper: gamma is a number from 0 to 1, `1.5` found"},
+        {"paper:gamma=nan", "shape paper: gamma is a number from 0 to 1, `nan` found"},
+        {"paper:gamma=0.999999999999",
+         "shape paper: gamma is between 0 and 1, its power of the hop"},
+        {"linear:window=16", "shape linear has no option `window`"},
+        {"mix:log", "shape mix has no option `log`"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mn__namm *n = (mn__namm *)&n;
+        mn_diag diag = {""};
+        assert_int_equal(mn__shape_new(&n, cases[i].text, &diag), MN_EUSAGE);
+        assert_null(n);
+        if (!strstr(diag.text, cases[i].say))
+            fail_msg("%s: '%s' wanted in: %s", cases[i].text, cases[i].say, diag.text);
+    }
 }
 
 /* Biases of the last layer stay where they were. */
@@ -101,7 +162,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_draw),
         cmocka_unit_test(test_mix_is_drawn_apart),
     };
