@@ -64,10 +64,23 @@ rm $namms/n.namm.gguf
 cp one $namms/any.namm.gguf
 run "${asked[@]}" -m other.gguf
 want_code 0
-said_once "any.namm.gguf (universal: trained on m.gguf)"
+said_once "any.namm.gguf (made for m.gguf; no NAMM for this model beside it)"
 named any "$hash1"
 run "${asked[@]}"
 said_once "m.namm.gguf (trained for this model)"
+
+# One file for both: a link is the file that it names, in records too.
+ln -sf m-2.namm.gguf $namms/any.namm.gguf
+run "${asked[@]}" -m other.gguf
+want_code 0
+said_once "m-2.namm.gguf (made for m.gguf; no NAMM for this model beside it)"
+named m-2 "$hash2"
+run "${asked[@]}"
+said_once "m.namm.gguf (trained for this model)"
+ln -sf nothing.namm.gguf $namms/any.namm.gguf
+refused 3 "${asked[@]}" -m other.gguf -- "and no any.namm.gguf in $PWD/$namms"
+rm $namms/any.namm.gguf
+cp one $namms/any.namm.gguf
 
 # A folder of one's own comes first.
 mkdir own
@@ -76,7 +89,7 @@ run "${asked[@]}"
 named m "$hash1"
 cp three own/any.namm.gguf
 run "${asked[@]}"
-said_once "any.namm.gguf (universal: trained on other.gguf)"
+said_once "any.namm.gguf (made for other.gguf; no NAMM for this model beside it)"
 named any "$hash3"
 cp two own/mine.namm.gguf
 printf 'GGUF?' >own/bad.namm.gguf
@@ -177,11 +190,7 @@ check "the build's folder is the source's" \
     cmp "$MNEME_BUILD/share/mneme/namm/README.md" "$MNEME_SOURCE/share/mneme/namm/README.md"
 MNEME=$built
 run "${asked[@]}" -m copy.gguf
-shipped=$(cd "$MNEME_SOURCE/share/mneme/namm" && ls any.namm.gguf 2>/dev/null)
-if [ "$shipped" ]; then
-    want_err "namm: any.namm.gguf (universal"
-else
-    want_code 3
-    want_err "and no any.namm.gguf in $(cd "$MNEME_SOURCE" && pwd -P)/share/mneme/namm; "
-fi
+want_code 0
+said_once "smollm2.namm.gguf (made for smollm2; no NAMM for this model beside it)"
+want_json "'file=smollm2.namm.gguf#' in d['policy']"
 finish 80

@@ -133,6 +133,21 @@ static bool find_trained(const finder *f, const char *folder, char *path)
     return is_found;
 }
 
+/* The universal one of a folder: true, and its path in f->found. A link to one that was made for
+ * some model is that one, in notes and records too. */
+static bool find_universal(finder *f, const char *folder, about *x)
+{
+    char whole[PATH_MAX];
+    struct stat s;
+    const int n = snprintf(f->found, PATH_MAX, "%s/%s", folder, UNIVERSAL);
+    if (n >= PATH_MAX || lstat(f->found, &s)) return false;
+    if (S_ISLNK(s.st_mode)) {
+        if (!realpath(f->found, whole)) return false;
+        memcpy(f->found, whole, strlen(whole) + 1);
+    }
+    return read_about(f, f->found, x);
+}
+
 static mn_status look(finder *f, mn_diag *diag)
 {
     about x;
@@ -144,11 +159,10 @@ static mn_status look(finder *f, mn_diag *diag)
             *f->tells = false;
             return MN_OK;
         }
-        const int n = snprintf(f->found, PATH_MAX, "%s/%s", f->folder[i], UNIVERSAL);
-        if (n >= PATH_MAX || access(f->found, F_OK) || !read_about(f, f->found, &x)) continue;
+        if (!find_universal(f, f->folder[i], &x)) continue;
         if (*f->tells)
-            ui_note(f->a, "namm: %s (universal%s%s)", UNIVERSAL, *x.model ? ": trained on " : "",
-                    x.model);
+            ui_note(f->a, "namm: %s (%s%s; no NAMM for this model beside it)",
+                    strrchr(f->found, '/') + 1, *x.model ? "made for " : "universal", x.model);
         *f->tells = false;
         return MN_OK;
     }

@@ -9,10 +9,10 @@
 
 /* policies: one, or a list with commas, each perhaps with @SIZE. Where one that scores by a NAMM
  * names no file, the one for this model goes in: of *.namm.gguf in the folders below, the one whose
- * notes name a model of the same identity (of several the shortest name), else any.namm.gguf; the
- * first folder that has one decides. file=NAME, no path, is a file here or there: NAME or
- * NAME.namm.gguf. Folders: the variable MNEME_NAMM; what the build tree shows of the source tree;
- * where `make install` puts them, relative to this program.
+ * notes name a model of the same identity (of several the shortest name), else any.namm.gguf, or
+ * the file that it is a link to; the first folder that has one decides. file=NAME, no path, is a
+ * file here or there: NAME or NAME.namm.gguf. Folders: the variable MNEME_NAMM; what the build tree
+ * shows of the source tree; where `make install` puts them, relative to this program.
  *
  * *out: the list with paths in it, the caller's (free). *tells: a note says which was found for the
  * model; false from then on. MN_EINPUT: none; MNEME_NAMM is no folder. MN_EUSAGE: a path that
