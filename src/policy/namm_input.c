@@ -223,6 +223,11 @@ void mn__namm_input_ask(const mn__namm_input *in, mn__scorer *s)
                (in->has_gram ? MN__NEED_GRAM : 0u);
 }
 
+size_t mn__namm_input_grain(const mn__namm_input *in)
+{
+    return in->stft.basis ? in->namm->spectrum.hop : 1;
+}
+
 bool mn__namm_input_compares(const mn__namm_input *in)
 {
     for (int s = 0; s < N_SOURCE; s++)

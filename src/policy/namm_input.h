@@ -23,6 +23,8 @@ void mn__namm_input_free(mn__namm_input *in); /* NULL is fine */
 
 /* needs, slot_bytes, n_query_ring of a scorer that has these inputs. */
 void mn__namm_input_ask(const mn__namm_input *in, mn__scorer *s);
+/* Tokens between the ends of frames, where events must fall: the hop of a spectrum, 1 without. */
+size_t mn__namm_input_grain(const mn__namm_input *in);
 bool mn__namm_input_compares(const mn__namm_input *in); /* means over lanes are asked for */
 void mn__namm_input_observe(const mn__namm_input *in, const mn__seen *seen, uint8_t *state);
 

@@ -155,18 +155,6 @@ static void set_interval(mn__spec *s, const char *key)
     if (strcmp(mn__spec_get(s, key), "file") == 0) mn__spec_set(s, key, value);
 }
 
-/* What a file's own interval must be: events fall on the ends of frames. */
-static mn_status check_interval(const mn__spec *s, const char *key, mn_diag *diag)
-{
-    const size_t hop = s->namm->spectrum.hop;
-    size_t n = 0;
-    mn_status st = mn__spec_size(s, key, 0, SIZE_MAX, &n, diag);
-    if (st != MN_OK || n % hop == 0) return st;
-    return mn__fail(diag, MN_EUSAGE,
-                    "policy %s: %s is 0 or a multiple of the NAMM's hop (%zu), %zu found", s->name,
-                    key, hop, n);
-}
-
 static mn_status open_file(mn__namm **file, mn__spec *s, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -190,6 +178,19 @@ done:
     return st;
 }
 
+/* Events fall on the ends of frames. */
+static mn_status check_interval(const namm_scorer *self, const mn__spec *s, const char *key,
+                                mn_diag *diag)
+{
+    const size_t grain = mn__namm_input_grain(self->input);
+    size_t n = 0;
+    mn_status st = mn__spec_size(s, key, 0, SIZE_MAX, &n, diag);
+    if (st != MN_OK || n % grain == 0) return st;
+    return mn__fail(diag, MN_EUSAGE,
+                    "policy %s: %s is 0 or a multiple of the NAMM's hop (%zu), %zu found", s->name,
+                    key, grain, n);
+}
+
 static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
                       mn_diag *diag)
 {
@@ -206,9 +207,9 @@ static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape
     self->scorer.ops = &alone;
     if (s->namm) {
         self->namm = s->namm;
-        MN_TRY(check_interval(s, "chunk", diag));
-        MN_TRY(check_interval(s, "every", diag));
         MN_TRY(mn__namm_input_new(&self->input, s->namm, !f32, diag));
+        MN_TRY(check_interval(self, s, "chunk", diag));
+        MN_TRY(check_interval(self, s, "every", diag));
         mn__namm_input_ask(self->input, &self->scorer);
         if (mn__namm_input_compares(self->input)) self->scorer.ops = &together;
     }

@@ -341,6 +341,7 @@ static void test_file_brings_options(void **state)
     hold_spec(&n, "", "every=64");
     hold_spec(&n, "recent=2", "recent=2");
     hold_spec(&n, "chunk=128", "chunk=128");
+    hold_spec(&n, "chunk=15,every=1", "chunk=15"); /* sees no frames */
 }
 
 static void refuse(const char *spec, const char *budget, mn_status want, const char *sentence)
@@ -364,13 +365,14 @@ static void test_refused(void **state)
     refuse(nf_spec(&n, "rule=paper"), "", MN_EUSAGE, "rule is one of");
     refuse(nf_spec(&n, "rule=topk"), "", MN_EUSAGE, "needs a budget");
     refuse(nf_spec(&n, "state=q8"), "", MN_EUSAGE, "bf16, f32");
+    nf_init(&n, "spectrum", 1);
     refuse(nf_spec(&n, "chunk=15"), "", MN_EUSAGE,
            "policy namm: chunk is 0 or a multiple of the NAMM's hop (16), 15 found");
     refuse(nf_spec(&n, "block=40"), "", MN_EUSAGE, "chunk is 0 or a multiple");
     refuse(nf_spec(&n, "every=1"), "", MN_EUSAGE, "every is 0 or a multiple");
     n.namm.options = (char[]){"chunk=24"};
     refuse(nf_spec(&n, ""), "", MN_EUSAGE, "chunk is 0 or a multiple");
-    n.namm.options = (char[]){""};
+    nf_init(&n, "age", 1);
     refuse("namm", "", MN_EUSAGE, "file=FILE");
     refuse("namm:file=/nowhere/x.gguf", "", MN_EIO, "/nowhere/x.gguf");
     snprintf(n.namm.group[0], MN__NAMM_NAME, "ages");
