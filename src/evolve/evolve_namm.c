@@ -1,11 +1,8 @@
-/* evolve_namm.c: NAMMs in a run of evolution: where one begins, how stages rate, what is kept. */
-#include <errno.h>
+/* evolve_namm.c: NAMMs in a run of evolution: what a rating depends on, what is kept. Where it
+ * begins: namm_start.c; how stages rate: namm_raters.c. */
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/diag.h"
@@ -13,18 +10,11 @@
 #include "base/heap.h"
 #include "evolve/evolve_namm.h"
 #include "evolve/fidelity.h"
-#include "evolve/rater_retained.h"
-#include "evolve/rater_trial.h"
 #include "evolve/run.h"
 #include "evolve/run_state.h"
-#include "evolve/shape.h"
-#include "evolve/warm.h"
-#include "infer/session_internal.h"
 #include "model/model.h"
-#include "policy/evict.h"
 
-enum { N_SINK = 4, DRAW_SEED = 1, ATTENDED_LANES = 4, FULL_MOST = 2048 };
-#define DRAW_SIGMA 0.1
+enum { FULL_MOST = 2048 };
 
 const char *mn_evolve_loss_name(mn_evolve_loss loss)
 {
@@ -54,291 +44,6 @@ void mn_evolve_namm_params_default(mn_evolve_namm_params *p)
 }
 
 typedef mn__namm_job job;
-
-/* What a rater that needs captured lanes owns. */
-typedef struct captured {
-    mn__rater rater;
-    mn__capture lanes;
-    double *share;
-} captured;
-
-/* ---- prompts ---- */
-
-/* The tasks of a stage, found by name; the deck borrows them. */
-typedef struct stage_tasks {
-    char *names;
-    mn__task_ref *task;
-    size_t n;
-} stage_tasks;
-
-static mn_status find_tasks(const job *j, size_t stage, stage_tasks *t, mn_diag *diag)
-{
-    *t = (stage_tasks){.names = mn__stage_tasks(j->run.stage, stage)};
-    if (!t->names) return mn__fail(diag, MN_ENOMEM, "no memory for a stage");
-    return mn__task_find(&t->task, &t->n, t->names, diag);
-}
-
-static void free_tasks(stage_tasks *t)
-{
-    mn__free(t->names);
-    mn__free(t->task);
-}
-
-static mn__deck_params deck_of(const job *j, const stage_tasks *t)
-{
-    const mn_evolve_namm_params *p = j->p;
-    return (mn__deck_params){
-        .task = t->task,
-        .n_task = t->n,
-        .length = p->length,
-        .n_length = p->n_length,
-        .limit = p->limit,
-        .split = MN_EVAL_SPLIT_TRAIN,
-        .source = {.data = p->data, .seed = p->session.seed, .n_made = p->limit}};
-}
-
-static mn__capture_params capture_of(const job *j, const stage_tasks *t)
-{
-    const mn_evolve_namm_params *p = j->p;
-    mn_session_params session = p->session;
-    session.n_thread = (int)j->n_worker;
-    return (mn__capture_params){.model = j->m,
-                                .session = session,
-                                .policy = j->frozen,
-                                .deck = deck_of(j, t),
-                                .evict_context = p->evict_context,
-                                .max_gold = p->max_gold,
-                                .n_layer = p->n_layer,
-                                .n_sink = N_SINK,
-                                .n_last = 16,
-                                .seed = p->session.seed,
-                                .stop = p->run.stop,
-                                .progress = p->read,
-                                .ctx = p->run.ctx};
-}
-
-/* ---- where it begins ---- */
-
-static mn_status make_start(job *j, mn_diag *diag)
-{
-    mn_status st;
-    stage_tasks t = {0};
-    char draft[MN__JOB_PATH + 16];
-    double loss = NAN;
-    MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
-    const mn__namm_head head = j->namm->net.head;
-    if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
-        mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
-    MN_TRY(find_tasks(j, 0, &t, diag));
-    mn__warm_params w = {.capture = capture_of(j, &t)};
-    mn__regress_params_default(&w.regress);
-    w.regress.n_thread = (int)j->n_worker;
-    w.regress.stop = j->p->run.stop;
-    w.regress.ctx = j->p->run.ctx;
-    if (head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
-        w.regress.n_step = 60;
-        w.regress.n_warmup = 10;
-        w.regress.batch = 8;
-    }
-    if (!j->p->warm) w.regress.n_step = 0;
-    /* Under another name until it is whole. */
-    snprintf(draft, sizeof draft, "%s.new", j->start);
-    MN_TRY(mn__warm_start(j->namm, draft, &w, NULL, &loss, diag));
-    if (rename(draft, j->start)) MN_TRY(mn__fail(diag, MN_EIO, "cannot write %s", j->start));
-done:
-    free_tasks(&t);
-    return st;
-}
-
-static bool is_file(const char *start)
-{
-    return strchr(start, '/') || strstr(start, ".gguf");
-}
-
-/* Rank 0 makes the file where the run begins, the others wait for it. */
-static mn_status begin(job *j, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    uint64_t here = 0;
-    const mn_evolve_ranks *ranks = &j->run.ranks;
-    if (ranks->n <= 1 || ranks->rank == 0) {
-        if (mkdir(j->run.dir, 0777) && errno != EEXIST)
-            MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
-        if (access(j->start, F_OK) && is_file(j->p->start)) {
-            MN_TRY(mn__namm_read(&j->namm, j->p->start, diag));
-            MN_TRY(mn__namm_write(j->namm, j->start, diag));
-        } else if (access(j->start, F_OK)) {
-            MN_TRY(make_start(j, diag));
-        }
-    }
-    if (ranks->n > 1) MN_TRY(ranks->share(ranks->ctx, &here, 1, diag));
-    mn__namm_free(j->namm);
-    j->namm = NULL;
-    MN_TRY(mn__namm_read(&j->namm, j->start, diag));
-    j->run.search.n = mn__namm_net_params(&j->namm->net);
-    j->mean = mn__alloc_array(MN_MEM_OTHER, j->run.search.n, sizeof *j->mean);
-    if (!j->mean) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a network"));
-    for (size_t i = 0; i < j->run.search.n; i++) j->mean[i] = (double)j->namm->param[i];
-    j->run.search.mean = j->mean;
-done:
-    return st;
-}
-
-/* ---- the share kept ---- */
-
-/* The NAMM that evolution begins with, or one of its shape. */
-static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
-{
-    const char *start = j->p->start;
-    if (access(j->start, F_OK) == 0) return mn__namm_read(out, j->start, diag);
-    return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
-}
-
-/* A share to aim at is for scores that decide for themselves how much stays: before anything is
- * made, as a warm start takes long. */
-static mn_status check_target(const job *j, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    mn__namm *namm = NULL;
-    mn__policy *policy = NULL;
-    mn__budget budget;
-    mn_session_params resolved;
-    if (!(j->p->run.target_share > 0)) return MN_OK;
-    for (size_t i = 0; i < j->run.n_stage; i++)
-        if (!strcmp(j->run.stage[i].fidelity, "retained"))
-            MN_TRY(mn__fail(diag, MN_EUSAGE,
-                            "a share to aim at is for fidelity frozen or true: retained attention "
-                            "is counted at fixed shares"));
-    MN_TRY(read_start(j, &namm, diag));
-    mn__session_resolve(j->m, &j->p->session, &resolved);
-    const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
-    for (size_t i = 0; i < j->p->n_budget; i++) {
-        const char *text = j->p->budget[i];
-        MN_TRY(mn__budget_parse(text, &budget, diag));
-        mn__policy_free(policy);
-        MN_TRY(mn__policy_new_of(&policy, j->frozen, namm, &budget, &shape, diag));
-        if (!mn__policy_decides(policy))
-            MN_TRY(mn__fail(diag, MN_EUSAGE,
-                            "a share to aim at is for NAMMs that act by threshold "
-                            "(rule=threshold, or no budget): this one keeps what %s says",
-                            *text ? text : "its budget"));
-    }
-done:
-    mn__policy_free(policy);
-    mn__namm_free(namm);
-    return st;
-}
-
-/* ---- raters ---- */
-
-/* "25%" -> 0.25 */
-static mn_status share_of(const char *budget, double *share, mn_diag *diag)
-{
-    mn__budget b;
-    mn_status st = mn__budget_parse(budget, &b, diag);
-    if (st != MN_OK) return st;
-    if (b.kind != MN__BUDGET_SHARE)
-        return mn__fail(diag, MN_EUSAGE, "retained attention wants budgets in %%, '%s' found",
-                        budget);
-    *share = b.share;
-    return MN_OK;
-}
-
-static void free_captured(void *ctx)
-{
-    captured *c = ctx;
-    if (c->rater.free) c->rater.free(c->rater.ctx);
-    mn__capture_fini(&c->lanes);
-    mn__free(c->share);
-    mn__free(c);
-}
-
-static mn_status rate_captured(void *ctx, size_t worker, uint64_t item, const double *x, size_t n,
-                               mn__rating *out, mn_diag *diag)
-{
-    captured *c = ctx;
-    return c->rater.rate(c->rater.ctx, worker, item, x, n, out, diag);
-}
-
-/* A network that attends takes the square of a lane's length. */
-static size_t lanes_rated(const job *j)
-{
-    if (j->p->n_lane) return j->p->n_lane;
-    return j->namm->net.head == MN__NAMM_BAM ? ATTENDED_LANES : 0;
-}
-
-static mn_status make_retained(job *j, const stage_tasks *t, mn__rater *out, mn_diag *diag)
-{
-    mn_status st = MN_OK;
-    captured *c = mn__alloc_zero(MN_MEM_OTHER, sizeof *c);
-    if (!c) return mn__fail(diag, MN_ENOMEM, "no memory for a rater");
-    c->share = mn__alloc_array(MN_MEM_OTHER, j->p->n_budget, sizeof *c->share);
-    if (!c->share) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a rater"));
-    for (size_t i = 0; i < j->p->n_budget; i++)
-        MN_TRY(share_of(j->p->budget[i], &c->share[i], diag));
-    const mn__capture_params cp = capture_of(j, t);
-    MN_TRY(mn__capture_run(&c->lanes, &cp, diag));
-    const mn__retained_params rp = {.net = &j->namm->net,
-                                    .kern = &j->m->kern,
-                                    .capture = &c->lanes,
-                                    .share = c->share,
-                                    .n_share = j->p->n_budget,
-                                    .n_worker = j->n_worker,
-                                    .n_lane = lanes_rated(j),
-                                    .seed = j->p->session.seed};
-    MN_TRY(mn__retained_rater_new(&c->rater, &rp, diag));
-    *out = (mn__rater){
-        .ctx = c, .n_item = c->rater.n_item, .rate = rate_captured, .free = free_captured};
-    c = NULL;
-done:
-    if (c) free_captured(c);
-    return st;
-}
-
-static mn_status make_trial(const job *j, const stage_tasks *t, bool reads, mn__rater *out,
-                            mn_diag *diag)
-{
-    const mn_evolve_namm_params *p = j->p;
-    mn_session_params session = p->session;
-    session.n_thread = 1; /* nothing depends on how many there are */
-    const mn__trial_rater_params tp = {.model = j->m,
-                                       .session = session,
-                                       .policy = reads ? j->true_policy : j->frozen,
-                                       .budget = p->budget,
-                                       .n_budget = p->n_budget,
-                                       .deck = deck_of(j, t),
-                                       .evict_context = p->evict_context,
-                                       .loss = j->loss,
-                                       .population = j->run.search.population,
-                                       .n_worker = j->n_worker,
-                                       .max_gold = p->max_gold,
-                                       .bank_bytes = p->bank_bytes,
-                                       .bank_folder = j->readings,
-                                       .rank = (size_t)j->run.ranks.rank,
-                                       .metric_dictionary = p->dictionary,
-                                       .stop = p->run.stop,
-                                       .stop_ctx = p->run.ctx};
-    return mn__trial_rater_new(out, &tp, diag);
-}
-
-mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
-                             mn_diag *diag)
-{
-    mn_status st;
-    job *j = ctx;
-    stage_tasks t = {0};
-    MN_TRY(find_tasks(j, stage, &t, diag));
-    if (!strcmp(fidelity, "retained"))
-        st = make_retained(j, &t, out, diag);
-    else if (!strcmp(fidelity, "frozen") || !strcmp(fidelity, "true"))
-        st = make_trial(j, &t, *fidelity == 't', out, diag);
-    else
-        st = mn__fail(diag, MN_EUSAGE, "fidelity retained, frozen or true wanted, '%s' found",
-                      fidelity);
-done:
-    free_tasks(&t);
-    return st;
-}
 
 /* ---- what comes of it ---- */
 
@@ -494,8 +199,8 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
     if (!j->run.search.population) j->run.search.population = 16;
     if (!params->n_budget) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(name_files(j, diag));
-    MN_TRY(check_target(j, diag));
-    MN_TRY(begin(j, diag));
+    MN_TRY(mn__namm_job_check_target(j, diag));
+    MN_TRY(mn__namm_job_begin(j, diag));
     if (params->picks_covariance)
         j->run.search.covariance =
             j->run.search.n > FULL_MOST ? MN_COVARIANCE_SEPARABLE : MN_COVARIANCE_FULL;

@@ -4,6 +4,7 @@
 #define MN_EVOLVE_NAMM_H
 
 #include "eval/draft.h"
+#include "evolve/capture.h"
 #include "evolve/rater.h"
 #include "mneme/namm.h"
 #include "policy/namm.h"
@@ -29,8 +30,31 @@ typedef struct mn__namm_job {
 mn_status mn__namm_job_open(mn__namm_job *j, const mn_model *model,
                             const mn_evolve_namm_params *params, mn_diag *diag);
 void mn__namm_job_close(mn__namm_job *j);
+
+/* ---- namm_start.c ---- */
+
+/* Makes start.namm.gguf where there is none, on rank 0; all ranks meet there and read it. */
+mn_status mn__namm_job_begin(mn__namm_job *j, mn_diag *diag);
+/* A share to aim at is for scores that decide for themselves how much stays: asked before anything
+ * is made, as a warm start takes long. */
+mn_status mn__namm_job_check_target(const mn__namm_job *j, mn_diag *diag);
+
+/* ---- namm_raters.c ---- */
+
 /* mn__rater_maker's: of stage i of j->run; ctx is the job. */
 mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
                              mn_diag *diag);
+
+/* The tasks of a stage, found by name; decks of its rows borrow them. */
+typedef struct mn__stage_rows {
+    char *names;
+    mn__task_ref *task;
+    size_t n;
+} mn__stage_rows;
+mn_status mn__stage_rows_find(mn__stage_rows *t, const mn__namm_job *j, size_t stage,
+                              mn_diag *diag);
+void mn__stage_rows_free(mn__stage_rows *t); /* one of zeros is fine */
+/* How its prompts are captured. */
+mn__capture_params mn__namm_job_capture(const mn__namm_job *j, const mn__stage_rows *t);
 
 #endif

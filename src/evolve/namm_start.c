@@ -1,0 +1,129 @@
+/* namm_start.c: where an evolution of NAMMs begins: a file, or a shape that has seen prompts. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/diag.h"
+#include "base/heap.h"
+#include "evolve/evolve_namm.h"
+#include "evolve/shape.h"
+#include "evolve/warm.h"
+#include "infer/session_internal.h"
+#include "policy/evict.h"
+
+enum { DRAW_SEED = 1 };
+#define DRAW_SIGMA 0.1
+
+typedef mn__namm_job job;
+
+/* ---- where it begins ---- */
+
+static mn_status make_start(job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn__stage_rows t = {0};
+    char draft[MN__JOB_PATH + 16];
+    double loss = NAN;
+    MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
+    const mn__namm_head head = j->namm->net.head;
+    if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
+        mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
+    MN_TRY(mn__stage_rows_find(&t, j, 0, diag));
+    mn__warm_params w = {.capture = mn__namm_job_capture(j, &t)};
+    mn__regress_params_default(&w.regress);
+    w.regress.n_thread = (int)j->n_worker;
+    w.regress.stop = j->p->run.stop;
+    w.regress.ctx = j->p->run.ctx;
+    if (head == MN__NAMM_BAM) { /* its cost grows with the square of a lane */
+        w.regress.n_step = 60;
+        w.regress.n_warmup = 10;
+        w.regress.batch = 8;
+    }
+    if (!j->p->warm) w.regress.n_step = 0;
+    /* Under another name until it is whole. */
+    snprintf(draft, sizeof draft, "%s.new", j->start);
+    MN_TRY(mn__warm_start(j->namm, draft, &w, NULL, &loss, diag));
+    if (rename(draft, j->start)) MN_TRY(mn__fail(diag, MN_EIO, "cannot write %s", j->start));
+done:
+    mn__stage_rows_free(&t);
+    return st;
+}
+
+static bool is_file(const char *start)
+{
+    return strchr(start, '/') || strstr(start, ".gguf");
+}
+
+mn_status mn__namm_job_begin(job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    uint64_t here = 0;
+    const mn_evolve_ranks *ranks = &j->run.ranks;
+    if (ranks->n <= 1 || ranks->rank == 0) {
+        if (mkdir(j->run.dir, 0777) && errno != EEXIST)
+            MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
+        if (access(j->start, F_OK) && is_file(j->p->start)) {
+            MN_TRY(mn__namm_read(&j->namm, j->p->start, diag));
+            MN_TRY(mn__namm_write(j->namm, j->start, diag));
+        } else if (access(j->start, F_OK)) {
+            MN_TRY(make_start(j, diag));
+        }
+    }
+    if (ranks->n > 1) MN_TRY(ranks->share(ranks->ctx, &here, 1, diag));
+    mn__namm_free(j->namm);
+    j->namm = NULL;
+    MN_TRY(mn__namm_read(&j->namm, j->start, diag));
+    j->run.search.n = mn__namm_net_params(&j->namm->net);
+    j->mean = mn__alloc_array(MN_MEM_OTHER, j->run.search.n, sizeof *j->mean);
+    if (!j->mean) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a network"));
+    for (size_t i = 0; i < j->run.search.n; i++) j->mean[i] = (double)j->namm->param[i];
+    j->run.search.mean = j->mean;
+done:
+    return st;
+}
+
+/* ---- the share kept ---- */
+
+/* The NAMM that evolution begins with, or one of its shape. */
+static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
+{
+    const char *start = j->p->start;
+    if (access(j->start, F_OK) == 0) return mn__namm_read(out, j->start, diag);
+    return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
+}
+
+mn_status mn__namm_job_check_target(const job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__namm *namm = NULL;
+    mn__policy *policy = NULL;
+    mn__budget budget;
+    mn_session_params resolved;
+    if (!(j->p->run.target_share > 0)) return MN_OK;
+    for (size_t i = 0; i < j->run.n_stage; i++)
+        if (!strcmp(j->run.stage[i].fidelity, "retained"))
+            MN_TRY(mn__fail(diag, MN_EUSAGE,
+                            "a share to aim at is for fidelity frozen or true: retained attention "
+                            "is counted at fixed shares"));
+    MN_TRY(read_start(j, &namm, diag));
+    mn__session_resolve(j->m, &j->p->session, &resolved);
+    const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
+    for (size_t i = 0; i < j->p->n_budget; i++) {
+        const char *text = j->p->budget[i];
+        MN_TRY(mn__budget_parse(text, &budget, diag));
+        mn__policy_free(policy);
+        MN_TRY(mn__policy_new_of(&policy, j->frozen, namm, &budget, &shape, diag));
+        if (!mn__policy_decides(policy))
+            MN_TRY(mn__fail(diag, MN_EUSAGE,
+                            "a share to aim at is for NAMMs that act by threshold "
+                            "(rule=threshold, or no budget): this one keeps what %s says",
+                            *text ? text : "its budget"));
+    }
+done:
+    mn__policy_free(policy);
+    mn__namm_free(namm);
+    return st;
+}
