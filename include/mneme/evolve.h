@@ -218,7 +218,8 @@ typedef struct mn_evolve_params {
     double target_share;     /**< what a candidate keeps beyond this share costs: its loss grows by
                                 max(0, kept / target_share - 1), kept being its mean kept_share over the
                                 prompts; the mean's too. Raters that know no share: no effect. 0: off */
-    size_t n_held_out;       /**< prompts of each stage that candidates never see (0) */
+    size_t n_held_out;       /**< prompts of each stage that its candidates never see (0); a stage
+                                draws its own: of tasks that go on they may be others than before */
     uint64_t validate_every; /**< the mean is rated on them before a stage, after so many of its
                                 generations and at its end; 0: never */
     double goal;             /**< a stage ends when the mean is rated as well as this; NAN: none */

@@ -41,7 +41,8 @@ typedef struct mn_evolve_namm_params {
     mn_session_params session; /**< n_ctx, seed; a worker has one thread */
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix,
                                   with options perhaps: "paper:window=16,hop=8,log" */
-    bool warm;                 /**< fit the shape to later attention before evolution */
+    bool warm;                 /**< fit the shape to later attention before evolution, on prompts of
+                                  the first stage that it does not hold out */
     const char *policy;        /**< further options of the policy, "recent=16"; NULL: none */
     const char *const *budget; /**< [n_budget] "25%", "": none; a candidate's loss is the mean over
                                     them */

@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "base/rng.h"
 #include "eval/ask.h"
+#include "evolve/sample.h"
 #include "infer/session_internal.h"
 #include "policy/policy_kind.h"
 
@@ -345,20 +346,44 @@ done:
     return st;
 }
 
+/* Numbers of those held out, rising, the caller's (mn__free); NULL where there are none. */
+static mn_status draw_held_out(const mn__capture_params *p, uint64_t n, uint64_t **out,
+                               mn_diag *diag)
+{
+    const size_t k = p->n_held_out;
+    *out = NULL;
+    if (!k) return MN_OK;
+    if (n <= k)
+        return mn__fail(diag, MN_ERANGE, "stage 1: %zu prompts held out wanted, %llu found in all",
+                        k, (unsigned long long)n);
+    *out = mn__alloc_array(MN_MEM_OTHER, k, sizeof **out);
+    if (!*out) return mn__fail(diag, MN_ENOMEM, "no memory for prompts held out");
+    mn__sample_held_out(p->held_out_seed, 0, n, k, *out);
+    return MN_OK;
+}
+
 mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn_diag *diag)
 {
     mn_status st;
     run r = {.p = params, .out = out};
+    uint64_t *held = NULL, done = 0;
+    size_t n_passed = 0; /* of those held out */
     *out = (mn__capture){0};
     MN_TRY(begin(&r, diag));
     const uint64_t n = out->n_item = mn__deck_n_item(r.deck);
+    MN_TRY(draw_held_out(params, n, &held, diag));
     for (uint64_t i = 0; i < n; i++) {
+        if (n_passed < params->n_held_out && held[n_passed] == i) {
+            n_passed++;
+            continue;
+        }
         st = capture_item(&r, i, diag);
         if (st != MN_OK && st != MN_ERANGE && st != MN_EBUDGET) goto done;
         st = MN_OK;
-        if (params->progress) params->progress(i + 1, n, params->ctx);
+        if (params->progress) params->progress(++done, n - params->n_held_out, params->ctx);
     }
 done:
+    mn__free(held);
     mn_session_free(r.session);
     mn__deck_close(r.deck);
     mn__free(r.spare);

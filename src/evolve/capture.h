@@ -28,6 +28,9 @@ typedef struct mn__capture_params {
     size_t n_sink, n_last; /* tokens that are never dropped: first, newest */
     mn__target target;
     uint64_t seed;
+    /* Prompts that are not looked at: those that a run of this seed holds out of its first stage */
+    size_t n_held_out;
+    uint64_t held_out_seed;
     bool (*stop)(void *ctx);
     void (*progress)(uint64_t done, uint64_t total, void *ctx);
     void *ctx;
@@ -41,7 +44,8 @@ typedef struct mn__capture {
     mn__namm_stats stats;      /* of all inputs seen */
 } mn__capture;
 
-/* One prompt after the other, with all threads; prompts that do not fit are left out. */
+/* One prompt after the other, with all threads; prompts that do not fit are left out. MN_ERANGE:
+ * none is left beside those held out. */
 mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn_diag *diag);
 void mn__capture_fini(mn__capture *c);
 

@@ -33,6 +33,8 @@ static mn_status make_start(job *j, mn_diag *diag)
         mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
     MN_TRY(mn__stage_rows_find(&t, j, 0, diag));
     mn__warm_params w = {.capture = mn__namm_job_capture(j, &t)};
+    w.capture.n_held_out = j->run.n_held_out; /* else they would not be held out of the fit */
+    w.capture.held_out_seed = j->run.search.seed;
     mn__regress_params_default(&w.regress);
     w.regress.n_thread = (int)j->n_worker;
     w.regress.stop = j->p->run.stop;

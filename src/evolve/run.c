@@ -199,8 +199,7 @@ static mn_status begin_stage(run *r, mn_diag *diag)
                         "stage %zu: %zu prompts for a generation and %zu held out wanted, %llu "
                         "found in all",
                         r->at.stage + 1, p->n_prompt, p->n_held_out, (unsigned long long)n));
-    const mn__sample_name name = {p->search.seed, r->at.stage, MN__RNG_HELD_OUT};
-    mn__sample_draw(&name, n, p->n_held_out, r->held_out);
+    mn__sample_held_out(p->search.seed, r->at.stage, n, p->n_held_out, r->held_out);
 done:
     return st;
 }

@@ -38,6 +38,12 @@ void mn__sample_draw(const mn__sample_name *name, uint64_t n, size_t k, uint64_t
     }
 }
 
+void mn__sample_held_out(uint64_t seed, size_t stage, uint64_t n, size_t k, uint64_t *out)
+{
+    const mn__sample_name name = {seed, stage, MN__RNG_HELD_OUT};
+    mn__sample_draw(&name, n, k, out);
+}
+
 void mn__sample_around(const uint64_t *held, size_t n_held, uint64_t *number, size_t k)
 {
     for (size_t i = 0; i < k; i++)

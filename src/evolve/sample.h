@@ -17,6 +17,9 @@ typedef struct mn__sample_name { /* of a stream */
  * Ref: R. Floyd in J. Bentley, "Programming pearls: a sample of brilliance", CACM 30(9), 1987. */
 void mn__sample_draw(const mn__sample_name *name, uint64_t n, size_t k, uint64_t *out);
 
+/* Prompts that no candidate of a stage is rated on: k of n, rising, into out [k]. */
+void mn__sample_held_out(uint64_t seed, size_t stage, uint64_t n, size_t k, uint64_t *out);
+
 /* Numbers [k] among those that are not in `held` [n_held, rising] become numbers among all. */
 void mn__sample_around(const uint64_t *held, size_t n_held, uint64_t *number, size_t k);
 

@@ -1,6 +1,7 @@
 /* test_capture.c: what is captured of prompts, and networks that begin from it. */
 #include "evolve/capture.h"
 
+#include "evolve/sample.h"
 #include "evolve/warm.h"
 #include "rater_fixture.h"
 
@@ -85,6 +86,39 @@ static void test_shared(void **state)
     ev_drop(f);
 }
 
+/* What a run holds out is not looked at: no lane is of it, and what others say does not change. */
+static void test_held_out(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn__capture_params p = params_of(f, 1);
+    mn_diag diag = {""};
+    mn__capture all = run(&p), some;
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        uint64_t held[2];
+        p.n_held_out = 2;
+        p.held_out_seed = seed;
+        mn__sample_held_out(seed, 0, EV_PROMPTS, 2, held);
+        some = run(&p);
+        assert_int_equal(some.n_item, EV_PROMPTS); /* numbers stay the deck's */
+        assert_int_equal(some.n_prompt, EV_PROMPTS - 2);
+        assert_int_equal(some.n_lane, all.n_lane / 2);
+        for (size_t l = 0; l < some.n_lane; l++) {
+            const uint32_t prompt = some.prompt[l];
+            const mn__lane_sample *a = &all.lane[2 * prompt + l % 2], *b = &some.lane[l];
+            assert_true(prompt != held[0] && prompt != held[1]);
+            assert_memory_equal(a->x, b->x, a->n * (all.n_in + 1) * sizeof(float));
+        }
+        assert_true(some.stats.mean[all.n_in - 1] != all.stats.mean[all.n_in - 1]);
+        mn__capture_fini(&some);
+    }
+    p.n_held_out = EV_PROMPTS;
+    assert_int_equal(mn__capture_run(&some, &p, &diag), MN_ERANGE);
+    assert_string_equal(diag.text, "stage 1: 4 prompts held out wanted, 4 found in all");
+    mn__capture_fini(&all);
+    ev_drop(f);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -147,9 +181,8 @@ static void test_warm_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lanes),
-        cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_held_out),   cmocka_unit_test(test_threads),
         cmocka_unit_test(test_warm_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
