@@ -160,6 +160,24 @@ static mn_status list_items(mn__deck *d, mn_diag *diag)
     return MN_OK;
 }
 
+/* Items whose rows the caller wants stay, in their order. */
+static mn_status leave_out(mn__deck *d, mn_diag *diag)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 0; d->p.wants && i < d->n_item; i++) {
+        mn__row row = {0};
+        bool found = false, wanted = true;
+        mn_status st = mn__deck_get_row(d, i, &row, &found, diag);
+        if (st == MN_OK && found)
+            st = d->p.wants(d->p.ctx, &d->unit[d->item[i].unit], &row, &wanted, diag);
+        mn__row_free(&row);
+        if (st != MN_OK) return st;
+        if (wanted) d->item[n++] = d->item[i];
+    }
+    if (d->p.wants) d->n_item = n;
+    return MN_OK;
+}
+
 mn_status mn__deck_open(mn__deck **out, const mn__deck_params *params, mn_diag *diag)
 {
     mn_status st;
@@ -169,6 +187,7 @@ mn_status mn__deck_open(mn__deck **out, const mn__deck_params *params, mn_diag *
     d->p = *params;
     MN_TRY(open_units(d, diag));
     MN_TRY(list_items(d, diag));
+    MN_TRY(leave_out(d, diag));
     *out = d;
     d = NULL;
 done:

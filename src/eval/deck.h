@@ -6,6 +6,8 @@
 #include "eval/source.h"
 #include "mneme/eval.h"
 
+typedef struct mn__deck_unit mn__deck_unit;
+
 typedef struct mn__deck_params {
     const mn__task_ref *task; /* [n_task] */
     size_t n_task;
@@ -16,17 +18,21 @@ typedef struct mn__deck_params {
                        ones source.n_made, or one at each depth */
     mn_eval_split split;
     void (*note)(const char *sentence, void *ctx); /* what was left out; NULL: nobody asks */
+    /* Whether a row that is there counts, asked of each once in the order of prompts; NULL: all do.
+     * The limit counts rows before that. */
+    mn_status (*wants)(void *ctx, const mn__deck_unit *u, const mn__row *row, bool *wanted,
+                       mn_diag *diag);
     void *ctx;
 } mn__deck_params;
 
 /* A task at a length. */
-typedef struct mn__deck_unit {
+struct mn__deck_unit {
     mn__source *source;
     mn__task_ref ref;
     size_t length; /* 0: rows are read */
     uint64_t n_row;
     uint64_t *row; /* [n_row] numbers in the source; NULL: 0, 1, ... */
-} mn__deck_unit;
+};
 
 typedef struct mn__deck mn__deck;
 

@@ -315,6 +315,8 @@ mn_status mn_evolve_compare(const mn_model *model, const mn_evolve_compare_param
     const mn__rater_maker maker = {.ctx = c, .make = make_rater};
     c->p = params;
     c->folder.fd = -1;
+    c->job.side = params->side;
+    c->job.n_side = params->n_side;
     st = mn__namm_job_open(&c->job, model, &params->namm, diag);
     if (st == MN_OK) {
         set_run(c);

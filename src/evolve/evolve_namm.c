@@ -187,7 +187,10 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
                             mn_diag *diag)
 {
     mn_status st;
-    *j = (job){.m = model, .p = params, .run = params->run, .loss = params->loss};
+    j->m = model;
+    j->p = params;
+    j->run = params->run;
+    j->loss = params->loss;
     j->run.save = save_best;
     j->run.line = pass_line;
     j->run.tick = pass_tick;
@@ -215,6 +218,7 @@ void mn__namm_job_close(job *j)
     mn__namm_free(j->namm);
     mn__free(j->mean);
     mn__draft_free(&j->options);
+    mn__free(j->told);
 }
 
 mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,

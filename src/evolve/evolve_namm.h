@@ -6,6 +6,7 @@
 #include "eval/draft.h"
 #include "evolve/capture.h"
 #include "evolve/rater.h"
+#include "evolve/row_look.h"
 #include "mneme/namm.h"
 #include "policy/namm.h"
 
@@ -18,6 +19,10 @@ typedef struct mn__namm_job {
                              callbacks pass on to p's */
     mn__namm *namm;       /* as evolution begins */
     mn_evolve_loss loss;  /* of raters to be made */
+    const mn_evolve_side *side; /* [n_side] raters that must know the same rows; n_side 0: a stage's
+                                   alone */
+    size_t n_side;
+    char *told; /* tasks of which it was said last how many rows are left out */
     char start[MN__JOB_PATH], best[MN__JOB_PATH], readings[MN__JOB_PATH],
         frozen[MN__JOB_PATH + 512], true_policy[MN__JOB_PATH + 512];
     double *mean;
@@ -25,8 +30,8 @@ typedef struct mn__namm_job {
     mn__draft options;
 } mn__namm_job;
 
-/* Makes start.namm.gguf where there is none; all ranks meet there. Borrows params, and stays where
- * it is; mn__namm_job_close also after a failure. */
+/* j: zeros but for its sides. Makes start.namm.gguf where there is none; all ranks meet there.
+ * Borrows params, and stays where it is; mn__namm_job_close also after a failure. */
 mn_status mn__namm_job_open(mn__namm_job *j, const mn_model *model,
                             const mn_evolve_namm_params *params, mn_diag *diag);
 void mn__namm_job_close(mn__namm_job *j);
@@ -54,7 +59,13 @@ typedef struct mn__stage_rows {
 mn_status mn__stage_rows_find(mn__stage_rows *t, const mn__namm_job *j, size_t stage,
                               mn_diag *diag);
 void mn__stage_rows_free(mn__stage_rows *t); /* one of zeros is fine */
-/* How its prompts are captured. */
-mn__capture_params mn__namm_job_capture(const mn__namm_job *j, const mn__stage_rows *t);
+/* What its rows are looked at for; needs j->namm. */
+mn_status mn__namm_job_look(const mn__namm_job *j, size_t stage, mn__row_look *out, mn_diag *diag);
+/* Says once, on rank 0, how many rows were left out. MN_EINPUT: all of them. */
+mn_status mn__namm_job_count_rows(mn__namm_job *j, const mn__stage_rows *t, const mn__row_look *l,
+                                  mn_diag *diag);
+/* How its prompts are captured; the look is borrowed, and counts. */
+mn__capture_params mn__namm_job_capture(const mn__namm_job *j, const mn__stage_rows *t,
+                                        mn__row_look *look);
 
 #endif

@@ -8,6 +8,7 @@
 #include "evolve/rater_retained.h"
 #include "evolve/rater_trial.h"
 #include "evolve/run_state.h"
+#include "infer/session_internal.h"
 #include "model/model.h"
 #include "policy/evict.h"
 
@@ -37,7 +38,82 @@ void mn__stage_rows_free(mn__stage_rows *t)
     mn__free(t->task);
 }
 
-static mn__deck_params deck_of(const job *j, const mn__stage_rows *t)
+/* Tokens after which candidates of fidelity true forget while they read, the least over budgets; 0:
+ * they act at the cut alone. */
+static mn_status chunk_of(const job *j, size_t *out, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    mn__policy *policy = NULL;
+    mn__budget budget;
+    mn_session_params resolved;
+    mn__session_resolve(j->m, &j->p->session, &resolved);
+    const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
+    *out = 0;
+    for (size_t i = 0; i < j->p->n_budget; i++) {
+        MN_TRY(mn__budget_parse(j->p->budget[i], &budget, diag));
+        mn__policy_free(policy);
+        MN_TRY(mn__policy_new_of(&policy, j->true_policy, j->namm, &budget, &shape, diag));
+        const size_t chunk = mn__policy_chunk(policy);
+        if (chunk && (!*out || chunk < *out)) *out = chunk;
+    }
+done:
+    mn__policy_free(policy);
+    return st;
+}
+
+/* What one way to rate asks of rows, beside what others do. Attention is retained, and a score
+ * given, whatever the length of an answer. */
+static mn_status add_look(const job *j, const mn_evolve_side *side, mn__row_look *l, mn_diag *diag)
+{
+    size_t chunk = 0;
+    mn_status st = MN_OK;
+    if (!strcmp(side->fidelity, "retained") || side->loss == MN_EVOLVE_LOSS_METRIC) return MN_OK;
+    if (!strcmp(side->fidelity, "true")) MN_TRY(chunk_of(j, &chunk, diag));
+    if (!l->leaves_mute || chunk < l->chunk) l->chunk = chunk;
+    l->leaves_mute = true;
+done:
+    return st;
+}
+
+mn_status mn__namm_job_look(const job *j, size_t stage, mn__row_look *out, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    const mn_evolve_side own = {.fidelity = j->run.stage[stage].fidelity, .loss = j->loss},
+                         *side = j->n_side ? j->side : &own;
+    *out = (mn__row_look){.model = j->m,
+                          .n_ctx = j->p->session.n_ctx,
+                          .max_gold = j->p->max_gold,
+                          .evict_context = j->p->evict_context};
+    for (size_t i = 0; i < (j->n_side ? j->n_side : 1); i++)
+        MN_TRY(add_look(j, &side[i], out, diag));
+done:
+    return st;
+}
+
+#define MUTE "of one token are written before anything is forgotten"
+
+mn_status mn__namm_job_count_rows(job *j, const mn__stage_rows *t, const mn__row_look *l,
+                                  mn_diag *diag)
+{
+    char text[160];
+    if (!l->n_mute) return MN_OK;
+    if (l->n_mute == l->n_row)
+        return mn__fail(diag, MN_EINPUT,
+                        "none of %llu rows is left: their answers " MUTE
+                        "; longer answers, a cut behind the context or the task's metric tell "
+                        "candidates apart",
+                        (unsigned long long)l->n_row);
+    /* A warm start and the raters of a comparison look at the same rows. */
+    if (j->run.ranks.rank || (j->told && !strcmp(j->told, t->names))) return MN_OK;
+    snprintf(text, sizeof text, "%llu of %llu rows left out: their answers " MUTE,
+             (unsigned long long)l->n_mute, (unsigned long long)l->n_row);
+    if (j->run.note) j->run.note(j->run.ctx, text);
+    mn__free(j->told);
+    j->told = mn__strdup(t->names);
+    return j->told ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a stage");
+}
+
+static mn__deck_params deck_of(const job *j, const mn__stage_rows *t, mn__row_look *look)
 {
     const mn_evolve_namm_params *p = j->p;
     return (mn__deck_params){
@@ -47,10 +123,12 @@ static mn__deck_params deck_of(const job *j, const mn__stage_rows *t)
         .n_length = p->n_length,
         .limit = p->limit,
         .split = MN_EVAL_SPLIT_TRAIN,
-        .source = {.data = p->data, .seed = p->session.seed, .n_made = p->limit}};
+        .source = {.data = p->data, .seed = p->session.seed, .n_made = p->limit},
+        .wants = mn__row_look_wants,
+        .ctx = look};
 }
 
-mn__capture_params mn__namm_job_capture(const job *j, const mn__stage_rows *t)
+mn__capture_params mn__namm_job_capture(const job *j, const mn__stage_rows *t, mn__row_look *look)
 {
     const mn_evolve_namm_params *p = j->p;
     mn_session_params session = p->session;
@@ -58,7 +136,7 @@ mn__capture_params mn__namm_job_capture(const job *j, const mn__stage_rows *t)
     return (mn__capture_params){.model = j->m,
                                 .session = session,
                                 .policy = j->frozen,
-                                .deck = deck_of(j, t),
+                                .deck = deck_of(j, t, look),
                                 .evict_context = p->evict_context,
                                 .max_gold = p->max_gold,
                                 .n_layer = p->n_layer,
@@ -108,7 +186,8 @@ static size_t lanes_rated(const job *j)
     return j->namm->net.head == MN__NAMM_BAM ? ATTENDED_LANES : 0;
 }
 
-static mn_status make_retained(job *j, const mn__stage_rows *t, mn__rater *out, mn_diag *diag)
+static mn_status make_retained(job *j, const mn__stage_rows *t, mn__row_look *look, mn__rater *out,
+                               mn_diag *diag)
 {
     mn_status st = MN_OK;
     captured *c = mn__alloc_zero(MN_MEM_OTHER, sizeof *c);
@@ -117,7 +196,7 @@ static mn_status make_retained(job *j, const mn__stage_rows *t, mn__rater *out, 
     if (!c->share) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a rater"));
     for (size_t i = 0; i < j->p->n_budget; i++)
         MN_TRY(share_of(j->p->budget[i], &c->share[i], diag));
-    const mn__capture_params cp = mn__namm_job_capture(j, t);
+    const mn__capture_params cp = mn__namm_job_capture(j, t, look);
     MN_TRY(mn__capture_run(&c->lanes, &cp, diag));
     const mn__retained_params rp = {.net = &j->namm->net,
                                     .kern = &j->m->kern,
@@ -136,8 +215,8 @@ done:
     return st;
 }
 
-static mn_status make_trial(const job *j, const mn__stage_rows *t, bool reads, mn__rater *out,
-                            mn_diag *diag)
+static mn_status make_trial(const job *j, const mn__stage_rows *t, mn__row_look *look, bool reads,
+                            mn__rater *out, mn_diag *diag)
 {
     const mn_evolve_namm_params *p = j->p;
     mn_session_params session = p->session;
@@ -147,7 +226,7 @@ static mn_status make_trial(const job *j, const mn__stage_rows *t, bool reads, m
                                        .policy = reads ? j->true_policy : j->frozen,
                                        .budget = p->budget,
                                        .n_budget = p->n_budget,
-                                       .deck = deck_of(j, t),
+                                       .deck = deck_of(j, t, look),
                                        .evict_context = p->evict_context,
                                        .loss = j->loss,
                                        .population = j->run.search.population,
@@ -168,15 +247,22 @@ mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__
     mn_status st;
     job *j = ctx;
     mn__stage_rows t = {0};
+    mn__row_look look;
+    mn__rater rater = {0};
     MN_TRY(mn__stage_rows_find(&t, j, stage, diag));
+    MN_TRY(mn__namm_job_look(j, stage, &look, diag));
     if (!strcmp(fidelity, "retained"))
-        st = make_retained(j, &t, out, diag);
+        MN_TRY(make_retained(j, &t, &look, &rater, diag));
     else if (!strcmp(fidelity, "frozen") || !strcmp(fidelity, "true"))
-        st = make_trial(j, &t, *fidelity == 't', out, diag);
+        MN_TRY(make_trial(j, &t, &look, *fidelity == 't', &rater, diag));
     else
-        st = mn__fail(diag, MN_EUSAGE, "fidelity retained, frozen or true wanted, '%s' found",
-                      fidelity);
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "fidelity retained, frozen or true wanted, '%s' found",
+                        fidelity));
+    MN_TRY(mn__namm_job_count_rows(j, &t, &look, diag));
+    *out = rater;
+    rater = (mn__rater){0};
 done:
+    if (rater.free) rater.free(rater.ctx);
     mn__stage_rows_free(&t);
     return st;
 }

@@ -25,6 +25,8 @@ static mn_status make_start(job *j, mn_diag *diag)
 {
     mn_status st;
     mn__stage_rows t = {0};
+    mn__row_look look;
+    mn_diag why = {""};
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
@@ -32,7 +34,8 @@ static mn_status make_start(job *j, mn_diag *diag)
     if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
         mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
     MN_TRY(mn__stage_rows_find(&t, j, 0, diag));
-    mn__warm_params w = {.capture = mn__namm_job_capture(j, &t)};
+    MN_TRY(mn__namm_job_look(j, 0, &look, diag));
+    mn__warm_params w = {.capture = mn__namm_job_capture(j, &t, &look)};
     w.capture.n_held_out = j->run.n_held_out; /* else they would not be held out of the fit */
     w.capture.held_out_seed = j->run.search.seed;
     mn__regress_params_default(&w.regress);
@@ -47,7 +50,11 @@ static mn_status make_start(job *j, mn_diag *diag)
     if (!j->p->warm) w.regress.n_step = 0;
     /* Under another name until it is whole. */
     snprintf(draft, sizeof draft, "%s.new", j->start);
-    MN_TRY(mn__warm_start(j->namm, draft, &w, NULL, &loss, diag));
+    const mn_status seen = mn__warm_start(j->namm, draft, &w, NULL, &loss, &why);
+    /* What is left out may be why it failed. */
+    if (seen != MN_ENOMEM && seen != MN_ECANCEL)
+        MN_TRY(mn__namm_job_count_rows(j, &t, &look, diag));
+    if (seen != MN_OK) MN_TRY(mn__fail(diag, seen, "%s", why.text));
     if (rename(draft, j->start)) MN_TRY(mn__fail(diag, MN_EIO, "cannot write %s", j->start));
 done:
     mn__stage_rows_free(&t);

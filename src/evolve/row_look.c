@@ -1,0 +1,33 @@
+/* row_look.c: rows that tell candidates apart (row_look.h). */
+#include "evolve/row_look.h"
+
+#include "base/diag.h"
+#include "eval/ask.h"
+
+/* With one token, or none, there is no step behind the cut. */
+static bool is_mute(const mn__row_look *l, const mn__ask *ask)
+{
+    const mn__reading *r = &ask->reading[ask->gold_reading];
+    const size_t cut = l->evict_context && r->n_context ? r->n_context : r->n;
+    const bool forgets_before = cut < r->n || (l->chunk && r->n > l->chunk);
+    return !forgets_before && (ask->gold >= r->n_gold || r->gold[ask->gold].n < 2);
+}
+
+mn_status mn__row_look_wants(void *ctx, const mn__deck_unit *u, const mn__row *row, bool *wanted,
+                             mn_diag *diag)
+{
+    mn__row_look *l = ctx;
+    mn_diag why = {""};
+    mn__ask ask = {0};
+    const mn__ask_params ap = {.model = l->model, .n_ctx = l->n_ctx, .max_gold = l->max_gold};
+    *wanted = true;
+    l->n_row++;
+    if (!l->leaves_mute) return MN_OK;
+    mn_status st = mn__ask_make(&ask, u->ref.task, row, &ap, &why);
+    if (st == MN_ENOMEM) return mn__fail(diag, st, "%s", why.text);
+    if (st != MN_OK) return MN_OK;
+    *wanted = !is_mute(l, &ask);
+    l->n_mute += !*wanted;
+    mn__ask_free(&ask);
+    return MN_OK;
+}
