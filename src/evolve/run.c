@@ -146,7 +146,8 @@ static mn_status keep_last(run *r, mn_diag *diag)
     return keep_mean(r, &last, diag);
 }
 
-/* Rate the mean on what is held out; keep it when it is the stage's best. */
+/* Rate the mean on what is held out; keep it when it is the stage's best. Of equal ones the last:
+ * it has learned from more prompts, and few held out, or scores of a metric, are often equal. */
 static mn_status validate(run *r, mn_evolve_best *found, bool *is_best, mn_diag *diag)
 {
     mn_status st;
@@ -156,7 +157,7 @@ static mn_status validate(run *r, mn_evolve_best *found, bool *is_best, mn_diag 
     const mn__question q = {r->held_out, r->p->n_held_out, info.mean, 1};
     *found = (mn_evolve_best){.generation = info.generation, .stage = r->at.stage};
     MN_TRY(mn__asker_rate(&r->asker, &q, &found->loss, &found->kept_share, &n_left, diag));
-    *is_best = !isnan(found->loss) && (!r->at.has_best || found->loss < r->at.best.loss);
+    *is_best = !isnan(found->loss) && (!r->at.has_best || found->loss <= r->at.best.loss);
     if (!*is_best) return MN_OK;
     MN_TRY(keep_mean(r, found, diag));
     r->at.best = *found;

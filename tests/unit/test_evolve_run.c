@@ -237,6 +237,49 @@ static void test_goes_on_anywhere(void **state)
     expect_same(&whole, &cut);
 }
 
+/* As the bowl, but for what is asked of a mean, which comes alone. */
+static mn_status rate_level(void *ctx, size_t worker, uint64_t item, const double *x, size_t n,
+                            mn__rating *out, mn_diag *diag)
+{
+    mn_status st = ef_rate(&((test_run *)ctx)->bowl, worker, item, x, n, out, diag);
+    if (n == 1) out[0].loss = 0.5;
+    return st;
+}
+
+static mn_status make_level(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                            mn_diag *diag)
+{
+    mn_status st = make(ctx, stage, fidelity, out, diag);
+    out->ctx = ctx;
+    out->rate = rate_level;
+    return st;
+}
+
+/* Of means that do equally well on what is held out the last is kept. */
+static void test_equal_means(void **state)
+{
+    (void)state;
+    static test_run t, cut;
+    mn_optimizer_info info;
+    init(&t, "equal");
+    validated(&t);
+    t.maker.make = make_level;
+    assert_int_equal(mn__evolution_run(&t.maker, &t.p, &t.result, &t.diag), MN_OK);
+    mn_optimizer_get_info(t.result.search, &info);
+    assert_memory_equal(t.saved, info.mean, sizeof t.saved);
+    assert_true(t.best.generation == GENERATIONS && t.best.loss == 0.5);
+    assert_int_equal(log_sum(t.dir, "is_saved"), GENERATIONS / 2 + 1);
+    mn_optimizer_free(t.result.search);
+    init(&cut, "equal-cut");
+    validated(&cut);
+    cut.maker.make = make_level;
+    cut.stop_at = 5;
+    assert_int_equal(go(&cut), MN_ECANCEL);
+    cut.stop_at = 0;
+    go_to_end(&cut);
+    expect_same(&t, &cut);
+}
+
 /* Prompts differ between generations, not between candidates, and none is held out. */
 static void test_prompts(void **state)
 {
@@ -641,17 +684,12 @@ static int remove_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on_anywhere),
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_stages_hand_on),
-        cmocka_unit_test(test_other_options),
-        cmocka_unit_test(test_target_share),
-        cmocka_unit_test(test_cut_state),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_goes_on_anywhere), cmocka_unit_test(test_equal_means),
+        cmocka_unit_test(test_prompts),          cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_stages_hand_on),   cmocka_unit_test(test_other_options),
+        cmocka_unit_test(test_target_share),     cmocka_unit_test(test_cut_state),
+        cmocka_unit_test(test_failures),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refused),          cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests(tests, make_folders, remove_folders);
 }
