@@ -157,7 +157,7 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
         mn_evolve_loss_name(p->loss), "evict", p->evict_context ? "context" : "prompt", "policy",
         p->policy ? p->policy : "", "budgets", budgets, "lengths", lengths, "limit",
         (json_int_t)p->limit, "gold_tokens", (json_int_t)p->max_gold, "ctx",
-        (json_int_t)p->session.n_ctx, "rows_seed", (json_int_t)p->session.seed);
+        (json_int_t)j->session.n_ctx, "rows_seed", (json_int_t)j->session.seed);
     if (doc && p->n_lane) json_object_set_new(doc, "lanes", json_integer((json_int_t)p->n_lane));
     const bool ok = doc && mn__draft_json(out, doc);
     json_decref(doc);
@@ -191,6 +191,8 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
     j->p = params;
     j->run = params->run;
     j->loss = params->loss;
+    j->session = params->session;
+    if (!j->session.n_ctx) j->session.n_ctx = model->n_ctx_train;
     j->run.save = save_best;
     j->run.line = pass_line;
     j->run.tick = pass_tick;

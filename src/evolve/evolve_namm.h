@@ -15,10 +15,11 @@ enum { MN__JOB_PATH = 4096 };
 typedef struct mn__namm_job {
     const mn_model *m;
     const mn_evolve_namm_params *p;
-    mn_evolve_params run; /* p's, with what the job fills in: mean, n, population, options; its
-                             callbacks pass on to p's */
-    mn__namm *namm;       /* as evolution begins */
-    mn_evolve_loss loss;  /* of raters to be made */
+    mn_evolve_params run;      /* p's, with what the job fills in: mean, n, population, options; its
+                                  callbacks pass on to p's */
+    mn_session_params session; /* p's; n_ctx: the model's where none was asked for */
+    mn__namm *namm;            /* as evolution begins */
+    mn_evolve_loss loss;       /* of raters to be made */
     const mn_evolve_side *side; /* [n_side] raters that must know the same rows; n_side 0: a stage's
                                    alone */
     size_t n_side;

@@ -46,7 +46,7 @@ static mn_status chunk_of(const job *j, size_t *out, mn_diag *diag)
     mn__policy *policy = NULL;
     mn__budget budget;
     mn_session_params resolved;
-    mn__session_resolve(j->m, &j->p->session, &resolved);
+    mn__session_resolve(j->m, &j->session, &resolved);
     const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
     *out = 0;
     for (size_t i = 0; i < j->p->n_budget; i++) {
@@ -81,7 +81,7 @@ mn_status mn__namm_job_look(const job *j, size_t stage, mn__row_look *out, mn_di
     const mn_evolve_side own = {.fidelity = j->run.stage[stage].fidelity, .loss = j->loss},
                          *side = j->n_side ? j->side : &own;
     *out = (mn__row_look){.model = j->m,
-                          .n_ctx = j->p->session.n_ctx,
+                          .n_ctx = j->session.n_ctx,
                           .max_gold = j->p->max_gold,
                           .evict_context = j->p->evict_context};
     for (size_t i = 0; i < (j->n_side ? j->n_side : 1); i++)
@@ -123,7 +123,7 @@ static mn__deck_params deck_of(const job *j, const mn__stage_rows *t, mn__row_lo
         .n_length = p->n_length,
         .limit = p->limit,
         .split = MN_EVAL_SPLIT_TRAIN,
-        .source = {.data = p->data, .seed = p->session.seed, .n_made = p->limit},
+        .source = {.data = p->data, .seed = j->session.seed, .n_made = p->limit},
         .wants = mn__row_look_wants,
         .ctx = look};
 }
@@ -131,7 +131,7 @@ static mn__deck_params deck_of(const job *j, const mn__stage_rows *t, mn__row_lo
 mn__capture_params mn__namm_job_capture(const job *j, const mn__stage_rows *t, mn__row_look *look)
 {
     const mn_evolve_namm_params *p = j->p;
-    mn_session_params session = p->session;
+    mn_session_params session = j->session;
     session.n_thread = (int)j->n_worker;
     return (mn__capture_params){.model = j->m,
                                 .session = session,
@@ -142,7 +142,7 @@ mn__capture_params mn__namm_job_capture(const job *j, const mn__stage_rows *t, m
                                 .n_layer = p->n_layer,
                                 .n_sink = N_SINK,
                                 .n_last = 16,
-                                .seed = p->session.seed,
+                                .seed = j->session.seed,
                                 .stop = p->run.stop,
                                 .progress = p->read,
                                 .ctx = p->run.ctx};
@@ -205,7 +205,7 @@ static mn_status make_retained(job *j, const mn__stage_rows *t, mn__row_look *lo
                                     .n_share = j->p->n_budget,
                                     .n_worker = j->n_worker,
                                     .n_lane = lanes_rated(j),
-                                    .seed = j->p->session.seed};
+                                    .seed = j->session.seed};
     MN_TRY(mn__retained_rater_new(&c->rater, &rp, diag));
     *out = (mn__rater){
         .ctx = c, .n_item = c->rater.n_item, .rate = rate_captured, .free = free_captured};
@@ -219,7 +219,7 @@ static mn_status make_trial(const job *j, const mn__stage_rows *t, mn__row_look 
                             mn__rater *out, mn_diag *diag)
 {
     const mn_evolve_namm_params *p = j->p;
-    mn_session_params session = p->session;
+    mn_session_params session = j->session;
     session.n_thread = 1; /* nothing depends on how many there are */
     const mn__trial_rater_params tp = {.model = j->m,
                                        .session = session,

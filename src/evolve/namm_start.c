@@ -32,7 +32,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
     const mn__namm_head head = j->namm->net.head;
     if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
-        mn__shape_draw(j->namm, DRAW_SIGMA, j->p->session.seed + DRAW_SEED);
+        mn__shape_draw(j->namm, DRAW_SIGMA, j->session.seed + DRAW_SEED);
     MN_TRY(mn__stage_rows_find(&t, j, 0, diag));
     MN_TRY(mn__namm_job_look(j, 0, &look, diag));
     mn__warm_params w = {.capture = mn__namm_job_capture(j, &t, &look)};
@@ -118,7 +118,7 @@ mn_status mn__namm_job_check_target(const job *j, mn_diag *diag)
                             "a share to aim at is for fidelity frozen or true: retained attention "
                             "is counted at fixed shares"));
     MN_TRY(read_start(j, &namm, diag));
-    mn__session_resolve(j->m, &j->p->session, &resolved);
+    mn__session_resolve(j->m, &j->session, &resolved);
     const mn__cache_shape shape = mn__session_shape(j->m, &resolved);
     for (size_t i = 0; i < j->p->n_budget; i++) {
         const char *text = j->p->budget[i];

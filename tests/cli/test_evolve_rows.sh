@@ -61,6 +61,11 @@ refused 3 "${common[@]}" --gold-tokens 1 --out none -q -- \
     "none of 12 rows is left: their answers of one token are written before anything is forgotten"
 refused 3 "${common[@]}" --gold-tokens 1 --warm --out none -q -- "none of 12 rows is left"
 
+# Without --ctx the context is the model's.
+run evolve --stage qasper -m m.gguf --data data --population 2 --prompts 1 --generations 1 -q --out ctx
+want_code 0
+want_json 'd["options"]["ctx"] == 1024' ctx/run.json
+
 # A run begins with what it saw of prompts that it does not hold out: of those six, two may have
 # another question without a change in it.
 mark() { sha256sum "$1/start.namm.gguf" | cut -d' ' -f1; }
