@@ -47,55 +47,55 @@ typedef mn__namm_job job;
 
 /* ---- what comes of it ---- */
 
-static mn_status set_note(mn__namm *namm, size_t *n, const char *key, const char *value)
+/* Of the NAMM's notes: what it began with has those that lead further back. */
+static mn_status set_notes(const job *j, mn__namm *namm, const mn_evolve_best *best, mn_diag *diag)
 {
-    namm->note[*n].key = mn__strdup(key);
-    namm->note[*n].value = mn__strdup(value);
-    namm->n_note = *n + 1; /* either may be absent: both are freed with the NAMM */
-    if (!namm->note[*n].key || !namm->note[*n].value) return MN_ENOMEM;
-    ++*n;
-    return MN_OK;
+    enum { GENERATIONS, SEED, LOSS, KEPT, TARGET, N_NUMBER };
+    mn_status st = MN_ENOMEM;
+    const mn_evolve_namm_params *p = j->p;
+    mn_model_info info;
+    char *tasks = mn__stage_tasks(j->run.stage, best->stage), number[N_NUMBER][32];
+    snprintf(number[GENERATIONS], sizeof *number, "%llu", (unsigned long long)best->generation);
+    snprintf(number[SEED], sizeof *number, "%llu", (unsigned long long)j->run.search.seed);
+    snprintf(number[LOSS], sizeof *number, "%.6g", best->loss);
+    snprintf(number[KEPT], sizeof *number, "%.4g", best->kept_share);
+    snprintf(number[TARGET], sizeof *number, "%.4g", p->run.target_share);
+    mn_model_get_info(j->m, &info);
+    const char *const note[][2] = {
+        {"base_model", p->model},
+        {"base_identity", info.identity},
+        {"tasks", tasks},
+        {"fidelity", j->run.stage[best->stage].fidelity},
+        {"loss", mn_evolve_loss_name(p->loss)},
+        {"evict", p->evict_context ? "context" : "prompt"},
+        {"generations", number[GENERATIONS]},
+        {"seed", number[SEED]},
+        {"held_out_loss", number[LOSS]},
+        {"held_out_kept_share", number[KEPT]},
+        {"command", p->command},
+        {"target_share", p->run.target_share > 0 ? number[TARGET] : NULL},
+        {MN__NOTE_FROM, mn__namm_get_note(j->namm, MN__NOTE_FROM)},
+        {MN__NOTE_ANCESTRY, mn__namm_get_note(j->namm, MN__NOTE_ANCESTRY)}};
+    mn__namm_drop_notes(namm);
+    if (!tasks) goto done;
+    for (size_t i = 0; i < sizeof note / sizeof *note; i++)
+        if (note[i][1]) MN_TRY(mn__namm_add_note(namm, note[i][0], note[i][1]));
+    st = MN_OK;
+done:
+    mn__free(tasks);
+    return st == MN_OK ? st : mn__fail(diag, st, "no memory for a NAMM's notes");
 }
 
 static mn_status save_best(void *ctx, const double *mean, const mn_evolve_best *best, mn_diag *diag)
 {
-    enum { N_NOTE = 12 };
     mn_status st;
     job *j = ctx;
-    const mn_evolve_namm_params *p = j->p;
     mn__namm *namm = NULL;
-    mn_model_info info;
-    char *tasks = mn__stage_tasks(j->run.stage, best->stage), number[5][32];
-    size_t n = 0;
     MN_TRY(mn__namm_read(&namm, j->start, diag));
     for (size_t i = 0; i < j->run.search.n; i++) namm->param[i] = (float)mean[i];
-    snprintf(number[0], sizeof *number, "%llu", (unsigned long long)best->generation);
-    snprintf(number[1], sizeof *number, "%llu", (unsigned long long)j->run.search.seed);
-    snprintf(number[2], sizeof *number, "%.6g", best->loss);
-    snprintf(number[3], sizeof *number, "%.4g", best->kept_share);
-    snprintf(number[4], sizeof *number, "%.4g", p->run.target_share);
-    mn_model_get_info(j->m, &info);
-    mn__namm_drop_notes(namm);
-    namm->note = mn__alloc_zero(MN_MEM_OTHER, N_NOTE * sizeof *namm->note);
-    const char *const note[][2] = {{"base_model", p->model},
-                                   {"base_identity", info.identity},
-                                   {"tasks", tasks},
-                                   {"fidelity", j->run.stage[best->stage].fidelity},
-                                   {"loss", mn_evolve_loss_name(p->loss)},
-                                   {"evict", p->evict_context ? "context" : "prompt"},
-                                   {"generations", number[0]},
-                                   {"seed", number[1]},
-                                   {"held_out_loss", number[2]},
-                                   {"held_out_kept_share", number[3]},
-                                   {"command", p->command},
-                                   {"target_share", number[4]}}; /* where there is one */
-    const size_t n_note = p->run.target_share > 0 ? N_NOTE : N_NOTE - 1;
-    for (size_t i = 0; i < n_note; i++)
-        if (!namm->note || !tasks || set_note(namm, &n, note[i][0], note[i][1]) != MN_OK)
-            MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's notes"));
+    MN_TRY(set_notes(j, namm, best, diag));
     MN_TRY(mn__namm_write(namm, j->best, diag));
 done:
-    mn__free(tasks);
     mn__namm_free(namm);
     return st;
 }

@@ -39,6 +39,11 @@ void mn__namm_job_close(mn__namm_job *j);
 
 /* ---- namm_start.c ---- */
 
+/* Notes of start.namm.gguf that what comes of it keeps: the shape, or the file as NAME#HASH; how
+ * that file was made and what it came from, at most 2,048 bytes, the newest first. */
+#define MN__NOTE_FROM     "from"
+#define MN__NOTE_ANCESTRY "ancestry"
+
 /* Makes start.namm.gguf where there is none, on rank 0; all ranks meet there and read it. */
 mn_status mn__namm_job_begin(mn__namm_job *j, mn_diag *diag);
 /* A share to aim at is for scores that decide for themselves how much stays: asked before anything

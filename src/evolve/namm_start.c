@@ -19,6 +19,43 @@ enum { DRAW_SEED = 1 };
 
 typedef mn__namm_job job;
 
+/* ---- what it came from ---- */
+
+/* How an ancestor was made, and what it came from: the newest first, so that the oldest are cut. */
+static void describe(mn__draft *text, const char *label, const mn__namm *namm)
+{
+    enum { ANCESTRY_MAX = 2048 };
+    const char *generations = mn__namm_get_note(namm, "generations"),
+               *command = mn__namm_get_note(namm, "command"),
+               *from = mn__namm_get_note(namm, MN__NOTE_FROM),
+               *ancestry = mn__namm_get_note(namm, MN__NOTE_ANCESTRY);
+    mn__draft_str(text, label);
+    if (generations) mn__draft_fmt(text, ": %s generations", generations);
+    if (command) mn__draft_fmt(text, "%s %s", generations ? " of" : ":", command);
+    if (ancestry || from) mn__draft_fmt(text, "; before that %s", ancestry ? ancestry : from);
+    if (text->n <= ANCESTRY_MAX) return;
+    size_t n = ANCESTRY_MAX - 3;
+    while (n && (text->text[n] & 0xc0) == 0x80) n--; /* whole characters */
+    memcpy(text->text + n, "...", 4);
+}
+
+/* A file's notes make room for one of it and one of its ancestors. */
+static mn_status note_file(mn__namm *namm, const char *path, mn_diag *diag)
+{
+    mn_status st = MN_ENOMEM;
+    mn__draft text = {0};
+    char label[MN__JOB_PATH];
+    mn__namm_label(namm, path, label, sizeof label);
+    describe(&text, label, namm);
+    if (text.failed) goto done;
+    mn__namm_drop_notes(namm);
+    MN_TRY(mn__namm_add_note(namm, MN__NOTE_FROM, label));
+    MN_TRY(mn__namm_add_note(namm, MN__NOTE_ANCESTRY, mn__draft_text(&text)));
+done:
+    mn__draft_free(&text);
+    return st == MN_OK ? st : mn__fail(diag, st, "no memory for a NAMM's notes");
+}
+
 /* ---- where it begins ---- */
 
 static mn_status make_start(job *j, mn_diag *diag)
@@ -30,6 +67,8 @@ static mn_status make_start(job *j, mn_diag *diag)
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
+    if (mn__namm_add_note(j->namm, MN__NOTE_FROM, j->p->start) != MN_OK)
+        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's notes"));
     const mn__namm_head head = j->namm->net.head;
     if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
         mn__shape_draw(j->namm, DRAW_SIGMA, j->session.seed + DRAW_SEED);
@@ -61,6 +100,30 @@ done:
     return st;
 }
 
+/* A file's own numbers: those of a shape are made here. */
+static mn_status check_weights(const mn__namm *namm, const char *path, mn_diag *diag)
+{
+    const size_t n = mn__namm_net_params(&namm->net);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(namm->param[i]))
+            return mn__fail(diag, MN_EINPUT,
+                            "%s: finite weights wanted to evolve from, %g found for weight %zu of "
+                            "%zu",
+                            path, (double)namm->param[i], i + 1, n);
+    return MN_OK;
+}
+
+static mn_status copy_file(job *j, mn_diag *diag)
+{
+    mn_status st;
+    MN_TRY(mn__namm_read(&j->namm, j->p->start, diag));
+    MN_TRY(check_weights(j->namm, j->p->start, diag));
+    MN_TRY(note_file(j->namm, j->p->start, diag));
+    MN_TRY(mn__namm_write(j->namm, j->start, diag));
+done:
+    return st;
+}
+
 static bool is_file(const char *start)
 {
     return strchr(start, '/') || strstr(start, ".gguf");
@@ -74,17 +137,14 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
     if (ranks->n <= 1 || ranks->rank == 0) {
         if (mkdir(j->run.dir, 0777) && errno != EEXIST)
             MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
-        if (access(j->start, F_OK) && is_file(j->p->start)) {
-            MN_TRY(mn__namm_read(&j->namm, j->p->start, diag));
-            MN_TRY(mn__namm_write(j->namm, j->start, diag));
-        } else if (access(j->start, F_OK)) {
-            MN_TRY(make_start(j, diag));
-        }
+        if (access(j->start, F_OK))
+            MN_TRY(is_file(j->p->start) ? copy_file(j, diag) : make_start(j, diag));
     }
     if (ranks->n > 1) MN_TRY(ranks->share(ranks->ctx, &here, 1, diag));
     mn__namm_free(j->namm);
     j->namm = NULL;
     MN_TRY(mn__namm_read(&j->namm, j->start, diag));
+    MN_TRY(check_weights(j->namm, j->start, diag));
     j->run.search.n = mn__namm_net_params(&j->namm->net);
     j->mean = mn__alloc_array(MN_MEM_OTHER, j->run.search.n, sizeof *j->mean);
     if (!j->mean) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a network"));

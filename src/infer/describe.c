@@ -13,10 +13,11 @@
 
 void mn__tell(const mn__teller *t, const char *section, const char *name, const char *fmt, ...)
 {
-    char value[1024], safe[256];
+    char value[4096], safe[256]; /* a NAMM's command and ancestors are long */
     va_list args;
     va_start(args, fmt);
-    vsnprintf(value, sizeof value, fmt, args);
+    if (vsnprintf(value, sizeof value, fmt, args) >= (int)sizeof value)
+        memcpy(value + sizeof value - 4, "...", 4);
     va_end(args);
     snprintf(safe, sizeof safe, "%s", name);
     mn__make_printable(value, ' ');

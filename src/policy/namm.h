@@ -101,6 +101,10 @@ mn_status mn__namm_open(mn__namm **out, const char *value, mn_diag *diag);
 void mn__namm_label(const mn__namm *m, const char *value, char *out, size_t cap);
 /* Atomic. */
 mn_status mn__namm_write(const mn__namm *namm, const char *path, mn_diag *diag);
+/* The value of a note, borrowed; NULL: there is none. */
+const char *mn__namm_get_note(const mn__namm *namm, const char *key);
+/* One more; no other has its name. MN_ENOMEM. */
+mn_status mn__namm_add_note(mn__namm *namm, const char *key, const char *value);
 void mn__namm_drop_notes(mn__namm *namm);
 void mn__namm_free(mn__namm *namm);
 

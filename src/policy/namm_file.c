@@ -326,6 +326,32 @@ mn_status mn__namm_read(mn__namm **out, const char *path, mn_diag *diag)
     return st;
 }
 
+/* ---- notes ---- */
+
+const char *mn__namm_get_note(const mn__namm *m, const char *key)
+{
+    for (size_t i = 0; i < m->n_note; i++)
+        if (strcmp(m->note[i].key, key) == 0) return m->note[i].value;
+    return NULL;
+}
+
+mn_status mn__namm_add_note(mn__namm *m, const char *key, const char *value)
+{
+    const mn__namm_note note = {.key = mn__strdup(key), .value = mn__strdup(value)};
+    mn__namm_note *all = mn__alloc_array(MN_MEM_POLICY, m->n_note + 1, sizeof *all);
+    if (!note.key || !note.value || !all) {
+        mn__free(note.key);
+        mn__free(note.value);
+        mn__free(all);
+        return MN_ENOMEM;
+    }
+    if (m->n_note) memcpy(all, m->note, m->n_note * sizeof *all);
+    all[m->n_note++] = note;
+    mn__free(m->note);
+    m->note = all;
+    return MN_OK;
+}
+
 void mn__namm_drop_notes(mn__namm *m)
 {
     for (size_t i = 0; i < m->n_note; i++) {

@@ -27,7 +27,7 @@ for how in "linear frozen" "mlp retained" "mix retained" "paper true"; do
     check "three lines of $how" [ "$(grep -c '"kept_share":0\.' <<<"$out")" = 3 ]
     run inspect $1-$2/best.namm.gguf
     want_code 0
-    want_out "base_model" "m.gguf" "qasper" "mneme evolve --stage qasper --from $1"
+    want_out "base_model" "m.gguf" "qasper" "mneme evolve --stage qasper --model m.gguf" " --from $1 "
     check "no path of this machine in it" [ "${out/$PWD}" = "$out" ]
     kind=full
     [ $1 = paper ] && kind=separable

@@ -7,7 +7,7 @@
 #include "evolve.h"
 #include "options.h"
 
-enum { MAX_LENGTH = 16, MAX_BUDGET = 16, COMMAND_BYTES = 2048 };
+enum { MAX_LENGTH = 16, MAX_BUDGET = 16 };
 
 typedef struct job {
     const args *a;
@@ -15,7 +15,7 @@ typedef struct job {
     evolve_run folder;
     mn_evolve_namm_params p;
     size_t length[MAX_LENGTH];
-    char budgets[512], command[COMMAND_BYTES];
+    char budgets[512], *command;
     const char *budget[MAX_BUDGET];
 } job;
 
@@ -54,32 +54,70 @@ static mn_status read_target(job *j, double *target, mn_diag *diag)
     return MN_OK;
 }
 
-/* Of the NAMM's notes: no path of this machine. */
-static const char *model_name(const args *a)
+/* ---- how it was called, for the NAMM's notes ---- */
+
+/* No folder of this machine. */
+static const char *file_name(const char *path)
 {
-    const char *model = args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2";
-    const char *slash = strrchr(model, '/');
-    return slash ? slash + 1 : model;
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }
 
-/* How it was called, for the NAMM's notes: options without the paths of this machine. */
-static void write_command(job *j)
+static const char *model_name(const args *a)
 {
-    static const option_id id[] = {OPT_FROM,    OPT_WARM,         OPT_FIDELITY,    OPT_LOSS,
-                                   OPT_BUDGETS, OPT_EVICT,        OPT_LENGTHS,     OPT_LIMIT,
-                                   OPT_CTX,     OPT_POPULATION,   OPT_SIGMA,       OPT_COVARIANCE,
-                                   OPT_PROMPTS, OPT_HELD_OUT,     OPT_GENERATIONS, OPT_SEED,
-                                   OPT_LANES,   OPT_NAMM_OPTIONS, OPT_TARGET_SHARE};
-    size_t n = (size_t)snprintf(j->command, sizeof j->command, "mneme evolve");
-    for (size_t i = 0; i < j->a->n_stage && n < sizeof j->command; i++)
-        n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --stage %s", j->a->stage[i]);
-    for (size_t i = 0; i < sizeof id / sizeof *id && n < sizeof j->command; i++) {
-        const char *value = j->a->value[id[i]];
-        if (!value || (id[i] == OPT_FROM && strchr(value, '/'))) continue;
-        n += (size_t)snprintf(j->command + n, sizeof j->command - n, " --%s%s%s",
-                              option_table[id[i]].name, option_table[id[i]].arg ? " " : "",
-                              option_table[id[i]].arg ? value : "");
+    return file_name(args_has(a, OPT_MODEL) ? a->value[OPT_MODEL] : "smollm2");
+}
+
+/* Options that change nothing of what is computed; where things lie; the stages, which come first.
+ * All others of the verb are written. */
+static bool is_left_out(option_id id)
+{
+    static const option_id of_no_matter[] = {
+        OPT_STAGE,          OPT_OUT,         OPT_DATA,    OPT_BANK,      OPT_MAX_SECONDS,
+        OPT_LOG_CANDIDATES, OPT_OFFLINE,     OPT_THREADS, OPT_MEM_LIMIT, OPT_JSON,
+        OPT_QUIET,          OPT_NO_PROGRESS, OPT_COLOR,   OPT_HELP};
+    if (!(option_table[id].verbs & 1u << VERB_EVOLVE)) return true;
+    for (size_t i = 0; i < sizeof of_no_matter / sizeof *of_no_matter; i++)
+        if (of_no_matter[i] == id) return true;
+    return false;
+}
+
+/* "key=value,..." whose values may be paths. */
+static void put_pairs(FILE *to, const char *text)
+{
+    for (size_t n; *text; text += n + (text[n] == ',')) {
+        n = strcspn(text, ",");
+        const char *value = memchr(text, '=', n), *at = text + n;
+        while (value && at > value + 1 && at[-1] != '/') at--;
+        if (!value) at = text;
+        fprintf(to, "%.*s%.*s%s", value ? (int)(value + 1 - text) : 0, text, (int)(text + n - at),
+                at, text[n] ? "," : "");
     }
+}
+
+static void put_value(FILE *to, option_id id, const char *value)
+{
+    fputc(' ', to);
+    if (id == OPT_NAMM_OPTIONS)
+        put_pairs(to, value);
+    else
+        fputs(id == OPT_FROM || id == OPT_MODEL ? file_name(value) : value, to);
+}
+
+static mn_status write_command(job *j, mn_diag *diag)
+{
+    size_t n;
+    FILE *to = open_memstream(&j->command, &n);
+    if (!to) return mn__fail(diag, MN_ENOMEM, "no memory for a command");
+    fputs("mneme evolve", to);
+    for (size_t i = 0; i < j->a->n_stage; i++) fprintf(to, " --stage %s", j->a->stage[i]);
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const char *value = j->a->value[i];
+        if (!value || is_left_out((option_id)i)) continue;
+        fprintf(to, " --%s", option_table[i].name);
+        if (option_table[i].arg) put_value(to, (option_id)i, value);
+    }
+    return fclose(to) ? mn__fail(diag, MN_ENOMEM, "no memory for a command") : MN_OK;
 }
 
 static mn_status read_ratings(job *j, mn_diag *diag)
@@ -128,7 +166,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     MN_TRY(evolve_params(a, &search, diag));
     MN_TRY(evolve_run_options(&j->folder, a, &search, diag));
     MN_TRY(read_ratings(j, diag));
-    write_command(j);
+    MN_TRY(write_command(j, diag));
     j->p.run = j->folder.p;
     MN_TRY(read_target(j, &j->p.run.target_share, diag));
     j->p.data = data && *data ? data : NULL;
@@ -170,6 +208,7 @@ mn_status evolve_namm(const args *a, mn_diag *diag)
     mn_status st = go(j, diag);
     evolve_run_end(&j->folder, st, diag);
     mn_model_free(j->m);
+    free(j->command);
     free(j);
     return st;
 }

@@ -1,0 +1,90 @@
+# mneme evolve --stage: a NAMM's file tells how it was made and what it came from: every option that
+# changes a number, no folder of this machine, its ancestors as far as there is room.
+. "$(dirname "$0")/lib.sh"
+unset MNEME_DATA
+tiny m.gguf llama ctx=1024
+mkdir -p data/longctx/longbench
+python3 - <<'PY'
+import json
+words = "the world is old and the sea is wide while hello goes to all who read this".split()
+with open("data/longctx/longbench/qasper.jsonl", "w") as f:
+    for i in range(60):
+        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
+        f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
+                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
+PY
+common=(evolve --data "$PWD/data" -m "$PWD/m.gguf" -c 900 --population 2 --prompts 1 --generations 1
+    --limit 6 -q)
+note() { # FOLDER KEY: of its best NAMM, "" where there is none
+    "$MNEME" inspect "$1/best.namm.gguf" --json |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["note"].get(sys.argv[1], ""))' "$2"
+}
+
+mkdir profiles
+printf '1 0.5\n0.5 1\n' >profiles/two.txt
+run "${common[@]}" --stage qasper --held-out 2 --validate 1 --kv-type f32 --positions absolute \
+    --statistic median --gold-tokens 5 --budgets 60% --sigma 0.5 --chunk 128 --product wide --warm \
+    --namm-options "recent=4,alloc=profile,profile=$PWD/profiles/two.txt" --cpu ref -t 1 \
+    --max-seconds 1000 --log-candidates --bank 1G --mem-limit 1G --no-progress --out first
+want_code 0
+check "the shape" [ "$(note first from)" = linear ]
+check "and nothing before it" [ -z "$(note first ancestry)" ]
+wanted="mneme evolve --stage qasper --model m.gguf --positions absolute --kv-type f32 --ctx 900 --chunk 128"
+wanted+=" --budgets 60% --limit 6 --gold-tokens 5 --warm"
+wanted+=" --namm-options recent=4,alloc=profile,profile=two.txt --population 2 --sigma 0.5"
+wanted+=" --generations 1 --prompts 1 --statistic median --held-out 2 --validate 1 --cpu ref"
+wanted+=" --product wide"
+check "all that matters, found: $(note first command)" [ "$(note first command)" = "$wanted" ]
+# Every option of the verb stands in a NAMM's command but these: one that is new stands there too.
+"$MNEME" evolve --help | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort >all
+check "the verb's options" [ "$(wc -l <all)" -gt 50 ]
+for option in out data bank max-seconds log-candidates offline threads mem-limit json quiet no-progress \
+    color help; do
+    check "--$option is one of the verb" grep -qx -- "--$option" all
+    check "--$option is not in it" [ "$(note first command | grep -c -- " --$option")" = 0 ]
+done
+
+# Of a file its name and content, and how that was made.
+from=$PWD/first/best.namm.gguf
+hash=$("$MNEME" inspect "$from" --json | python3 -c 'import json, sys
+print(json.load(sys.stdin)["file"]["hash"])')
+long=$(printf 'qasper,%.0s' {1..60})qasper
+run "${common[@]}" --stage "$long" --from "$from" --budgets 30% --out second
+want_code 0
+check "the file" [ "$(note second from)" = "best.namm.gguf#$hash" ]
+check "how it was made: $(note second ancestry)" \
+    [ "$(note second ancestry)" = "best.namm.gguf#$hash: 1 generations of $wanted; before that linear" ]
+check "by its name in the command" grep -q -- " --from best.namm.gguf " <(note second command)
+cp second/best.namm.gguf copy.gguf
+run "${common[@]}" --stage "$long" --from copy.gguf --out third
+want_code 0
+check "both ancestors" \
+    grep -q "^copy.gguf#.* --from best.namm.gguf .*; before that best.namm.gguf#$hash: .* linear$" <(note third ancestry)
+for i in 4 5 6 7; do
+    cp third/best.namm.gguf copy.gguf
+    rm -r third
+    run "${common[@]}" --stage "$long" --from copy.gguf --out third
+    want_code 0
+done
+check "no more than there is room for" [ "$(note third ancestry | wc -c)" = 2049 ] # and a line feed
+check "and the newest of it" grep -q "^copy.gguf#.*\.\.\.$" <(note third ancestry)
+for name in first second third; do
+    check "no path of this machine in $name" [ -z "$(grep -F "$PWD" $name/best.namm.gguf)" ]
+done
+
+# Weights that are no numbers.
+python3 - <<'PY'
+import struct
+data = bytearray(open("first/best.namm.gguf", "rb").read())
+size = 4 * (33 + 32 + 32)
+# tensors end the file, each at a multiple of 32 bytes: params, mean, deviation
+at = len(data) - 2 * 128 - 160
+data[at + 8:at + 12] = struct.pack("<f", float("nan"))
+open("nan.namm.gguf", "wb").write(data)
+PY
+run inspect nan.namm.gguf
+want_code 0
+refused 3 "${common[@]}" --stage qasper --from nan.namm.gguf --out x -- \
+    "nan.namm.gguf: finite weights wanted to evolve from, nan found for weight 3 of 33"
+check "nothing is begun with it" [ ! -e x/start.namm.gguf ]
+finish 45
