@@ -226,6 +226,9 @@ typedef struct mn_evolve_params {
     double max_seconds;      /**< of this call; the run stays resumable; 0: no limit */
     const char *options;     /**< JSON object of all else that ratings depend on, hashes of inputs
                                 included: a run goes on under the same ones alone; NULL: none */
+    /** What sentences call an option, "--held-out" for held_out: a member of these structures, of
+     * run.json or of `options`. NULL: as it is called there. */
+    void (*option_name)(const char *key, char out[64]);
     const char *commit, *compiler, *cpu; /**< for run.json; not NULL */
     int n_thread;                        /**< workers; 0: one per processor */
     bool keeps_candidates;               /**< each candidate's loss enters the log */

@@ -240,8 +240,10 @@ mn_status mn__compare_read(mn__compare *c, mn_diag *diag)
     if (!doc)
         MN_TRY(mn__fail(diag, MN_EINPUT, "%s: not a whole comparison: %s", c->path, why.text));
     if (!settings || !options) MN_TRY(mn__fail(diag, MN_ENOMEM, "%s: no memory", c->path));
-    MN_TRY(mn__run_same(c->path, settings, json_object_get(doc, "settings"), diag));
-    MN_TRY(mn__run_same(c->path, options, json_object_get(doc, "options"), diag));
+    MN_TRY(mn__run_same(c->path, settings, json_object_get(doc, "settings"), c->run->option_name,
+                        diag));
+    MN_TRY(
+        mn__run_same(c->path, options, json_object_get(doc, "options"), c->run->option_name, diag));
     if (!read_document(c, doc))
         MN_TRY(mn__fail(diag, MN_EINPUT, "%s: ratings of %zu candidates on %zu prompts wanted",
                         c->path, c->p->n_candidate, c->run->n_prompt));

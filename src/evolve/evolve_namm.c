@@ -140,25 +140,52 @@ static mn_status hash_start(const job *j, char out[17], mn_diag *diag)
     return MN_OK;
 }
 
-static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
+/* Of the caller's, who knows how the model was opened, and ours. Everything that a rating follows
+ * from must be here, or a run goes on under another in silence. Not here: threads and ranks, which
+ * change no bit; the level of the kernels, as a run may go on on another machine, whose sums are
+ * rounded otherwise (run.json notes it at each start); packed copies, which a machine with less
+ * memory does without; where data lie: their rows are summed (mn__rater.rows). */
+static json_t *options_json(const job *j, const char *model, const char *start)
 {
+    static const char *const kv[] = {"bf16", "f32", "q8"};
+    static const char *const mode[] = {"auto", "absolute", "compact"};
+    enum { FORMAT = 2, N_KIND = 3 };
     const mn_evolve_namm_params *p = j->p;
-    char start[17], model[17];
-    mn_status st = hash_start(j, start, diag);
-    if (st != MN_OK) return st;
-    snprintf(model, sizeof model, "%016llx", (unsigned long long)j->m->hash);
-    json_t *budgets = json_array(), *lengths = json_array();
+    const mn_session_params *s = &j->session;
+    mn_model_info info;
+    mn_model_get_info(j->m, &info);
+    json_t *budgets = json_array(), *lengths = json_array(),
+           *of_caller = p->run.options ? json_loads(p->run.options, 0, NULL) : json_object();
     for (size_t i = 0; i < p->n_budget; i++)
         json_array_append_new(budgets, json_string(p->budget[i]));
     for (size_t i = 0; i < p->n_length; i++)
         json_array_append_new(lengths, json_integer((json_int_t)p->length[i]));
     json_t *doc = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I}", "model", model, "start", start, "loss",
-        mn_evolve_loss_name(p->loss), "evict", p->evict_context ? "context" : "prompt", "policy",
-        p->policy ? p->policy : "", "budgets", budgets, "lengths", lengths, "limit",
-        (json_int_t)p->limit, "gold_tokens", (json_int_t)p->max_gold, "ctx",
-        (json_int_t)j->session.n_ctx, "rows_seed", (json_int_t)j->session.seed);
+        "{s:i,s:s,s:s,s:s,s:s?,s:s?,s:s,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:I,s:s,s:s,s:I}", "format",
+        FORMAT, "model", model, "identity", info.identity, "start", start, "from",
+        mn__namm_get_note(j->namm, MN__NOTE_FROM), "warm",
+        mn__namm_get_note(j->namm, MN__NOTE_WARM), "loss", mn_evolve_loss_name(p->loss), "evict",
+        p->evict_context ? "context" : "prompt", "policy", p->policy ? p->policy : "", "budgets",
+        budgets, "lengths", lengths, "limit", (json_int_t)p->limit, "gold_tokens",
+        (json_int_t)p->max_gold, "ctx", (json_int_t)s->n_ctx, "rows_seed", (json_int_t)s->seed,
+        "kv_type", kv[(unsigned)s->kv_type % N_KIND], "positions",
+        mode[(unsigned)s->positions % N_KIND], "chunk", (json_int_t)s->chunk);
     if (doc && p->n_lane) json_object_set_new(doc, "lanes", json_integer((json_int_t)p->n_lane));
+    if (!doc || !json_is_object(of_caller) || json_object_update_missing(doc, of_caller)) {
+        json_decref(doc);
+        doc = NULL;
+    }
+    json_decref(of_caller);
+    return doc;
+}
+
+static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
+{
+    char start[17], model[17];
+    mn_status st = hash_start(j, start, diag);
+    if (st != MN_OK) return st;
+    snprintf(model, sizeof model, "%016llx", (unsigned long long)j->m->hash);
+    json_t *doc = options_json(j, model, start);
     const bool ok = doc && mn__draft_json(out, doc);
     json_decref(doc);
     return ok ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
@@ -187,9 +214,12 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
                             mn_diag *diag)
 {
     mn_status st;
+    mn_model_info info;
     j->m = model;
     j->p = params;
     j->run = params->run;
+    mn_model_get_info(model, &info);
+    j->run.cpu = info.cpu; /* that it computes at, not the best there is */
     j->loss = params->loss;
     j->session = params->session;
     if (!j->session.n_ctx) j->session.n_ctx = model->n_ctx_train;

@@ -43,8 +43,12 @@ void mn__namm_job_close(mn__namm_job *j);
  * that file was made and what it came from, at most 2,048 bytes, the newest first. */
 #define MN__NOTE_FROM     "from"
 #define MN__NOTE_ANCESTRY "ancestry"
+/* Of a shape: whether it was fitted ("yes", else not there), and which prompts it has not seen. */
+#define MN__NOTE_WARM     "warm"
+#define MN__NOTE_HELD_OUT "held_out"
 
-/* Makes start.namm.gguf where there is none, on rank 0; all ranks meet there and read it. */
+/* On rank 0: makes start.namm.gguf where nothing stands that follows from one, else looks whether
+ * it is what would be made (MN_EUSAGE: it is not). All ranks meet there and read it. */
 mn_status mn__namm_job_begin(mn__namm_job *j, mn_diag *diag);
 /* A share to aim at is for scores that decide for themselves how much stays: asked before anything
  * is made, as a warm start takes long. */

@@ -260,6 +260,7 @@ mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__
                         fidelity));
     MN_TRY(mn__namm_job_count_rows(j, &t, &look, diag));
     *out = rater;
+    out->rows = look.hash;
     rater = (mn__rater){0};
 done:
     if (rater.free) rater.free(rater.ctx);

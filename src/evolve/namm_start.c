@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "evolve/evolve_namm.h"
+#include "evolve/run_state.h"
 #include "evolve/shape.h"
 #include "evolve/warm.h"
 #include "infer/session_internal.h"
@@ -18,6 +19,11 @@ enum { DRAW_SEED = 1 };
 #define DRAW_SIGMA 0.1
 
 typedef mn__namm_job job;
+
+static bool is_file(const char *start)
+{
+    return strchr(start, '/') || strstr(start, ".gguf");
+}
 
 /* ---- what it came from ---- */
 
@@ -56,6 +62,26 @@ done:
     return st == MN_OK ? st : mn__fail(diag, st, "no memory for a NAMM's notes");
 }
 
+/* Which prompts a shape has not seen, as words; false: it has seen all. */
+static bool note_of_held_out(const job *j, char *out, size_t cap)
+{
+    snprintf(out, cap, "%zu of seed %llu", j->run.n_held_out,
+             (unsigned long long)j->run.search.seed);
+    return j->run.n_held_out != 0;
+}
+
+static mn_status note_shape(job *j, mn_diag *diag)
+{
+    mn_status st;
+    char held[64];
+    MN_TRY(mn__namm_add_note(j->namm, MN__NOTE_FROM, j->p->start));
+    if (j->p->warm) MN_TRY(mn__namm_add_note(j->namm, MN__NOTE_WARM, "yes"));
+    if (note_of_held_out(j, held, sizeof held))
+        MN_TRY(mn__namm_add_note(j->namm, MN__NOTE_HELD_OUT, held));
+done:
+    return st == MN_OK ? st : mn__fail(diag, st, "no memory for a NAMM's notes");
+}
+
 /* ---- where it begins ---- */
 
 static mn_status make_start(job *j, mn_diag *diag)
@@ -67,8 +93,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
     MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
-    if (mn__namm_add_note(j->namm, MN__NOTE_FROM, j->p->start) != MN_OK)
-        MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a NAMM's notes"));
+    MN_TRY(note_shape(j, diag));
     const mn__namm_head head = j->namm->net.head;
     if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
         mn__shape_draw(j->namm, DRAW_SIGMA, j->session.seed + DRAW_SEED);
@@ -124,9 +149,99 @@ done:
     return st;
 }
 
-static bool is_file(const char *start)
+/* ---- where it goes on ---- */
+
+static bool is_there(const job *j, const char *name)
 {
-    return strchr(start, '/') || strstr(start, ".gguf");
+    char path[MN__JOB_PATH];
+    snprintf(path, sizeof path, "%s/%s", j->run.dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static bool has_run(const job *j)
+{
+    return is_there(j, "evolve.gguf") || is_there(j, "evolve.gguf.1");
+}
+
+/* Is there something in the folder that follows from its start.namm.gguf? One that was left alone
+ * may be of any other options, and is made anew. */
+static bool has_begun(const job *j)
+{
+    return access(j->start, F_OK) == 0 && (has_run(j) || is_there(j, "compare.json"));
+}
+
+/* What is asked for now, read where it is there: *out stays NULL for a file that is gone. */
+static mn_status read_asked(const job *j, mn__namm **out, char *label, size_t cap, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    const char *start = j->p->start;
+    *out = NULL;
+    snprintf(label, cap, "%s", start);
+    if (!is_file(start)) return mn__shape_new(out, start, diag);
+    if (access(start, F_OK) && errno == ENOENT) {
+        const char *slash = strrchr(start, '/');
+        snprintf(label, cap, "%s", slash ? slash + 1 : start);
+        return MN_OK;
+    }
+    MN_TRY(mn__namm_read(out, start, diag));
+    mn__namm_label(*out, start, label, cap);
+done:
+    return st;
+}
+
+/* NAME#HASH: the same content under another name is the same. A file that is gone is the one that
+ * was there when its name is: what it held is in start.namm.gguf. */
+static bool is_same_origin(const char *asked, const char *found)
+{
+    const char *a = strrchr(asked, '#'), *f = strrchr(found, '#');
+    if (a && f) return !strcmp(a, f);
+    const size_t n = f ? (size_t)(f - found) : strlen(found);
+    return strlen(asked) == n && !strncmp(asked, found, n);
+}
+
+/* A start that an earlier version made says nothing of itself. */
+static mn_status same_network(const job *j, const mn__namm *asked, const mn__namm *found,
+                              mn_diag *diag)
+{
+    if (j->run.note)
+        j->run.note(j->run.ctx, "start.namm.gguf is of an earlier version, which did not note what "
+                                "it was made of: taken to be what is asked for");
+    if (!asked || (asked->net.head == found->net.head &&
+                   mn__namm_net_params(&asked->net) == mn__namm_net_params(&found->net)))
+        return MN_OK;
+    return mn__run_differ(j->start, "from", j->p->start, "another network", j->run.option_name,
+                          diag);
+}
+
+/* start.namm.gguf is what this run would begin with. */
+static mn_status same_start(const job *j, mn_diag *diag)
+{
+    mn_status st;
+    mn__namm *asked = NULL, *found = NULL;
+    char label[MN__JOB_PATH + 32], held[64];
+    MN_TRY(read_asked(j, &asked, label, sizeof label, diag));
+    MN_TRY(mn__namm_read(&found, j->start, diag));
+    const char *from = mn__namm_get_note(found, MN__NOTE_FROM),
+               *warm = mn__namm_get_note(found, MN__NOTE_WARM),
+               *held_out = mn__namm_get_note(found, MN__NOTE_HELD_OUT);
+    if (!from) {
+        st = same_network(j, asked, found, diag);
+        goto done;
+    }
+    if (!is_same_origin(label, from))
+        MN_TRY(mn__run_differ(j->start, "from", label, from, j->run.option_name, diag));
+    if (is_file(j->p->start)) goto done;
+    if (j->p->warm != (warm != NULL))
+        MN_TRY(mn__run_differ(j->start, "warm", j->p->warm ? "yes" : "", warm, j->run.option_name,
+                              diag));
+    /* A comparison holds out none, and has no use for those that a run did. */
+    if (!has_run(j) && note_of_held_out(j, held, sizeof held) &&
+        (!held_out || strcmp(held, held_out)))
+        MN_TRY(mn__run_differ(j->start, "held_out", held, held_out, j->run.option_name, diag));
+done:
+    mn__namm_free(asked);
+    mn__namm_free(found);
+    return st;
 }
 
 mn_status mn__namm_job_begin(job *j, mn_diag *diag)
@@ -137,7 +252,9 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
     if (ranks->n <= 1 || ranks->rank == 0) {
         if (mkdir(j->run.dir, 0777) && errno != EEXIST)
             MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
-        if (access(j->start, F_OK))
+        if (has_begun(j))
+            MN_TRY(same_start(j, diag));
+        else
             MN_TRY(is_file(j->p->start) ? copy_file(j, diag) : make_start(j, diag));
     }
     if (ranks->n > 1) MN_TRY(ranks->share(ranks->ctx, &here, 1, diag));
@@ -160,7 +277,7 @@ done:
 static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
 {
     const char *start = j->p->start;
-    if (access(j->start, F_OK) == 0) return mn__namm_read(out, j->start, diag);
+    if (has_begun(j)) return mn__namm_read(out, j->start, diag);
     return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
 }
 

@@ -86,8 +86,13 @@ static void text_of(const mn_optimizer *o, const field *f, char out[KEY_MAX])
     uint64_t bits = bits_of(o, f);
     double x;
     memcpy(&x, &bits, sizeof x);
+    static const char *const restart[MN_RESTART_COUNT] = {"none", "ipop", "bipop"};
     if (f->kind == F64)
         snprintf(out, KEY_MAX, "%.9g", x);
+    else if (f->kind == FLAG)
+        snprintf(out, KEY_MAX, "%s", bits ? "yes" : "none");
+    else if (f->at == offsetof(mn_optimizer, p.restart) && bits < MN_RESTART_COUNT)
+        snprintf(out, KEY_MAX, "%s", restart[bits]);
     else if (f->at == offsetof(mn_optimizer, p.covariance))
         snprintf(out, KEY_MAX, "%s", mn_covariance_name((mn_covariance)bits));
     else
@@ -315,17 +320,20 @@ done:
 
 /* What p asks for, resolved as for a new search, is what the file has. */
 static mn_status compare(const mn_optimizer *o, const mn_optimizer *asked, const char *path,
-                         mn_diag *diag)
+                         mn__option_name_fn name, mn_diag *diag)
 {
-    for (size_t i = 0; i < N_FIELD; i++) {
-        char wanted[KEY_MAX], found[KEY_MAX];
-        if (fields[i].use != OPTION || bits_of(o, &fields[i]) == bits_of(asked, &fields[i]))
+    for (size_t k = 0; k < 2 * N_FIELD; k++) { /* what may follow from others last */
+        const size_t i = k % N_FIELD;
+        char wanted[KEY_MAX], found[KEY_MAX], option[64];
+        if (fields[i].use != OPTION || bits_of(o, &fields[i]) == bits_of(asked, &fields[i]) ||
+            (k < N_FIELD) == (fields[i].at == offsetof(mn_optimizer, p.is_endless)))
             continue;
         text_of(asked, &fields[i], wanted);
         text_of(o, &fields[i], found);
+        mn__option_name(name, fields[i].name, option);
         return mn__fail(diag, MN_EUSAGE,
-                        "%s: it was made with other options: %s %s wanted, %s found", path,
-                        fields[i].name, wanted, found);
+                        "%s: it was made with other options: %s %s wanted, %s found", path, option,
+                        wanted, found);
     }
     for (size_t i = 0; i < o->p.n; i++)
         if (memcmp(&o->p.mean[i], &asked->p.mean[i], sizeof *o->p.mean) != 0)
@@ -336,13 +344,13 @@ static mn_status compare(const mn_optimizer *o, const mn_optimizer *asked, const
 }
 
 static mn_status agree(mn_optimizer *o, const mn_optimizer_params *p, const char *path,
-                       mn_diag *diag)
+                       mn__option_name_fn name, mn_diag *diag)
 {
     mn_status st;
     mn_optimizer *asked = NULL;
     MN_TRY(mn__optimizer_check(p, diag));
     MN_TRY(mn__optimizer_alloc(&asked, p, diag));
-    MN_TRY(compare(o, asked, path, diag));
+    MN_TRY(compare(o, asked, path, name, diag));
     for (size_t i = 0; i < N_FIELD; i++)
         if (fields[i].use == LIMIT) set_bits(o, &fields[i], bits_of(asked, &fields[i]));
     mn__optimizer_limit(o);
@@ -351,8 +359,20 @@ done:
     return st;
 }
 
+void mn__option_name(mn__option_name_fn fn, const char *key, char out[64])
+{
+    snprintf(out, 64, "%s", key);
+    if (fn) fn(key, out);
+}
+
 mn_status mn_optimizer_load(mn_optimizer **out, const char *path, const mn_optimizer_params *p,
                             mn_diag *warning, mn_diag *diag)
+{
+    return mn__optimizer_load(out, path, p, NULL, warning, diag);
+}
+
+mn_status mn__optimizer_load(mn_optimizer **out, const char *path, const mn_optimizer_params *p,
+                             mn__option_name_fn option_name, mn_diag *warning, mn_diag *diag)
 {
     mn_diag why = {{0}}, other = {{0}};
     char name[PATH_MAX];
@@ -369,7 +389,7 @@ mn_status mn_optimizer_load(mn_optimizer **out, const char *path, const mn_optim
         st = MN_OK;
     }
     if (st != MN_OK) return mn__fail(diag, st, "%s", why.text);
-    if (p) st = agree(*out, p, path, diag);
+    if (p) st = agree(*out, p, path, option_name, diag);
     if (st != MN_OK) {
         mn_optimizer_free(*out);
         *out = NULL;

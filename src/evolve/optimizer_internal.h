@@ -61,6 +61,14 @@ void mn__optimizer_draw(mn_optimizer *o);
 void mn__optimizer_limit(mn_optimizer *o);
 size_t mn__optimizer_n_ask(const mn_optimizer *o);
 
+/* ---- optimizer_file.c ---- */
+/* As mn_evolve_params.option_name; NULL: the key itself. */
+typedef void (*mn__option_name_fn)(const char *key, char out[64]);
+void mn__option_name(mn__option_name_fn fn, const char *key, char out[64]);
+/* mn_optimizer_load, whose sentences call options so. */
+mn_status mn__optimizer_load(mn_optimizer **out, const char *path, const mn_optimizer_params *p,
+                             mn__option_name_fn name, mn_diag *warning, mn_diag *diag);
+
 /* ---- optimizer_stop.c ---- */
 /* Remember this generation's best and median, then say whether the search is over. */
 mn_search_end mn__optimizer_watch(mn_optimizer *o);

@@ -14,6 +14,7 @@ typedef struct mn__rating {
 typedef struct mn__rater {
     void *ctx;
     uint64_t n_item; /* prompts to draw from, of the stage it was made for */
+    uint64_t rows;   /* what they are: a stage goes on with the same ones alone; 0: not known */
     /* Candidates x [n][n_param] on prompt `item` (< n_item). A worker number is one thread's at a
      * time. Results do not depend on worker, thread or on which candidates come together.
      * MN_ECANCEL: stopped; MN_ERANGE or MN_EBUDGET: this prompt cannot be (left out for all); all

@@ -1,5 +1,5 @@
 /* row_look.h: the rows of a stage, looked at before any is rated: those by whose answer no
- * candidate can be told from another are left out (docs/decisions/0012). */
+ * candidate can be told from another are left out (docs/decisions/0012), the others are summed. */
 #ifndef MN_EVOLVE_ROW_LOOK_H
 #define MN_EVOLVE_ROW_LOOK_H
 
@@ -13,6 +13,7 @@ typedef struct mn__row_look {
     bool evict_context;     /* the cut stands behind the context */
     size_t chunk; /* tokens after which candidates forget while they read; 0: at the cut */
     uint64_t n_row, n_mute; /* counted: rows seen, of which left out */
+    uint64_t hash;          /* of the contents of those that stay, in their order */
 } mn__row_look;
 
 /* mn__deck_params.wants; ctx is the look. The first token of an answer comes from what was read

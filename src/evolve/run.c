@@ -97,12 +97,19 @@ static mn_status load_state(run *r, mn_diag *diag)
 {
     mn_status st;
     mn_diag warning = {""};
-    char text[PATH_MAX + 64];
+    char text[PATH_MAX + 160];
     mn_optimizer_info info;
-    MN_TRY(mn_optimizer_load(&r->search, r->folder.state, &r->p->search, &warning, diag));
+    MN_TRY(mn__optimizer_load(&r->search, r->folder.state, &r->p->search, r->p->option_name,
+                              &warning, diag));
     tell(r, warning.text);
     mn_optimizer_get_info(r->search, &info);
     MN_TRY(mn__run_note_read(info.note, r->p, r->folder.state, &r->at, diag));
+    if (r->at.is_older) {
+        snprintf(text, sizeof text, "%s: %s", r->folder.state,
+                 "of an earlier version, which did not note all options: those that it lacks are "
+                 "taken to be as they were");
+        tell(r, text);
+    }
     snprintf(text, sizeof text, "%s: goes on at generation %llu", r->folder.state,
              (unsigned long long)info.generation);
     tell(r, text);
@@ -189,11 +196,38 @@ static bool is_last(const run *r)
             (info.stop == MN_END_TARGET || info.stop == MN_END_EVALUATIONS));
 }
 
+/* A stage goes on with the prompts that it began with. An earlier version noted their number in
+ * the log alone, and left out none for a short answer. */
+static mn_status same_rows(run *r, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    const mn__rater *now = &r->asker.rater;
+    mn__run_place *at = &r->at;
+    if (!at->n_item) MN_TRY(mn__run_log_items(r->log, at->stage, &at->n_item, diag));
+    if (at->n_item && at->n_item != now->n_item)
+        MN_TRY(
+            mn__fail(diag, MN_EUSAGE,
+                     "%s: stage %zu began with %llu prompts, %llu found: its data are others, or "
+                     "rows are left out since; another folder for a new run wanted",
+                     r->folder.state, at->stage + 1, (unsigned long long)at->n_item,
+                     (unsigned long long)now->n_item));
+    if (at->rows && now->rows && at->rows != now->rows)
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "%s: stage %zu began with other prompts than are found: its data are "
+                        "others; another folder for a new run wanted",
+                        r->folder.state, at->stage + 1));
+    at->n_item = now->n_item;
+    at->rows = now->rows;
+done:
+    return st;
+}
+
 static mn_status begin_stage(run *r, mn_diag *diag)
 {
     mn_status st;
     const mn_evolve_params *p = r->p;
     MN_TRY(mn__asker_begin(&r->asker, r->at.stage, diag));
+    MN_TRY(same_rows(r, diag));
     uint64_t n = r->asker.rater.n_item;
     if (n < p->n_held_out || n - p->n_held_out < p->n_prompt)
         MN_TRY(mn__fail(diag, MN_ERANGE,

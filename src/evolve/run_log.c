@@ -131,6 +131,18 @@ done:
     return st;
 }
 
+mn_status mn__run_log_items(const mn__run_log *l, size_t stage, uint64_t *n_item, mn_diag *diag)
+{
+    char text[64];
+    json_t *rows = json_array();
+    snprintf(text, sizeof text, "SELECT n_item FROM stage WHERE stage = %zu", stage);
+    mn_status st = mn__log_file_read(l, text, rows, diag);
+    const json_t *row = json_array_get(rows, 0);
+    *n_item = (uint64_t)json_integer_value(json_object_get(row, "n_item"));
+    json_decref(rows);
+    return st;
+}
+
 mn_status mn__run_log_read(const char *path, json_t **out, mn_diag *diag)
 {
     mn_status st;

@@ -44,6 +44,9 @@ typedef struct mn__log_generation {
 mn_status mn__run_log_add(mn__run_log *l, const mn__log_generation *row, const mn__log_stage *stage,
                           mn_diag *diag);
 
+/* Prompts that a stage drew from; 0: no generation of it is there. */
+mn_status mn__run_log_items(const mn__run_log *l, size_t stage, uint64_t *n_item, mn_diag *diag);
+
 /* {"stages": [...], "generations": [...]}, the caller's (json_decref); nothing in the file changes.
  */
 mn_status mn__run_log_read(const char *path, json_t **out, mn_diag *diag);

@@ -2,6 +2,7 @@
 #include "evolve/run_state.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include "base/file.h"
 #include "base/heap.h"
 #include "eval/draft.h"
+
+enum { HASH_DIGITS = 16 };
 
 /* ---- the folder ---- */
 
@@ -138,9 +141,12 @@ static json_t *note_json(const mn_evolve_params *p, const mn__run_place *at)
 {
     json_t *stages = stages_json(p, at->stage + 1);
     if (!stages) return NULL;
-    return json_pack("{s:o,s:o,s:o,s:I,s:I,s:o}", "settings", settings_json(p), "options",
+    char rows[HASH_DIGITS + 1];
+    snprintf(rows, sizeof rows, "%016llx", (unsigned long long)at->rows);
+    return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:s,s:o}", "settings", settings_json(p), "options",
                      options_json(p), "stages", stages, "stage", (json_int_t)at->stage,
-                     "stage_generation", (json_int_t)at->stage_generation, "best", best_json(at));
+                     "stage_generation", (json_int_t)at->stage_generation, "prompts",
+                     (json_int_t)at->n_item, "rows", rows, "best", best_json(at));
 }
 
 char *mn__run_note(const mn_evolve_params *p, const mn__run_place *at)
@@ -153,49 +159,92 @@ char *mn__run_note(const mn_evolve_params *p, const mn__run_place *at)
     return note;
 }
 
-/* A value for a sentence. */
+/* ---- differences ---- */
+
+/* A value for a sentence: what is not there, or empty, is none. */
+static void put_value(mn__draft *text, const json_t *x)
+{
+    if (json_is_string(x) && *json_string_value(x))
+        mn__draft_str(text, json_string_value(x));
+    else if (json_is_real(x))
+        mn__draft_fmt(text, "%.9g", json_real_value(x));
+    else if (json_is_integer(x))
+        mn__draft_fmt(text, "%lld", (long long)json_integer_value(x));
+    else if (json_is_true(x))
+        mn__draft_str(text, "yes");
+    else if (json_is_object(x))
+        mn__draft_json(text, x);
+    else if (json_array_size(x))
+        for (size_t i = 0; i < json_array_size(x); i++) {
+            mn__draft_str(text, i ? "," : "");
+            put_value(text, json_array_get(x, i));
+        }
+    else
+        mn__draft_str(text, "none");
+}
+
 static void value_text(const json_t *x, char *out, size_t cap)
 {
     mn__draft text = {0};
-    if (!x)
-        mn__draft_str(&text, "nothing");
-    else if (json_is_string(x))
-        mn__draft_str(&text, json_string_value(x));
-    else if (json_is_real(x))
-        mn__draft_fmt(&text, "%.9g", json_real_value(x));
-    else if (json_is_integer(x))
-        mn__draft_fmt(&text, "%lld", (long long)json_integer_value(x));
-    else if (!json_is_object(x) && !json_is_array(x))
-        mn__draft_str(&text, json_is_true(x) ? "true" : json_is_false(x) ? "false" : "null");
-    else
-        mn__draft_json(&text, x);
+    put_value(&text, x);
     snprintf(out, cap, "%s", mn__draft_text(&text));
     mn__make_printable(out, ' ');
     mn__draft_free(&text);
 }
 
-static mn_status differ(const char *path, const char *what, const json_t *wanted,
-                        const json_t *found, mn_diag *diag)
+mn_status mn__run_differ(const char *path, const char *key, const char *wanted, const char *found,
+                         mn__option_name_fn name, mn_diag *diag)
+{
+    char option[64];
+    mn__option_name(name, key, option);
+    return mn__fail(diag, MN_EUSAGE,
+                    "%s: it was made with other options: %s %.200s wanted, %.200s found", path,
+                    option, wanted && *wanted ? wanted : "none", found && *found ? found : "none");
+}
+
+static mn_status differ(const char *path, const char *key, const json_t *wanted,
+                        const json_t *found, mn__option_name_fn name, mn_diag *diag)
 {
     char w[200], f[200];
     value_text(wanted, w, sizeof w);
     value_text(found, f, sizeof f);
-    return mn__fail(diag, MN_EUSAGE, "%s: it was made with other options: %s %s wanted, %s found",
-                    path, what, w, f);
+    return mn__run_differ(path, key, w, f, name, diag);
 }
 
-mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found, mn_diag *diag)
+bool mn__run_is_older(const json_t *wanted, const json_t *found)
 {
-    const char *name;
+    return json_object_get(wanted, "format") && !json_object_get(found, "format");
+}
+
+/* What an earlier version lacks where it was not given. */
+static bool is_always_noted(const char *key)
+{
+    return !strcmp(key, "lanes");
+}
+
+/* Hashes of files, which say less than an option by which they may differ. */
+static bool is_content(const char *key)
+{
+    return !strcmp(key, "model") || !strcmp(key, "start");
+}
+
+mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found,
+                       mn__option_name_fn name, mn_diag *diag)
+{
+    const char *key;
     json_t *value;
-    json_object_foreach((json_t *)wanted, name, value)
+    const bool is_older = mn__run_is_older(wanted, found);
+    for (int contents = 0; contents < 2; contents++)
+        json_object_foreach((json_t *)wanted, key, value)
+        {
+            const json_t *other = json_object_get(found, key);
+            if (is_content(key) != contents || json_equal(value, other)) continue;
+            if (other || !is_older || is_always_noted(key))
+                return differ(path, key, value, other, name, diag);
+        }
+    json_object_foreach((json_t *)found, key, value)
     {
-        const json_t *other = json_object_get(found, name);
-        if (!json_equal(value, other)) return differ(path, name, value, other, diag);
-    }
-    json_object_foreach((json_t *)found, name, value)
-    {
-        if (!json_object_get(wanted, name)) return differ(path, name, NULL, value, diag);
+        if (!json_object_get(wanted, key)) return differ(path, key, NULL, value, name, diag);
     }
     return MN_OK;
 }
@@ -211,11 +260,13 @@ static mn_status same_stages(const char *path, const mn_evolve_params *p, const 
     for (size_t i = 0; i <= at->stage; i++) {
         size_t n_part = i < at->stage ? 3 : 2;
         for (size_t k = 0; k < n_part; k++) {
-            char name[64];
+            char option[64], name[96];
             const json_t *w = json_object_get(json_array_get(wanted, i), part[k]);
             const json_t *f = json_object_get(json_array_get(found, i), part[k]);
-            snprintf(name, sizeof name, "%s of stage %zu", part[k], i + 1);
-            if (!json_equal(w, f)) MN_TRY(differ(path, name, w, f, diag));
+            if (json_equal(w, f)) continue;
+            mn__option_name(p->option_name, part[k], option);
+            snprintf(name, sizeof name, "%s of stage %zu", option, i + 1);
+            MN_TRY(differ(path, name, w, f, NULL, diag));
         }
     }
     uint64_t most = p->stage[at->stage].generations;
@@ -233,13 +284,17 @@ static bool read_place(const json_t *doc, mn__run_place *at)
 {
     const json_t *stage = json_object_get(doc, "stage"),
                  *done = json_object_get(doc, "stage_generation"),
-                 *best = json_object_get(doc, "best");
+                 *best = json_object_get(doc, "best"), *prompts = json_object_get(doc, "prompts"),
+                 *rows = json_object_get(doc, "rows");
     if (!json_is_integer(stage) || !json_is_integer(done) || json_integer_value(stage) < 0 ||
         json_integer_value(done) < 0 ||
         (size_t)json_integer_value(stage) >= json_array_size(json_object_get(doc, "stages")))
         return false;
     *at = (mn__run_place){.stage = (size_t)json_integer_value(stage),
                           .stage_generation = (uint64_t)json_integer_value(done),
+                          .n_item = (uint64_t)json_integer_value(prompts),
+                          .rows = json_is_string(rows) ? strtoull(json_string_value(rows), NULL, 16)
+                                                       : 0,
                           .has_best = json_is_object(best)};
     if (!at->has_best) return true;
     at->best = (mn_evolve_best){
@@ -258,8 +313,10 @@ mn_status mn__run_note_read(const char *note, const mn_evolve_params *p, const c
            *options = options_json(p);
     if (!doc || !settings || !options || !read_place(doc, at))
         MN_TRY(mn__fail(diag, MN_EINPUT, "%s: a search, but not of a run in stages", path));
-    MN_TRY(mn__run_same(path, settings, json_object_get(doc, "settings"), diag));
-    MN_TRY(mn__run_same(path, options, json_object_get(doc, "options"), diag));
+    const json_t *before = json_object_get(doc, "options");
+    at->is_older = mn__run_is_older(options, before);
+    MN_TRY(mn__run_same(path, settings, json_object_get(doc, "settings"), p->option_name, diag));
+    MN_TRY(mn__run_same(path, options, before, p->option_name, diag));
     if (at->stage >= p->n_stage)
         MN_TRY(mn__fail(diag, MN_EUSAGE, "%s: it stands in stage %zu, %zu stages wanted", path,
                         at->stage + 1, p->n_stage));
@@ -301,10 +358,11 @@ static json_t *starts_json(const char *path, const mn_evolve_params *p, uint64_t
     }
     gmtime_r(&t, &utc);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_array_append_new(
-        list, json_pack("{s:s,s:I,s:o,s:i,s:i}", "at", now, "generation", (json_int_t)generation,
-                        "commit", text(p->commit), "threads",
-                        p->n_thread > 0 ? p->n_thread : mn__cpu_count(), "ranks", p->ranks.n));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:I,s:o,s:i,s:i,s:o}", "at", now, "generation",
+                                    (json_int_t)generation, "commit", text(p->commit), "threads",
+                                    p->n_thread > 0 ? p->n_thread : mn__cpu_count(), "ranks",
+                                    p->ranks.n, "cpu_level", text(p->cpu)));
     return list;
 }
 

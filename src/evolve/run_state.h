@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include "evolve/optimizer_internal.h"
 #include "mneme/evolve.h"
 
 /* ---- the folder ---- */
@@ -26,8 +27,11 @@ bool mn__run_folder_has_state(const mn__run_folder *f);
 typedef struct mn__run_place {
     size_t stage;
     uint64_t stage_generation; /* tells in it */
+    uint64_t n_item, rows;     /* prompts that the stage draws from and what they are, as mn__rater;
+                                  0: it has not begun, or an earlier version did not note it */
     mn_evolve_best best;       /* of this stage */
     bool has_best;
+    bool is_older; /* read: of a version that did not note all options */
 } mn__run_place;
 
 /* The note as text, the caller's (mn__free). NULL: no memory. */
@@ -38,8 +42,15 @@ mn_status mn__run_note_read(const char *note, const mn_evolve_params *p, const c
                             mn__run_place *at, mn_diag *diag);
 
 /* Two objects of options, held against each other. MN_EUSAGE: the first difference, named; `path`
- * is the file of what was found. */
-mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found, mn_diag *diag);
+ * is the file of what was found. A `format` that is wanted alone: an earlier version did not note
+ * all options, and what it lacks is not looked at. */
+mn_status mn__run_same(const char *path, const json_t *wanted, const json_t *found,
+                       mn__option_name_fn name, mn_diag *diag);
+/* The same of two texts; NULL or "": none. */
+mn_status mn__run_differ(const char *path, const char *key, const char *wanted, const char *found,
+                         mn__option_name_fn name, mn_diag *diag);
+/* Were they noted by a version that did not note all of them? */
+bool mn__run_is_older(const json_t *wanted, const json_t *found);
 
 /* ---- run.json ---- */
 

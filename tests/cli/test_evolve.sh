@@ -72,8 +72,8 @@ run inspect whole/evolve.gguf
 want_code 0
 want_out "mneme-optimizer" "optimizer.state.generation"
 
-refused 2 "${common[@]}" --out whole --sigma 3 -- "sigma 3 wanted, 2 found"
-refused 2 "${common[@]}" --out whole --noise 1 -- "noise 1 wanted, 1e-12 found"
+refused 2 "${common[@]}" --out whole --sigma 3 -- "--sigma 3 wanted, 2 found"
+refused 2 "${common[@]}" --out whole --noise 1 -- "--noise 1 wanted, 1e-12 found"
 refused 2 "${common[@]}" --out whole --runs 2 -- "--out keeps one run, --runs 2 found"
 for file in whole/evolve.gguf whole/evolve.gguf.1; do echo "no checkpoint" >$file; done
 refused 3 "${common[@]}" --out whole -- "the one before is no better"

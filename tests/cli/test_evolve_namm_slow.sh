@@ -73,7 +73,8 @@ refused 2 "${common[@]}" --from linear --fidelity best --out x -- "retained, fro
 refused 2 "${common[@]}" --from linear --loss best --out x -- "--loss"
 refused 2 "${common[@]}" --from linear -- "--out DIR wanted"
 refused 2 evolve --stage quasper --out x -m m.gguf -- 'the nearest name is `qasper`'
-refused 2 "${common[@]}" --from linear --out linear-frozen --loss nll -- "loss"
+refused 2 "${common[@]}" --from linear --warm --out linear-frozen --loss nll -- "--loss nll wanted, kl found"
+refused 2 "${common[@]}" --from linear --out linear-frozen -- "--warm none wanted, yes found"
 refused 3 "${common[@]}" --from m.gguf --out y -- "m.gguf"
 refused 2 "${common[@]}" --from mlp --fidelity retained --budgets 64 --out z -- "budgets in %"
 finish 45

@@ -141,12 +141,12 @@ else
 fi
 
 # Mistakes.
-refused 2 evolve "${common[@]}" --out whole --prompts 5 -- "prompts 5 wanted, 100 found"
-refused 2 evolve "${common[@]}" --out whole --sigma 3 -- "sigma 3 wanted, 2 found"
-refused 2 evolve "${common[@]}" --out whole --noise 0.02 -- "noise 0.02 wanted, 0.01 found"
-refused 2 evolve "${common[@]}" --out whole --statistic median -- "statistic median wanted, mean found"
+refused 2 evolve "${common[@]}" --out whole --prompts 5 -- "--prompts 5 wanted, 100 found"
+refused 2 evolve "${common[@]}" --out whole --sigma 3 -- "--sigma 3 wanted, 2 found"
+refused 2 evolve "${common[@]}" --out whole --noise 0.02 -- "--noise 0.02 wanted, 0.01 found"
+refused 2 evolve "${common[@]}" --out whole --statistic median -- "--statistic median wanted, mean found"
 refused 2 evolve "${common[@]}" --out whole --generations 59,40 -- \
-    "generations of stage 1 59 wanted, 60 found"
+    "--generations of stage 1 59 wanted, 60 found"
 refused 2 evolve "${common[@]}" --out whole --generations 60,x -- "'x' found"
 refused 2 evolve "${common[@]}" --out whole --generations 60,1,1 -- "2 stages, but also '1'"
 refused 2 evolve --function sphere --prompts 3 -- "--prompts wants --out"

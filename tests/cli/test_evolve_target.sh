@@ -34,9 +34,9 @@ want_json "'target_share' not in d['note']" <(run inspect free/best.namm.gguf --
 check "no path of this machine in it" [ -z "$(grep -F "$PWD" aimed/best.namm.gguf)" ]
 
 # A run goes on with the same share alone.
-refused 2 "${common[@]}" --target-share 30% --out aimed -- "target_share 0.3 wanted, 0.4 found"
-refused 2 "${common[@]}" --budgets none --out aimed -- "target_share nothing wanted, 0.4 found"
-refused 2 "${common[@]}" --target-share 40% --out free -- "target_share 0.4 wanted, nothing found"
+refused 2 "${common[@]}" --target-share 30% --out aimed -- "--target-share 0.3 wanted, 0.4 found"
+refused 2 "${common[@]}" --budgets none --out aimed -- "--target-share none wanted, 0.4 found"
+refused 2 "${common[@]}" --target-share 40% --out free -- "--target-share 0.4 wanted, none found"
 run "${common[@]}" --target-share 40% --out aimed
 want_code 0
 

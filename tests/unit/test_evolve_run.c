@@ -23,6 +23,7 @@ typedef struct test_run {
     mn__rater_maker maker;
     uint64_t stop_at; /* generations of this call; 0: to the end */
     uint64_t n_line, n_made;
+    uint64_t n_item, rows; /* of make_rows */
     double saved[N_PARAM];
     mn_evolve_best best;
     uint64_t n_saved;
@@ -414,7 +415,7 @@ static void test_other_options(void **state)
     expect_names(&t, "share 0.5 wanted, 0.25 found");
     t.p.options = NULL;
     assert_int_equal(go(&t), MN_EUSAGE);
-    expect_names(&t, "nothing wanted");
+    expect_names(&t, "model none wanted, aa found");
     t.p.options = "[1";
     assert_int_equal(go(&t), MN_EUSAGE);
     expect_names(&t, "a JSON object wanted");
@@ -423,6 +424,45 @@ static void test_other_options(void **state)
     t.stop_at = 0;
     go_to_end(&t);
     assert_int_equal(t.n_line, GENERATIONS - 3);
+}
+
+/* Prompts that a stage began with are those it goes on with. */
+static mn_status make_rows(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                           mn_diag *diag)
+{
+    const test_run *t = ctx;
+    mn_status st = make(ctx, stage, fidelity, out, diag);
+    out->n_item = t->n_item - stage; /* each stage has its own */
+    out->rows = t->rows;
+    return st;
+}
+
+static void test_other_rows(void **state)
+{
+    (void)state;
+    static test_run t;
+    init(&t, "rows");
+    t.maker.make = make_rows;
+    t.n_item = N_ITEM;
+    t.rows = 0xf000000000000007; /* more than a double holds */
+    t.stage[1] = (mn_evolve_stage){"b", "bowl", 2};
+    t.p.n_stage = 2;
+    t.stop_at = 3;
+    assert_int_equal(go(&t), MN_ECANCEL);
+    t.rows--;
+    assert_int_equal(go(&t), MN_EUSAGE);
+    expect_names(&t, "stage 1 began with other prompts than are found");
+    t.rows++;
+    t.n_item--;
+    assert_int_equal(go(&t), MN_EUSAGE);
+    expect_names(&t, "stage 1 began with 30 prompts, 29 found");
+    t.n_item++;
+    t.stop_at = 1;
+    assert_int_equal(go(&t), MN_ECANCEL);
+    t.rows = 0; /* a rater that does not know */
+    t.stop_at = 0;
+    go_to_end(&t);
+    assert_int_equal(t.n_line, GENERATIONS - 4 + 2);
 }
 
 /* ---- a share to aim at ---- */
@@ -480,7 +520,7 @@ static void test_target_share(void **state)
     expect_names(&t, "target_share 0.3 wanted, 0.25 found");
     t.p.target_share = 0;
     assert_int_equal(go(&t), MN_EUSAGE);
-    expect_names(&t, "target_share nothing wanted, 0.25 found");
+    expect_names(&t, "target_share none wanted, 0.25 found");
     init(&t, "share-none");
     t.p.target_share = 1.5;
     assert_int_equal(go(&t), MN_EUSAGE);
@@ -687,9 +727,10 @@ int main(void)
         cmocka_unit_test(test_goes_on_anywhere), cmocka_unit_test(test_equal_means),
         cmocka_unit_test(test_prompts),          cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_stages_hand_on),   cmocka_unit_test(test_other_options),
-        cmocka_unit_test(test_target_share),     cmocka_unit_test(test_cut_state),
-        cmocka_unit_test(test_failures),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_refused),          cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_other_rows),       cmocka_unit_test(test_target_share),
+        cmocka_unit_test(test_cut_state),        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_limits),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests(tests, make_folders, remove_folders);
 }

@@ -134,7 +134,7 @@ static void test_other_options(void **state)
     refuse(p, "n 5 wanted, 4 found");
     p = good;
     p.is_max = true;
-    refuse(p, "is_max 1 wanted, 0 found");
+    refuse(p, "is_max yes wanted, none found");
     p = good;
     p.mean = (const double[]){0, 0, 0.25, 0};
     refuse(p, "mean[2] 0.25 wanted, 0 found");

@@ -74,6 +74,14 @@ static void expect_rows(const char *path, size_t n_stage, size_t n_generation)
     json_decref(doc);
 }
 
+static void expect_items(const mn__run_log *l, size_t stage, uint64_t n)
+{
+    uint64_t found = 1;
+    mn_diag diag = {""};
+    assert_int_equal(mn__run_log_items(l, stage, &found, &diag), MN_OK);
+    assert_int_equal(found, n);
+}
+
 static void test_rows(void **state)
 {
     (void)state;
@@ -88,7 +96,10 @@ static void test_rows(void **state)
     mn__run_log_close(l);
     expect_rows(path, 2, 4);
     l = open_log(path, 4);
+    expect_items(l, 1, 40);
+    expect_items(l, 2, 0); /* it has not begun */
     add(l, 4);
+    expect_items(l, 2, 40);
     mn__run_log_close(l);
     expect_rows(path, 3, 5);
     char beside[4096];

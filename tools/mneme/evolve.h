@@ -41,6 +41,8 @@ typedef struct evolve_run {
 
 /* Meet the other ranks. Whatever it returns, evolve_run_end follows. */
 mn_status evolve_run_begin(evolve_run *r, const args *a, mn_diag *diag);
+/* mn_evolve_params.option_name: as options.def calls it. */
+void evolve_option_name(const char *key, char out[64]);
 /* r->p with the options of all runs: --out, --stage, --generations, --prompts, --statistic,
  * --held-out, --validate, --goal, --max-seconds, --threads, --log-candidates; what is told goes to
  * the terminal, the best mean to DIR/best.json. The first stage is --function's, where

@@ -15,7 +15,7 @@ typedef struct job {
     evolve_run folder;
     mn_evolve_namm_params p;
     size_t length[MAX_LENGTH];
-    char budgets[512], *command;
+    char budgets[512], *command, *options;
     const char *budget[MAX_BUDGET];
 } job;
 
@@ -180,6 +180,27 @@ done:
     return st;
 }
 
+/* How the model was opened, as far as ratings depend on it; its options have been read. */
+static mn_status write_model_options(job *j, mn_diag *diag)
+{
+    const args *a = j->a;
+    const char *product = a->value[OPT_PRODUCT], *scaling = a->value[OPT_ROPE_SCALING];
+    double factor = 0, base = 0;
+    mn_status st;
+    MN_TRY(args_float(a, OPT_ROPE_FACTOR, 0, 1, 1e4, &factor, diag));
+    MN_TRY(args_float(a, OPT_ROPE_BASE, 0, 1, 1e12, &base, diag));
+    json_t *doc = json_pack("{s:s,s:s,s:o,s:o}", "product", product ? product : "auto",
+                            "rope_scaling", scaling ? scaling : "model", "rope_factor",
+                            factor > 0 ? json_real(factor) : json_null(), "rope_base",
+                            base > 0 ? json_real(base) : json_null());
+    j->options = doc ? json_dumps(doc, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(doc);
+    if (!j->options) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a run's options"));
+    j->p.run.options = j->options;
+done:
+    return st;
+}
+
 static mn_status go(job *j, mn_diag *diag)
 {
     mn_status st;
@@ -187,6 +208,7 @@ static mn_status go(job *j, mn_diag *diag)
     MN_TRY(evolve_run_begin(&j->folder, j->a, diag));
     MN_TRY(read_options(j, diag));
     MN_TRY(ui_open_model(j->a, false, &j->m, diag));
+    MN_TRY(write_model_options(j, diag));
     if (args_has(j->a, OPT_COMPARE)) return evolve_compare(&j->folder, &j->p, j->m, diag);
     j->p.read = evolve_run_read;
     MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
@@ -209,6 +231,7 @@ mn_status evolve_namm(const args *a, mn_diag *diag)
     evolve_run_end(&j->folder, st, diag);
     mn_model_free(j->m);
     free(j->command);
+    free(j->options);
     free(j);
     return st;
 }

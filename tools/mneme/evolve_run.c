@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "build_info.h"
 #include "evolve.h"
+#include "options.h"
 
 /* ---- options ---- */
 
@@ -191,6 +192,39 @@ done:
     return st;
 }
 
+/* What the library calls otherwise than the command does; `_` in its names is `-` here. */
+void evolve_option_name(const char *key, char out[64])
+{
+    static const char *const other[][2] = {
+        {"n", "--dim"},
+        {"elite_ratio", "--elite"},
+        {"spread", "--start"},
+        {"has_noise", "--handle-noise"},
+        {"is_endless", "--generations without --restart"},
+        {"validate_every", "--validate"},
+        {"tasks", "tasks (--stage)"},
+        {"candidates", "--compare"},
+        {"sides", "--fidelity"},
+        {"policy", "--namm-options"},
+        {"rows_seed", "--seed"},
+        {"identity", "--model"},
+        {"model", "the content of --model"},
+        {"start", "the content of start.namm.gguf"},
+    };
+    char name[64];
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        if (!strcmp(key, other[i][0])) {
+            snprintf(out, 64, "%s", other[i][1]);
+            return;
+        }
+    snprintf(name, sizeof name, "%s", key);
+    for (char *c = name; *c; c++)
+        if (*c == '_') *c = '-';
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (option_table[i].verbs & 1u << VERB_EVOLVE && !strcmp(option_table[i].name, name))
+            snprintf(out, 64, "--%.60s", name);
+}
+
 /* ---- ranks ---- */
 
 static uint64_t claim(void *ctx)
@@ -233,6 +267,7 @@ mn_status evolve_run_options(evolve_run *r, const args *a, const mn_optimizer_pa
     r->p.commit = MN_BUILD_COMMIT;
     r->p.compiler = MN_BUILD_COMPILER;
     r->p.cpu = mn__cpu_level_name(mn__cpu_best());
+    r->p.option_name = evolve_option_name;
     r->p.ranks = (mn_evolve_ranks){r->ranks.rank, r->ranks.n, claim, restart, share, r};
     r->p.save = save;
     r->p.line = on_line;
