@@ -121,14 +121,6 @@ void ranks_restart(const ranks *r)
     pthread_mutex_unlock(&s->lock);
 }
 
-void ranks_share(const ranks *r, uint64_t *x, size_t n)
-{
-    enum { MOST = 1 << 20 };
-    for (size_t at = 0; r->state && at < n; at += MOST)
-        MPI_Allreduce(MPI_IN_PLACE, x + at, n - at < MOST ? (int)(n - at) : MOST, MPI_UINT64_T,
-                      MPI_BOR, MPI_COMM_WORLD);
-}
-
 uint64_t ranks_sum(const ranks *r, uint64_t x)
 {
     uint64_t sum = x;
@@ -153,10 +145,11 @@ static int begin_pieces(int q, const mn_train_block *b, size_t at, MPI_Request *
 
 static void tell_waiting(const ranks *r)
 {
-    fprintf(stderr,
-            "mneme: rank %d: interrupted while it waits for another rank, which writes a checkpoint "
-            "or has died: mpirun says which; the same command goes on where it stopped\n",
-            r->rank);
+    fprintf(
+        stderr,
+        "mneme: rank %d: interrupted while it waits for another rank, which writes a checkpoint "
+        "or has died: mpirun says which; the same command goes on where it stopped\n",
+        r->rank);
 }
 
 /* Others are waited for awake at first: most come soon. An interruption does not end it: another
@@ -178,6 +171,17 @@ static void await(const ranks *r, int n, MPI_Request *request)
             sched_yield();
         else
             nanosleep(&nap, NULL);
+    }
+}
+
+void ranks_share(const ranks *r, uint64_t *x, size_t n)
+{
+    enum { MOST = 1 << 20 };
+    for (size_t at = 0; r->state && at < n; at += MOST) {
+        MPI_Request request; /* not waited for within MPI, where a signal would not be heard */
+        MPI_Iallreduce(MPI_IN_PLACE, x + at, n - at < MOST ? (int)(n - at) : MOST, MPI_UINT64_T,
+                       MPI_BOR, MPI_COMM_WORLD, &request);
+        await(r, 1, &request);
     }
 }
 
