@@ -89,7 +89,7 @@ run "${common[@]}" --out metric --fidelity frozen,frozen:metric --prompts 1
 want_code 0
 want_out "frozen:kl" "frozen:metric"
 refused 2 "${common[@]}" --out whole --seed 5 -- "it was made with other options: --seed 5 wanted, 0 found"
-refused 2 "${common[@]}" --out whole --loss nll -- "--loss nll wanted, kl found"
+refused 2 "${common[@]}" --out whole --loss nll -- "other options: --fidelity " '"loss":"kl"'
 refused 2 "${common[@]}" --out x --fidelity best -- "retained, frozen or true wanted, 'best' found"
 refused 2 "${common[@]}" --out x --fidelity true:best -- "true:kl, :nll or :metric wanted"
 refused 2 "${common[@]}" --out x --generations 3 -- "--generations is of generations"
