@@ -140,8 +140,8 @@ static mn_status hash_start(const job *j, char out[17], mn_diag *diag)
     return MN_OK;
 }
 
-/* Of the caller's, who knows how the model was opened, and ours. Everything that a rating follows
- * from must be here, or a run goes on under another in silence. Not here: threads and ranks, which
+/* Everything that a rating follows from must be here or among the caller's, who knows how the model
+ * was opened, or a run goes on under another in silence. Not here: threads and ranks, which
  * change no bit; the level of the kernels, as a run may go on on another machine, whose sums are
  * rounded otherwise (run.json notes it at each start); packed copies, which a machine with less
  * memory does without; where data lie: their rows are summed (mn__rater.rows). */
@@ -154,8 +154,7 @@ static json_t *options_json(const job *j, const char *model, const char *start)
     const mn_session_params *s = &j->session;
     mn_model_info info;
     mn_model_get_info(j->m, &info);
-    json_t *budgets = json_array(), *lengths = json_array(),
-           *of_caller = p->run.options ? json_loads(p->run.options, 0, NULL) : json_object();
+    json_t *budgets = json_array(), *lengths = json_array();
     for (size_t i = 0; i < p->n_budget; i++)
         json_array_append_new(budgets, json_string(p->budget[i]));
     for (size_t i = 0; i < p->n_length; i++)
@@ -171,11 +170,6 @@ static json_t *options_json(const job *j, const char *model, const char *start)
         "kv_type", kv[(unsigned)s->kv_type % N_KIND], "positions",
         mode[(unsigned)s->positions % N_KIND], "chunk", (json_int_t)s->chunk);
     if (doc && p->n_lane) json_object_set_new(doc, "lanes", json_integer((json_int_t)p->n_lane));
-    if (!doc || !json_is_object(of_caller) || json_object_update_missing(doc, of_caller)) {
-        json_decref(doc);
-        doc = NULL;
-    }
-    json_decref(of_caller);
     return doc;
 }
 
@@ -185,10 +179,16 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
     mn_status st = hash_start(j, start, diag);
     if (st != MN_OK) return st;
     snprintf(model, sizeof model, "%016llx", (unsigned long long)j->m->hash);
-    json_t *doc = options_json(j, model, start);
-    const bool ok = doc && mn__draft_json(out, doc);
+    const char *given = j->p->run.options;
+    json_t *of_caller = given ? json_loads(given, 0, NULL) : json_object(),
+           *doc = options_json(j, model, start);
+    if (!json_is_object(of_caller))
+        st = mn__fail(diag, MN_EUSAGE, "options of a run: a JSON object wanted");
+    else if (!doc || json_object_update_missing(doc, of_caller) || !mn__draft_json(out, doc))
+        st = mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
+    json_decref(of_caller);
     json_decref(doc);
-    return ok ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
+    return st;
 }
 
 /* ---- a run ---- */

@@ -191,12 +191,12 @@ done:
 
 /* NAME#HASH: the same content under another name is the same. A file that is gone is the one that
  * was there when its name is: what it held is in start.namm.gguf. */
-static bool is_same_origin(const char *asked, const char *found)
+static bool is_same_origin(const char *asked, bool is_gone, const char *found)
 {
     const char *a = strrchr(asked, '#'), *f = strrchr(found, '#');
-    if (a && f) return !strcmp(a, f);
-    const size_t n = f ? (size_t)(f - found) : strlen(found);
-    return strlen(asked) == n && !strncmp(asked, found, n);
+    if (is_gone && f)
+        return strlen(asked) == (size_t)(f - found) && !strncmp(asked, found, strlen(asked));
+    return !strcmp(a && f ? a : asked, a && f ? f : found);
 }
 
 /* A start that an earlier version made says nothing of itself. */
@@ -228,7 +228,7 @@ static mn_status same_start(const job *j, mn_diag *diag)
         st = same_network(j, asked, found, diag);
         goto done;
     }
-    if (!is_same_origin(label, from))
+    if (!is_same_origin(label, !asked, from))
         MN_TRY(mn__run_differ(j->start, "from", label, from, j->run.option_name, diag));
     if (is_file(j->p->start)) goto done;
     if (j->p->warm != (warm != NULL))

@@ -11,7 +11,7 @@ for i in $(seq 40); do
 done >data/longctx/longbench/qasper.jsonl
 trained() { # MODEL SEED FILE: a NAMM that was trained on it
     "$MNEME" evolve --stage qasper --data data -m "$1" -c 900 --population 2 --prompts 1 --limit 2 \
-        --gold-tokens 1 --generations 1 --seed "$2" --out "of-$2" -q || exit 1
+        --gold-tokens 2 --generations 1 --seed "$2" --out "of-$2" -q || exit 1
     cp "of-$2/best.namm.gguf" "$3"
 }
 trained m.gguf 1 one
