@@ -44,7 +44,8 @@ typedef struct mn_evolve_namm_params {
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix,
                                   with options perhaps: "paper:window=16,hop=8,log" */
     bool warm;                 /**< fit the shape to later attention before evolution, on prompts of
-                                  the first stage that it does not hold out */
+                                  the first stage that it does not hold out; not
+                                  a file */
     const char *policy;        /**< further options of the policy, "recent=16"; NULL: none */
     const char *const *budget; /**< [n_budget] "25%", "": none; a candidate's loss is the mean over
                                     them */

@@ -249,6 +249,9 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
     mn_status st = MN_OK;
     uint64_t here = 0;
     const mn_evolve_ranks *ranks = &j->run.ranks;
+    if (j->p->warm && is_file(j->p->start))
+        MN_TRY(
+            mn__fail(diag, MN_EUSAGE, "a warm start fits a shape, and %s is a file", j->p->start));
     if (ranks->n <= 1 || ranks->rank == 0) {
         if (mkdir(j->run.dir, 0777) && errno != EEXIST)
             MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));

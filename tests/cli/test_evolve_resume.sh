@@ -104,6 +104,9 @@ want_code 0
 refused 2 "${common[@]}" --data data --from files/two.namm.gguf --out of -- \
     "of/start.namm.gguf: it was made with other options: --from two.namm.gguf#" "wanted, one.namm.gguf#"
 refused 2 "${common[@]}" --data data --from linear --out of -- "--from linear wanted, one.namm.gguf#"
+refused 2 "${common[@]}" --data data --warm --from files/one.namm.gguf --out never -- \
+    "a warm start fits a shape, and files/one.namm.gguf is a file"
+check "nothing is made then" test ! -e never
 mv files lost
 run "${common[@]}" --data data --from files/one.namm.gguf --out of
 want_code 0
