@@ -8,9 +8,9 @@ Age and spectrogram are what each sees, a threshold decides, as in arXiv 2410.13
 prompt's end; CMA-ES alone makes them, from networks that keep everything, with as many evaluations
 for each. The paper's tasks are longer than what a small model reads well; of the same kinds, --ctx
 tokens at most: stage 1 is a needle (niah), stage 2 adds questions whose paragraphs stand among
-others (ruler_qa), stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md), divergence from the full
-cache, with a term for what is kept beyond --share. What a stage ends with is evaluated on rows of
-all of LongBench that no stage has seen, beside rules at the same share.
+others (ruler_qa), stage 3 text of books (lm_books). Rated by frozen prefill (docs/evolve.md),
+divergence from the full cache, with a term for what is kept beyond --share. What a stage ends with
+is evaluated on rows of all of LongBench that no stage has seen, beside rules at the same share.
 Interrupted, the same command goes on. The data is read from MNEME_DATA (docs/data.md).
 
 Only the standard library is used."""

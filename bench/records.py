@@ -21,6 +21,7 @@ import json
 import lzma
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -135,6 +136,11 @@ def pair_of(report, budget, measure, a, b):
     return None
 
 
+def without_hash(policy):
+    """A NAMM by its file's name, options and all."""
+    return re.sub("#[0-9a-f]+", "", policy)
+
+
 def show(report):
     """Policies by their divergence, best first; beside them what each NAMM is less them."""
     budgets = sorted({r["budget"] for r in report["summary"] if r["budget"]})
@@ -150,7 +156,7 @@ def show(report):
         alone = rows[0]["kl"] is None  # no full cache beside them
         measures = ("nll",) if alone else ("kl", "nll")
         heads = ["policy"] + (["NLL"] if alone else ["KL", "change of NLL"]) + [
-            f"{m.upper()}: `{n.split('#')[0]}` less it" for m in measures for n in namms]
+            f"{m.upper()}: `{without_hash(n)}` less it" for m in measures for n in namms]
         print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
         for r in rows:
             ends = "" if r["kl_ci95"] is None else " [{:.3f}, {:.3f}]".format(*r["kl_ci95"])
@@ -204,7 +210,7 @@ def show_scores(scores):
             for (budget, policy), s in scores.items() if s.keys() == full.keys()]
     for mean, budget, policy, s in sorted(rows, key=lambda r: -r[0]):
         less = [s[k] - full[k] for k in sorted(full)]
-        print(f"| `{policy.split('#')[0]}` | {budget or ''} | {mean:.3f} |"
+        print(f"| `{without_hash(policy)}` | {budget or ''} | {mean:.3f} |"
               f" {mean * len(full) / sum(full.values()):.2f} |" + (
                   " |" if policy == "full" else
                   " {:+.3f} [{:+.3f}, {:+.3f}] |".format(sum(less) / len(less), *interval(less))))
@@ -227,7 +233,7 @@ def main():
     args = p.parse_args()
     if args.list:
         for name, (meaning, _) in TABLES.items():
-            print(f"{name:18} {meaning}")
+            print(f"{name:20} {meaning}")
         return
     unknown = [n for n in args.name if n not in TABLES]
     if unknown or not args.name:

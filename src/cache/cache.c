@@ -189,22 +189,6 @@ static mn_status fork_lane(mn__cache *child, mn__lane *to, const mn__cache *c, c
     return MN_OK;
 }
 
-/* The newest queries, as many as the child's ring has room for. */
-static void fork_query_ring(mn__cache *child, const mn__cache *c)
-{
-    size_t mine = child->shape.n_query_ring, theirs = c->shape.n_query_ring, bytes;
-    int64_t oldest = c->n_seen - (int64_t)mine;
-    child->query_begin = c->query_begin < oldest ? oldest : c->query_begin;
-    if (!mine || !mn__query_ring_bytes(&child->shape, &bytes)) return;
-    const size_t row = bytes / (c->shape.n_layer * mine);
-    uint8_t *to = child->query_ring.data;
-    const uint8_t *from = c->query_ring.data;
-    for (size_t l = 0; l < c->shape.n_layer; l++)
-        for (int64_t t = child->query_begin; t < c->n_seen; t++)
-            memcpy(to + (l * mine + (size_t)t % mine) * row,
-                   from + (l * theirs + (size_t)t % theirs) * row, row);
-}
-
 mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cache_shape *shape,
                               const mn__state_part *part, mn_diag *diag)
 {
@@ -223,7 +207,7 @@ mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cac
         }
     }
     if (c->state) memcpy(child->state, c->state, c->shape.state_bytes);
-    fork_query_ring(child, c);
+    mn__query_ring_fork(child, c);
     child->n_seen = c->n_seen;
     child->n_prompt = c->n_prompt;
     child->n_nan = c->n_nan;

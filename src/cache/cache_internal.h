@@ -21,6 +21,8 @@ static inline void **mn__lane_page_list(const mn__lane *l)
     return (void **)l->page.data;
 }
 
+/* The newest queries of c, as many as the child's ring has room for; no more than c's. */
+void mn__query_ring_fork(mn__cache *child, const mn__cache *c);
 /* The arrays that this cache's lanes have; returns how many. */
 size_t mn__lane_sides(const mn__cache_shape *shape, mn__lane *l,
                       struct mn__side side[MN__SIDE_MAX]);

@@ -27,6 +27,16 @@ static uint8_t *ring_row(const mn__cache *c, size_t layer, int64_t token)
     return (uint8_t *)c->query_ring.data + row * s->n_head * s->head_dim * element_bytes(s);
 }
 
+void mn__query_ring_fork(mn__cache *child, const mn__cache *c)
+{
+    const int64_t oldest = c->n_seen - (int64_t)child->shape.n_query_ring;
+    const size_t bytes = c->shape.n_head * c->shape.head_dim * element_bytes(&c->shape);
+    child->query_begin = c->query_begin < oldest ? oldest : c->query_begin;
+    for (size_t l = 0; l < c->shape.n_layer; l++)
+        for (int64_t t = child->query_begin; t < c->n_seen; t++)
+            memcpy(ring_row(child, l, t), ring_row(c, l, t), bytes);
+}
+
 void mn__cache_put_query(mn__cache *c, size_t layer, size_t i, const float *q)
 {
     /* Of a long step only the end is kept, so that no two threads write one row. */

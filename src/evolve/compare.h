@@ -12,6 +12,7 @@ typedef struct mn__compare {
     const mn_evolve_compare_params *p;
     const mn_evolve_params *run;       /* with the resolved search and options */
     uint64_t n_item;                   /* prompts there are; 0: not known yet */
+    uint64_t rows;                     /* what they are (mn__rater); 0: not known */
     uint64_t *item;                    /* [n_prompt] those that count */
     mn__rating *rating;                /* [n_side][n_prompt][n_candidate] */
     bool *left;                        /* [n_side][n_prompt] */

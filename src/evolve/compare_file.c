@@ -1,6 +1,8 @@
 /* compare_file.c: compare.json (compare.h). */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -138,13 +140,15 @@ static json_t *document(const mn__compare *c, const mn_evolve_comparison *result
         if (result && side) add_result(side, &result->side[i], loss + i * n, kept + i * n, n);
         json_array_append_new(sides, side);
     }
-    json_t *doc = json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:I,s:o,s:o,s:b}", "version",
-                            1, "mneme", mn_version(), "commit", text(c->run->commit), "compiler",
-                            text(c->run->compiler), "cpu_level", text(c->run->cpu), "cpu",
-                            text(mn__cpu_model()), "threads", c->run->n_thread, "ranks",
+    char rows[17];
+    snprintf(rows, sizeof rows, "%016llx", (unsigned long long)c->rows);
+    json_t *doc = json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:o,s:o,s:I,s:s,s:o,s:o,s:b}",
+                            "version", 1, "mneme", mn_version(), "commit", text(c->run->commit),
+                            "compiler", text(c->run->compiler), "cpu_level", text(c->run->cpu),
+                            "cpu", text(mn__cpu_model()), "threads", c->run->n_thread, "ranks",
                             c->run->ranks.n, "settings", settings_json(c), "options",
-                            options_json(c), "prompts_there", (json_int_t)c->n_item, "prompts",
-                            prompts, "sides", sides, "done", result != NULL);
+                            options_json(c), "prompts_there", (json_int_t)c->n_item, "rows", rows,
+                            "prompts", prompts, "sides", sides, "done", result != NULL);
     if (doc && result) {
         json_object_set_new(doc, "prompts_that_count", json_integer((json_int_t)result->n_prompt));
         json_object_set_new(doc, "pairs", pairs_json(result));
@@ -212,11 +216,13 @@ static bool read_side(mn__compare *c, size_t i, const json_t *side)
 static bool read_document(mn__compare *c, const json_t *doc)
 {
     const json_t *there = json_object_get(doc, "prompts_there"),
-                 *prompts = json_object_get(doc, "prompts"), *sides = json_object_get(doc, "sides");
+                 *rows = json_object_get(doc, "rows"), *prompts = json_object_get(doc, "prompts"),
+                 *sides = json_object_get(doc, "sides");
     if (!json_is_integer(there) || json_integer_value(there) < 0 ||
         json_array_size(sides) != c->p->n_side)
         return false;
     c->n_item = (uint64_t)json_integer_value(there);
+    c->rows = json_is_string(rows) ? strtoull(json_string_value(rows), NULL, 16) : 0;
     if (json_array_size(prompts) != (c->n_item ? c->run->n_prompt : 0)) return false;
     for (size_t k = 0; k < json_array_size(prompts); k++) {
         const json_t *x = json_array_get(prompts, k);

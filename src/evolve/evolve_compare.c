@@ -83,12 +83,16 @@ static mn_status draw_prompts(compare *c, mn_diag *diag)
     if (c->at.n_item && c->at.n_item != n)
         return mn__fail(diag, MN_EUSAGE, "%s: of %llu prompts, %llu found", c->path,
                         (unsigned long long)c->at.n_item, (unsigned long long)n);
+    if (c->at.rows && c->asker.rater.rows && c->at.rows != c->asker.rater.rows)
+        return mn__fail(diag, MN_EUSAGE, "%s: of other prompts than are found: its data are others",
+                        c->path);
     if (n < n_prompt)
         return mn__fail(diag, MN_ERANGE, "%zu prompts wanted, %llu found in all", n_prompt,
                         (unsigned long long)n);
     const mn__sample_name name = {c->job.run.search.seed, 0, MN__RNG_PROMPT};
     mn__sample_draw(&name, n, n_prompt, c->at.item);
     c->at.n_item = n;
+    c->at.rows = c->asker.rater.rows;
     return MN_OK;
 }
 

@@ -92,8 +92,7 @@ done:
 
 #define MUTE "of one token are written before anything is forgotten"
 
-mn_status mn__namm_job_count_rows(job *j, const mn__stage_rows *t, const mn__row_look *l,
-                                  mn_diag *diag)
+mn_status mn__namm_job_count_rows(job *j, const mn__row_look *l, mn_diag *diag)
 {
     char text[160];
     if (!l->n_mute) return MN_OK;
@@ -103,13 +102,13 @@ mn_status mn__namm_job_count_rows(job *j, const mn__stage_rows *t, const mn__row
                         "; longer answers, a cut behind the context or the task's metric tell "
                         "candidates apart",
                         (unsigned long long)l->n_row);
-    /* A warm start and the raters of a comparison look at the same rows. */
-    if (j->run.ranks.rank || (j->told && !strcmp(j->told, t->names))) return MN_OK;
     snprintf(text, sizeof text, "%llu of %llu rows left out: their answers " MUTE,
              (unsigned long long)l->n_mute, (unsigned long long)l->n_row);
+    /* A warm start and the raters of a comparison look at the same rows. */
+    if (j->run.ranks.rank || (j->told && !strcmp(j->told, text))) return MN_OK;
     if (j->run.note) j->run.note(j->run.ctx, text);
     mn__free(j->told);
-    j->told = mn__strdup(t->names);
+    j->told = mn__strdup(text);
     return j->told ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a stage");
 }
 
@@ -258,7 +257,7 @@ mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__
     else
         MN_TRY(mn__fail(diag, MN_EUSAGE, "fidelity retained, frozen or true wanted, '%s' found",
                         fidelity));
-    MN_TRY(mn__namm_job_count_rows(j, &t, &look, diag));
+    MN_TRY(mn__namm_job_count_rows(j, &look, diag));
     *out = rater;
     out->rows = look.hash;
     rater = (mn__rater){0};

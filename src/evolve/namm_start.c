@@ -116,8 +116,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     snprintf(draft, sizeof draft, "%s.new", j->start);
     const mn_status seen = mn__warm_start(j->namm, draft, &w, NULL, &loss, &why);
     /* What is left out may be why it failed. */
-    if (seen != MN_ENOMEM && seen != MN_ECANCEL)
-        MN_TRY(mn__namm_job_count_rows(j, &t, &look, diag));
+    if (seen != MN_ENOMEM && seen != MN_ECANCEL) MN_TRY(mn__namm_job_count_rows(j, &look, diag));
     if (seen != MN_OK) MN_TRY(mn__fail(diag, seen, "%s", why.text));
     if (rename(draft, j->start)) MN_TRY(mn__fail(diag, MN_EIO, "cannot write %s", j->start));
 done:

@@ -127,12 +127,17 @@ done:
     return st;
 }
 
+static mn_status no_memory(mn_diag *diag)
+{
+    return mn__fail(diag, MN_ENOMEM, "no memory for a NAMM");
+}
+
 /* The shape of the text's name, its options in *o. */
 static mn_status read_text(const shape **out, mn__spec *o, const char *text, mn_diag *diag)
 {
     mn_status st;
     mn__spec *user = mn__alloc(MN_MEM_OTHER, sizeof *user);
-    if (!user) return mn__fail(diag, MN_ENOMEM, "no memory for a NAMM");
+    if (!user) return no_memory(diag);
     MN_TRY(mn__spec_parse(user, "shape", text, true, diag));
     *out = find(user->name, diag);
     if (!*out) {
@@ -181,7 +186,7 @@ mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag)
     mn__namm *n = mn__alloc_zero(MN_MEM_OTHER, sizeof *n);
     mn__spec *o = mn__alloc(MN_MEM_OTHER, sizeof *o);
     *out = NULL;
-    if (!n || !o) goto memory;
+    if (!n || !o) MN_TRY(no_memory(diag));
     MN_TRY(read_text(&s, o, text, diag));
     MN_TRY(lay_out(n, s, o, diag));
     const size_t n_param = mn__namm_net_params(&n->net);
@@ -189,7 +194,7 @@ mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag)
     n->param = mn__alloc_zero(MN_MEM_OTHER, n_param * sizeof(float));
     n->mean = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));
     n->deviation = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));
-    if (!n->options || !n->param || !n->mean || !n->deviation) goto memory;
+    if (!n->options || !n->param || !n->mean || !n->deviation) MN_TRY(no_memory(diag));
     for (size_t c = 0; c < n->net.n_in; c++) n->deviation[c] = 1;
     n->param[n_param - 1] = (float)s->last_bias;
     *out = n;
@@ -198,9 +203,6 @@ done:
     mn__free(o);
     mn__namm_free(n);
     return st;
-memory:
-    st = mn__fail(diag, MN_ENOMEM, "no memory for a NAMM");
-    goto done;
 }
 
 void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed)

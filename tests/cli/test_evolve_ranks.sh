@@ -64,7 +64,7 @@ ranks 3 bash -c '
     [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
     "$@" & until [ -e dead/evolve.gguf.1 ]; do sleep 0.01; done; kill -9 $! $$' rank "$MNEME" "${common[@]}" --out dead
 check "a rank that dies fails the run" [ $code != 0 ]
-want_err "mneme: rank 0: interrupted" "has died: mpirun says which" "the same command goes on where it stopped"
+want_err "mneme: rank 0: interrupted" "where that one ended, it or mpirun says why" "the same command goes on where it stopped"
 check "it was cut: $(table dead)" [ "$(table dead)" != "$whole" ]
 run "${common[@]}" --out dead
 want_code 0

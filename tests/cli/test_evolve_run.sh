@@ -133,7 +133,7 @@ if command -v mpirun >/dev/null && ldd "$MNEME" | grep -q libmpi; then
         [ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec "$@"
         "$@" & until [ -e dead/evolve.gguf.1 ]; do sleep 0.01; done; kill -9 $! $$' rank "$MNEME" evolve "${common[@]}" -t 1 --out dead
     check "a rank that dies fails the run" [ $code != 0 ]
-    want_err "mneme: rank 0: interrupted" "has died: mpirun says which" \
+    want_err "mneme: rank 0: interrupted" "where that one ended, it or mpirun says why" \
         "the same command goes on where it stopped"
     run evolve "${common[@]}" --out dead
     want_code 0

@@ -32,12 +32,12 @@ assert "-0.250 [-0.350, -0.150] | +0.500 [+0.400, +0.600]" in lines[5], lines[5]
 assert "| -0.750 [-0.850, -0.650] |" in lines[6], lines[6]
 
 # Scores beside the full cache's on the same prompts, best first; a policy that misses one is left out.
-scores = {(None, "full"): {1: 1., 2: 0.}, ("25%", "a#1"): {1: .5, 2: .25}, ("25%", "b"): {1: 1.}}
+scores = {(None, "full"): {1: 1., 2: 0.}, ("25%", "a#1,chunk=512"): {1: .5, 2: .25}, ("25%", "b"): {1: 1.}}
 with contextlib.redirect_stdout(io.StringIO()) as said:
     records.show_scores(scores)
 lines = said.getvalue().splitlines()
 assert lines[4:] == ["| `full` |  | 0.500 | 1.00 | |",
-                     "| `a` | 25% | 0.375 | 0.75 | -0.125 [-0.500, +0.250] |", ""], lines
+                     "| `a,chunk=512` | 25% | 0.375 | 0.75 | -0.125 [-0.500, +0.250] |", ""], lines
 low, high = records.interval([i / 10 for i in range(100)])
 assert 4.3 < low < 4.5 and 5.4 < high < 5.6, (low, high)
 

@@ -55,7 +55,7 @@ ranks 2 bash -c '
     "$@" & until [ -e dead/checkpoint.gguf.1 ]; do sleep 0.01; done; kill -9 $! $$' \
     rank "$MNEME" train "${memory[@]}" -t 1 --out dead
 check "a rank that dies fails the run" [ $code != 0 ]
-want_err "or has died: mpirun says which"
+want_err "where that one ended, it or mpirun says why"
 cp -r dead again
 ranks 2 "$MNEME" train "${memory[@]}" -t 1 --out again
 want_code 0

@@ -147,8 +147,8 @@ static void tell_waiting(const ranks *r)
 {
     fprintf(
         stderr,
-        "mneme: rank %d: interrupted while it waits for another rank, which writes a checkpoint "
-        "or has died: mpirun says which; the same command goes on where it stopped\n",
+        "mneme: rank %d: interrupted while it waits for another rank; where that one ended, it or "
+        "mpirun says why; the same command goes on where it stopped\n",
         r->rank);
 }
 
