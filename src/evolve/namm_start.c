@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/diag.h"
@@ -247,17 +246,18 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
     uint64_t here = 0;
+    mn__run_folder folder = {.fd = -1};
     const mn_evolve_ranks *ranks = &j->run.ranks;
     if (j->p->warm && is_file(j->p->start))
         MN_TRY(
             mn__fail(diag, MN_EUSAGE, "a warm start fits a shape, and %s is a file", j->p->start));
     if (ranks->n <= 1 || ranks->rank == 0) {
-        if (mkdir(j->run.dir, 0777) && errno != EEXIST)
-            MN_TRY(mn__fail(diag, MN_EIO, "%s: %s", j->run.dir, strerror(errno)));
+        MN_TRY(mn__run_folder_open(&folder, j->run.dir, diag)); /* a run there keeps its start */
         if (has_begun(j))
             MN_TRY(same_start(j, diag));
         else
             MN_TRY(is_file(j->p->start) ? copy_file(j, diag) : make_start(j, diag));
+        mn__run_folder_close(&folder);
     }
     if (ranks->n > 1) MN_TRY(ranks->share(ranks->ctx, &here, 1, diag));
     mn__namm_free(j->namm);
@@ -270,6 +270,7 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
     for (size_t i = 0; i < j->run.search.n; i++) j->mean[i] = (double)j->namm->param[i];
     j->run.search.mean = j->mean;
 done:
+    mn__run_folder_close(&folder);
     return st;
 }
 

@@ -143,4 +143,11 @@ refused 2 evolve --stage qasper -m m.gguf -c 900 --data other --budgets 40% --li
 run evolve --stage qasper -m m.gguf -c 900 --data data --budgets 40% --limit 6 --prompts 2 \
     --compare 3 --fidelity frozen -q --out compared
 want_code 0
-finish 155
+
+# A folder in which another evolves keeps what that one began with.
+mkdir held
+said="mneme evolve beside another"
+flock held "$MNEME" "${common[@]}" --data data --from linear --out held 2>err
+check "it is refused" grep -q "held: another process evolves there" err
+check "it makes nothing there" [ -z "$(ls held)" ]
+finish 157
