@@ -71,6 +71,19 @@ smollm2_or_skip() {
 
 tiny() { "$MNEME_BUILD/tests/mneme-tiny" "$@" || exit 1; }
 
+# qasper_rows DIR [QUESTION [N]]: a set of rows of the task qasper, as MNEME_DATA has it.
+qasper_rows() {
+    mkdir -p "$1/longctx/longbench"
+    python3 - "${2:-Which?}" "${3:-60}" >"$1/longctx/longbench/qasper.jsonl" <<'PY'
+import json, sys
+words = "the world is old and the sea is wide while hello goes to all who read this".split()
+for i in range(int(sys.argv[2])):
+    text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
+    print(json.dumps({"dataset": "qasper", "context": text, "input": sys.argv[1],
+                      "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}))
+PY
+}
+
 finish() {
     echo "$n_check checks, $n_wrong wrong"
     [ "$n_wrong" = 0 ] && [ "$n_check" -gt "${1:-0}" ]

@@ -4,16 +4,7 @@
 unset MNEME_DATA
 tiny m.gguf llama ctx=1024
 
-mkdir -p data/longctx/longbench
-python3 - <<'PY'
-import json
-words = "the world is old and the sea is wide while hello goes to all who read this".split()
-with open("data/longctx/longbench/qasper.jsonl", "w") as f:
-    for i in range(60):
-        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
-        f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
-                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
-PY
+qasper_rows data
 common=(evolve --stage qasper --data data -m m.gguf -c 900 --population 4 --prompts 2 --held-out 2
     --validate 1 --generations 3 --budgets 40%,70% --limit 6 --gold-tokens 4 -q)
 best() { sha256sum "$1/best.namm.gguf" | cut -d' ' -f1; }

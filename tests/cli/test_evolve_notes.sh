@@ -3,16 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 unset MNEME_DATA
 tiny m.gguf llama ctx=1024
-mkdir -p data/longctx/longbench
-python3 - <<'PY'
-import json
-words = "the world is old and the sea is wide while hello goes to all who read this".split()
-with open("data/longctx/longbench/qasper.jsonl", "w") as f:
-    for i in range(60):
-        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
-        f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
-                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
-PY
+qasper_rows data
 common=(evolve --data "$PWD/data" -m "$PWD/m.gguf" -c 900 --population 2 --prompts 1 --generations 1
     --limit 6 -q)
 note() { # FOLDER KEY: of its best NAMM, "" where there is none

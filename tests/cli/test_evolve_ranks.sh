@@ -8,16 +8,7 @@ if ! command -v mpirun >/dev/null || ! ldd "$MNEME" | grep -q libmpi; then
 fi
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 tiny m.gguf llama ctx=1024
-mkdir -p data/longctx/longbench
-python3 - <<'PY'
-import json
-words = "the world is old and the sea is wide while hello goes to all who read this".split()
-with open("data/longctx/longbench/qasper.jsonl", "w") as f:
-    for i in range(60):
-        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
-        f.write(json.dumps({"dataset": "qasper", "context": text, "input": "Which?",
-                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
-PY
+qasper_rows data
 # Three stages, each by a fidelity of its own; the second and third go on where the first ended.
 common=(evolve --stage qasper --stage qasper --stage qasper --fidelity retained,frozen,true
     --data data -m m.gguf -c 900 --population 4 --prompts 3 --held-out 2 --validate 1

@@ -4,18 +4,7 @@
 unset MNEME_DATA
 tiny m.gguf llama ctx=1024
 tiny other.gguf qwen3 ctx=1024
-cat >rows.py <<'PY'
-import json, os, sys
-words = "the world is old and the sea is wide while hello goes to all who read this".split()
-where = sys.argv[1] + "/longctx/longbench"
-os.makedirs(where, exist_ok=True)
-with open(where + "/qasper.jsonl", "w") as f:
-    for i in range(int(sys.argv[3])):
-        text = "paper %d " % i + " ".join(words[(i * 7 + k * (i + 3)) % len(words)] for k in range(24))
-        f.write(json.dumps({"dataset": "qasper", "context": text, "input": sys.argv[2],
-                            "answers": [words[i % len(words)] + " sea"], "_id": "row-%d" % i}) + "\n")
-PY
-python3 rows.py data "Which?" 60
+qasper_rows data
 common=(evolve --stage qasper -m m.gguf -c 900 --population 4 --prompts 2 --held-out 2 --validate 1
     --generations 3 --budgets 40% --limit 6 --sigma 0.5 --no-progress)
 go() { run "${common[@]}" --data data --out made "$@"; }
@@ -62,8 +51,8 @@ refused 2 "${common[@]}" --data data --out made --from liner -- 'unknown shape o
 refused 2 "${common[@]}" --data data --out made --from gone.gguf -- "--from gone.gguf wanted, linear found"
 
 # Other rows, whatever the folder is called.
-python3 rows.py other "Who?" 60
-python3 rows.py fewer "Which?" 24
+qasper_rows other "Who?"
+qasper_rows fewer "Which?" 24
 mv data moved
 refused 2 "${common[@]}" --data other --out made -q -- \
     "made/evolve.gguf: stage 1 began with other prompts than are found"
