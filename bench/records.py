@@ -60,6 +60,11 @@ TABLES = {
     "namm-prompt": (
         "a NAMM and every rule on rows that it was not trained on",
         HELD_OUT + ["--policies", "NAMM," + RULES, "--evict", "prompt"]),
+    "namm-totals": (
+        "the same, a NAMM given less beside rules at 25%: the bytes of its own state counted",
+        ["25%,21%" if x == "25%" else x for x in HELD_OUT] +
+        ["--policies", "NAMM,streaming:chunk=0,knorm,h2o,snapkv,adakv:base=snapkv,observed,"
+                       "tova:pool=7,window:share=layer,pool=7", "--evict", "prompt"]),
     "namm-context": (
         "the same, the question behind the cut",
         HELD_OUT + ["--policies", "READING,NAMM," + RULES, "--evict", "context"]),
@@ -174,8 +179,8 @@ def writes_answers(report):
     return json.loads(report["runs"][0]["options"])["max_new"] != 1
 
 
-def scores_of(folder):
-    """(budget, policy) to the score of each prompt: 'full' and other policies without a budget
+def values_of(folder, column):
+    """(budget, policy) to the column of each prompt: 'full' and other policies without a budget
     have None for it."""
     packed, found = os.path.join(folder, "results.sqlite.xz"), {}
     with tempfile.TemporaryDirectory() as room:
@@ -185,10 +190,15 @@ def scores_of(folder):
             with lzma.open(packed) as f, open(store, "wb") as to:
                 shutil.copyfileobj(f, to)
         with contextlib.closing(sqlite3.connect(store)) as db:
-            for policy, budget, prompt, score in db.execute(
-                    "select policy, budget, prompt, score from record where score is not null"):
-                found.setdefault((budget or None, policy), {})[prompt] = score
+            for policy, budget, prompt, value in db.execute(
+                    f"select policy, budget, prompt, {column} from record"
+                    f" where {column} is not null"):
+                found.setdefault((budget or None, policy), {})[prompt] = value
     return found
+
+
+def mean(values):
+    return sum(values) / len(values)
 
 
 def interval(differences, n_draw=10000):
@@ -206,14 +216,37 @@ def show_scores(scores):
         return
     print(f"{len(full)} prompts, mean of the tasks' scores\n")
     print("| policy | kept | score | of full | less full |\n|---|---|---|---|---|")
-    rows = [(sum(s.values()) / len(s), budget, policy, s)
+    rows = [(mean(s.values()), budget, policy, s)
             for (budget, policy), s in scores.items() if s.keys() == full.keys()]
-    for mean, budget, policy, s in sorted(rows, key=lambda r: -r[0]):
+    for score, budget, policy, s in sorted(rows, key=lambda r: -r[0]):
         less = [s[k] - full[k] for k in sorted(full)]
-        print(f"| `{without_hash(policy)}` | {budget or ''} | {mean:.3f} |"
-              f" {mean * len(full) / sum(full.values()):.2f} |" + (
+        print(f"| `{without_hash(policy)}` | {budget or ''} | {score:.3f} |"
+              f" {score / mean(full.values()):.2f} |" + (
                   " |" if policy == "full" else
-                  " {:+.3f} [{:+.3f}, {:+.3f}] |".format(sum(less) / len(less), *interval(less))))
+                  " {:+.3f} [{:+.3f}, {:+.3f}] |".format(mean(less), *interval(less))))
+    print()
+
+
+def show_totals(folder):
+    """Each NAMM at the least budget, each rule at the greatest, by all that they hold."""
+    kl, nll = values_of(folder, "kl"), values_of(folder, "nll")
+    held = values_of(folder, "kv_bytes + policy_bytes")
+    budgets = sorted({b for b, _ in kl if b}, key=lambda b: float(b.rstrip("%")))
+    rows = [(b, p) for b, p in kl if b == (budgets[0] if p.startswith("namm") else budgets[-1])]
+    rows.sort(key=lambda r: mean(kl[r].values()))
+    namms = [r for r in rows if r[1].startswith("namm")]
+    print("| policy | kept | keys, values and state, MB | KL | change of NLL |" + "".join(
+        f" {m}: `{without_hash(p)}` less it |" for m in ("KL", "NLL") for _, p in namms))
+    print("|" + "---|" * (5 + 2 * len(namms)))
+    for row in rows:
+        cells = [f"`{without_hash(row[1])}`", row[0], f"{mean(held[row].values()) / 1e6:.1f}",
+                 f"{mean(kl[row].values()):.3f}",
+                 "{:+.3f}".format(mean([nll[row][k] - nll[None, "full"][k] for k in kl[row]]))]
+        for of, namm in ((of, n) for of in (kl, nll) for n in namms):
+            less = [of[namm][k] - of[row][k] for k in kl[row]] if row != namm else None
+            cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(mean(less), *interval(less))
+                         if less else "")
+        print("| " + " | ".join(cells) + " |")
     print()
 
 
@@ -244,7 +277,9 @@ def main():
             report = json.load(f)
         show(report)
         if writes_answers(report):
-            show_scores(scores_of(folder))
+            show_scores(values_of(folder, "score"))
+        if name == "namm-totals":
+            show_totals(folder)
     if args.show:
         return
     if not os.environ.get("MNEME_DATA"):
