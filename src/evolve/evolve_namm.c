@@ -173,6 +173,15 @@ static json_t *options_json(const job *j, const char *model, const char *start)
     return doc;
 }
 
+/* A name of the caller's that is taken, or NULL. */
+static const char *taken_name(const json_t *doc, json_t *of_caller)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(of_caller, name, value) if (json_object_get(doc, name)) return name;
+    return NULL;
+}
+
 static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
 {
     char start[17], model[17];
@@ -182,8 +191,11 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
     const char *given = j->p->run.options;
     json_t *of_caller = given ? json_loads(given, 0, NULL) : json_object(),
            *doc = options_json(j, model, start);
+    const char *taken = taken_name(doc, of_caller);
     if (!json_is_object(of_caller))
         st = mn__fail(diag, MN_EUSAGE, "options of a run: a JSON object wanted");
+    else if (taken)
+        st = mn__fail(diag, MN_EUSAGE, "options of a run: `%s` is noted already", taken);
     else if (!doc || json_object_update_missing(doc, of_caller) || !mn__draft_json(out, doc))
         st = mn__fail(diag, MN_ENOMEM, "no memory for a run's description");
     json_decref(of_caller);
