@@ -40,6 +40,8 @@ typedef struct mn_evolve_namm_params {
                                   opened, by names that are not those of parameters here */
     bool picks_covariance;     /**< full up to 2,048 parameters, separable above, whose state would
                                   take hundreds of megabytes, instead of run.search's */
+    bool picks_sigma;          /**< 0.2 from a shape; from a fit (warm) or a file a tenth of its
+                                  largest weight, as longer steps lose it, instead of run.search's */
     mn_session_params session; /**< n_ctx, seed; a worker has one thread */
     const char *start;         /**< a NAMM file, or a shape: paper, linear, mlp, bam, mix,
                                   with options perhaps: "paper:window=16,hop=8,log" */
@@ -117,6 +119,7 @@ typedef struct mn_evolve_pair {
 } mn_evolve_pair;
 
 typedef struct mn_evolve_comparison {
+    double sigma;    /**< that candidates were drawn with */
     size_t n_prompt; /**< that count */
     size_t n_left;   /**< prompts that one of the sides could not rate: left out for all */
     mn_evolve_side_result side[MN_EVOLVE_SIDE_MAX]; /**< in the order asked for */

@@ -197,6 +197,7 @@ static mn_status add_up(const compare *c, double *loss, double *kept, double *ro
             mn__population_losses(&r, c->job.run.statistic, loss + i * n, kept + i * n, room);
     }
     out->n_left = n_prompt - out->n_prompt;
+    out->sigma = c->job.run.search.sigma;
     mn__free(left);
     if (out->n_prompt) return MN_OK;
     return mn__fail(diag, MN_EINPUT, "none of %zu prompts can be rated in every way", n_prompt);

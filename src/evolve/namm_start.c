@@ -242,6 +242,15 @@ done:
     return st;
 }
 
+/* Of the first candidates. Steps as long as what was learned would lose it (decision 0020). */
+static double first_sigma(const job *j)
+{
+    double largest = 0;
+    if (j->p->warm || is_file(j->p->start))
+        for (size_t i = 0; i < j->run.search.n; i++) largest = fmax(largest, fabs(j->mean[i]));
+    return largest > 0 ? largest / 10 : 0.2;
+}
+
 mn_status mn__namm_job_begin(job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -269,6 +278,7 @@ mn_status mn__namm_job_begin(job *j, mn_diag *diag)
     if (!j->mean) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a network"));
     for (size_t i = 0; i < j->run.search.n; i++) j->mean[i] = (double)j->namm->param[i];
     j->run.search.mean = j->mean;
+    if (j->p->picks_sigma) j->run.search.sigma = first_sigma(j);
 done:
     mn__run_folder_close(&folder);
     return st;

@@ -111,7 +111,7 @@ static void show(const compare *c, const mn_evolve_comparison *found)
 {
     char name[64], other[64];
     printf("%zu candidates, %zu prompts, sigma %g\n\n", c->p.n_candidate, found->n_prompt,
-           c->p.namm.run.search.sigma);
+           found->sigma);
     printf("%-18s %9s %9s %9s %7s %7s %9s %9s\n", "fidelity", "best", "median", "worst", "failed",
            "kept", "begin s", "rate s");
     for (size_t i = 0; i < c->p.n_side; i++) {

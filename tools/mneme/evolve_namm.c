@@ -156,7 +156,6 @@ static mn_status read_options(job *j, mn_diag *diag)
     const char *data = args_has(a, OPT_DATA) ? a->value[OPT_DATA] : getenv("MNEME_DATA");
     mn_optimizer_params search;
     mn_optimizer_params_default(&search);
-    search.sigma = 0.2;
     search.population = 16;
     mn_evolve_namm_params_default(&j->p);
     if (!a->n_stage)
@@ -172,6 +171,7 @@ static mn_status read_options(job *j, mn_diag *diag)
     j->p.data = data && *data ? data : NULL;
     j->p.warm = args_has(a, OPT_WARM);
     j->p.picks_covariance = !args_has(a, OPT_COVARIANCE);
+    j->p.picks_sigma = !args_has(a, OPT_SIGMA);
     j->p.policy = a->value[OPT_NAMM_OPTIONS];
     if (args_has(a, OPT_FROM)) j->p.start = a->value[OPT_FROM];
     j->p.model = model_name(a);
