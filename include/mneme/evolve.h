@@ -72,7 +72,7 @@ typedef enum mn_search_end {
 typedef struct mn_optimizer_params {
     size_t n;           /**< variables */
     size_t population;  /**< candidates of a generation, 2 or more; 0: 4 + floor(3 ln n) */
-    double elite_ratio; /**< share of them that moves the mean (0.5) */
+    double elite_ratio; /**< share of them that moves the mean, at most 0.5 (0.5); is_exact: 1 */
     double sigma;       /**< standard deviation of a variable in the first generation */
     const double *mean; /**< [n], copied; NULL: zeros */
     double spread;      /**< every start is drawn from mean +- spread, each variable evenly (0) */

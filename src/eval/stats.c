@@ -17,6 +17,7 @@
 #include "base/diag.h"
 #include "base/heap.h"
 #include "base/rng.h"
+#include "base/sort.h"
 
 enum {
     PURPOSE_DRAW = 0x626f6f74, /* "boot" */
@@ -164,12 +165,6 @@ static double acceleration(const struct clusters *g)
     return square > 0 ? cube / (6 * square * sqrt(square)) : 0;
 }
 
-static int by_value(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 /* The normal score of the share of resampled means below the observed one, ties by half. */
 static double bias(const double *mean, uint32_t n, double observed, double tie)
 {
@@ -203,7 +198,7 @@ static void find_interval(const struct estimate *e, double *resampled, uint32_t 
                           double *lo, double *hi)
 {
     double z0 = bias(resampled, n, e->value, e->tie), z = normal_quantile((1 - level) / 2);
-    qsort(resampled, n, sizeof *resampled, by_value);
+    mn__sort(resampled, n);
     *lo = corrected(resampled, n, z0, e->acceleration, z);
     *hi = corrected(resampled, n, z0, e->acceleration, -z);
 }

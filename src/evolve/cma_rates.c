@@ -3,7 +3,9 @@
  * revision, which exact plans, made like the NAMM paper's runs, do without. Separable: R. Ros, N.
  * Hansen, "A simple modification in CMA-ES achieving linear time and space complexity", 2008:
  * learning n numbers instead of n^2/2 goes (n+2)/3 times faster. Deviations: n counts as at most
- * 40,000 in c_1, c_mu and the last term of e_norm, as in the NAMM paper's runs. */
+ * 40,000 in c_1, c_mu and the last term of e_norm, as in the NAMM paper's runs; where another share
+ * than half moves the mean (mu), weights beyond it are 0 or negative, which exact plans do without
+ * too. */
 #include <math.h>
 
 #include "base/diag.h"
@@ -27,7 +29,7 @@ static void learning_rates(mn__cma_rates *r, const mn__cma_plan *plan)
 {
     double n = (double)r->n, m = fmin(n, N_MOST), mu = r->mu_eff, faster = 1;
     double offset = plan->is_exact ? 2 : 1.75;
-    if (plan->covariance == MN_COVARIANCE_SEPARABLE) faster = (n + 2) / 3;
+    if (plan->covariance == MN_COVARIANCE_SEPARABLE) faster = (m + 2) / 3;
     r->c_1 = fmin(faster * 2 / ((m + 1.3) * (m + 1.3) + mu), 0.5);
     r->c_mu =
         fmin(1 - r->c_1 - 1e-8, faster * 2 * (mu - offset + 1 / mu) / ((m + 2) * (m + 2) + mu));
@@ -68,6 +70,8 @@ mn_status mn__cma_rates_init(mn__cma_rates *r, const mn__cma_plan *plan, mn_diag
     if (!r->weight) return mn__fail(diag, MN_ENOMEM, "no memory for %zu weights", r->lambda);
     double middle = log(((double)r->lambda + 1) / 2);
     for (size_t i = 0; i < r->lambda; i++) r->weight[i] = middle - log((double)i + 1);
+    for (size_t i = r->mu; i < r->lambda && !plan->is_exact; i++)
+        r->weight[i] = fmin(r->weight[i], 0);
     r->mu_eff = effective(r->weight, 0, r->mu);
     learning_rates(r, plan);
     scale_weights(r, plan);

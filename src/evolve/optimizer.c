@@ -80,7 +80,9 @@ mn_status mn__optimizer_check(const mn_optimizer_params *p, mn_diag *diag)
 {
     mn_status st;
     MN_TRY(check_sizes(p, diag));
-    MN_TRY(within("elite ratio", p->elite_ratio, 1e-6, 1, diag));
+    /* Behind the better half weights are negative: only the paper's order of operations lets them
+     * move the mean. */
+    MN_TRY(within("elite ratio", p->elite_ratio, 1e-6, p->is_exact ? 1 : 0.5, diag));
     MN_TRY(within("sigma", p->sigma, 1e-100, 1e100, diag));
     MN_TRY(within("spread", p->spread, 0, 1e100, diag));
     MN_TRY(within("most effort", p->effort_max, 1, 1e6, diag));
@@ -302,9 +304,10 @@ mn_status mn_optimizer_tell(mn_optimizer *o, const double *fitness, mn_diag *dia
     if (o->p.has_noise) mn__noise_judge(o);
     mn__rank(o->judged, lambda, o->order, o->order + lambda);
     /* Where all failed there is nothing to learn. */
-    if (!isnan(o->rating[o->order[0]]))
+    if (!isnan(o->rating[o->order[0]])) {
         MN_TRY(mn__cma_update(&o->dist, o->y, o->z, o->order, diag));
-    if (o->p.has_noise) mn__noise_treat(o);
+        if (o->p.has_noise) mn__noise_treat(o);
+    }
     o->generation++;
     MN_TRY(go_on(o, diag));
     mn__optimizer_draw(o);

@@ -37,11 +37,19 @@ static double measure(const double *rank, size_t lambda, size_t n_repeat)
 {
     double sum = 0;
     for (size_t i = 0; i < n_repeat; i++) {
-        double first = rank[i], second = rank[lambda + i], delta = fabs(second - first) - 1;
+        double first = rank[i], second = rank[lambda + i],
+               delta = fmax(0, fabs(second - first) - 1);
         sum += 2 * delta - usual_move(second - (second > first), 2 * lambda) -
                usual_move(first - (first > second), 2 * lambda);
     }
     return sum / (double)n_repeat;
+}
+
+/* Equal ratings, and failures, share their mean rank: that they are told apart by number is no
+ * noise. */
+static bool are_equal(double a, double b)
+{
+    return isnan(a) ? isnan(b) : a == b;
 }
 
 void mn__noise_judge(mn_optimizer *o)
@@ -52,7 +60,11 @@ void mn__noise_judge(mn_optimizer *o)
     memcpy(both + lambda, o->rating, lambda * sizeof *both);
     memcpy(both + lambda, o->rating + lambda, n_repeat * sizeof *both);
     mn__rank(both, 2 * lambda, o->order, o->order + 2 * lambda);
-    for (size_t i = 0; i < 2 * lambda; i++) rank[o->order[i]] = (double)i + 1;
+    for (size_t i = 0, end; i < 2 * lambda; i = end) {
+        for (end = i + 1; end < 2 * lambda && are_equal(both[o->order[i]], both[o->order[end]]);)
+            end++;
+        for (size_t k = i; k < end; k++) rank[o->order[k]] = (double)(i + 1 + end) / 2;
+    }
     o->noise = (1 - averaging) * o->noise + averaging * measure(rank, lambda, n_repeat);
     /* Sums of both ranks; where these are equal, the one that moved less. */
     for (size_t i = 0; i < lambda; i++) {

@@ -1,9 +1,9 @@
 /* optimizer_stop.c: when a search is over. Ref: arXiv 1604.00772, B.3. Deviations: equal ratings
  * must be seen in 10 generations in a row; stagnation is looked for now and then. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "evolve/optimizer_internal.h"
 
 enum {
@@ -52,17 +52,13 @@ static bool is_narrow(const mn_optimizer *o)
     return high - low < o->p.tol_fun;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
+/* Generations half of which failed have NAN for a median: worse than any number. */
 static double median_of(const double *x, size_t n, double *room)
 {
     memcpy(room, x, n * sizeof *x);
-    qsort(room, n, sizeof *room, by_value);
-    return n % 2 ? room[n / 2] : (room[n / 2 - 1] + room[n / 2]) / 2;
+    mn__sort(room, n);
+    const double median = mn__median(room, n);
+    return isnan(median) ? HUGE_VAL : median;
 }
 
 /* Neither in best nor in median are the newest 30% of a long stretch better than its oldest 30%. */

@@ -11,6 +11,7 @@
 
 #include "base/diag.h"
 #include "base/heap.h"
+#include "base/sort.h"
 
 _Static_assert(sizeof(mn__rating) == 2 * sizeof(uint64_t), "ratings are shared as words");
 
@@ -165,12 +166,6 @@ mn_status mn__population_rate(const mn__population *p, const mn__round *r, mn_di
 
 /* ---- one number per candidate ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double mean_of(const double *x, size_t n)
 {
     double sum = 0;
@@ -184,8 +179,8 @@ static double one_of(double *x, size_t n, mn_evolve_statistic s)
     for (size_t i = 0; i < n; i++)
         if (isnan(x[i])) return NAN;
     if (s == MN_EVOLVE_MEAN || n < 3) return mean_of(x, n);
-    qsort(x, n, sizeof *x, by_value);
-    if (s == MN_EVOLVE_MEDIAN) return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+    mn__sort(x, n);
+    if (s == MN_EVOLVE_MEDIAN) return mn__median(x, n);
     size_t cut = n / 10 ? n / 10 : 1;
     return mean_of(x + cut, n - 2 * cut);
 }

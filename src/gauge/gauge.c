@@ -7,17 +7,12 @@
 
 #include "base/cpu.h"
 #include "base/diag.h"
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#include "base/sort.h"
 
 mn__gauge_time mn__gauge_time_of(double *x, size_t n)
 {
-    qsort(x, n, sizeof *x, by_value);
-    return (mn__gauge_time){x[0], n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2};
+    mn__sort(x, n);
+    return (mn__gauge_time){x[0], mn__median(x, n)};
 }
 
 void mn__gauge_add(const mn__gauge *g, const mn__gauge_row *r)

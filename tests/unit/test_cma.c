@@ -40,6 +40,39 @@ static void test_published_constants(void **state)
     mn__cma_rates_fini(&r);
 }
 
+/* n counts as 40,000 at most wherever a rate would fall with its square. */
+static void test_many_variables(void **state)
+{
+    (void)state;
+    mn__cma_rates most, more;
+    const mn__cma_plan plan[] = {plan_of(40000, 16, MN_COVARIANCE_SEPARABLE),
+                                 plan_of(4000000, 16, MN_COVARIANCE_SEPARABLE)};
+    assert_int_equal(mn__cma_rates_init(&most, &plan[0], &diag), MN_OK);
+    assert_int_equal(mn__cma_rates_init(&more, &plan[1], &diag), MN_OK);
+    near(most.c_1, more.c_1);
+    near(most.c_mu, more.c_mu);
+    near(2.0 / 3 / 40000, more.c_1);
+    mn__cma_rates_fini(&most);
+    mn__cma_rates_fini(&more);
+}
+
+/* A quarter moves the mean: their weights sum to 1, and those of the next quarter are none. */
+static void test_fewer_move_the_mean(void **state)
+{
+    (void)state;
+    mn__cma_rates r;
+    mn__cma_plan plan = plan_of(10, 16, MN_COVARIANCE_FULL);
+    double sum = 0;
+    plan.elite_ratio = 0.25;
+    assert_int_equal(mn__cma_rates_init(&r, &plan, &diag), MN_OK);
+    assert_int_equal(r.mu, 4);
+    for (size_t i = 0; i < r.mu; i++) sum += r.weight[i];
+    assert_true(fabs(sum - 1) < 1e-12);
+    for (size_t i = 4; i < 8; i++) assert_true(r.weight[i] == 0);
+    for (size_t i = 8; i < 16; i++) assert_true(r.weight[i] < 0);
+    mn__cma_rates_fini(&r);
+}
+
 /* Whatever the sizes: positive weights sum to 1, they fall, and C cannot lose its positive part. */
 static void test_weights(void **state)
 {
@@ -148,7 +181,8 @@ static void test_learns_the_axes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_constants), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_published_constants), cmocka_unit_test(test_many_variables),
+        cmocka_unit_test(test_fewer_move_the_mean), cmocka_unit_test(test_weights),
         cmocka_unit_test(test_eigenvectors),        cmocka_unit_test(test_whitening),
         cmocka_unit_test(test_learns_the_axes),
     };

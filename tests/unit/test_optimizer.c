@@ -415,6 +415,27 @@ static void test_noise(void **state)
     if (!(sigma[1] > 2 * sigma[0])) fail_msg("sigma %g without, %g with", sigma[0], sigma[1]);
 }
 
+/* Ties are broken by number, which is no noise; where all failed nothing is learned of it. */
+static void test_noise_of_ties(void **state)
+{
+    (void)state;
+    double rating[64] = {0};
+    mn_optimizer_params p = fix_params(6, MN_COVARIANCE_FULL);
+    p.has_noise = p.is_endless = true;
+    mn_optimizer *o = fix_new(&p);
+    for (int g = 0; g < 20; g++) fix_tell(o, rating);
+    assert_true(fix_info(o).noise <= 0);
+    mn_optimizer_free(o);
+    o = fix_new(&p);
+    for (int g = 0; g < 100; g++) fix_step(o, noisy);
+    assert_true(fix_info(o).noise > 0);
+    const double sigma = fix_info(o).sigma;
+    for (int i = 0; i < 64; i++) rating[i] = NAN;
+    fix_tell(o, rating);
+    assert_true(fix_info(o).sigma == sigma);
+    mn_optimizer_free(o);
+}
+
 /* ---- refusals, memory ---- */
 
 static void refused(mn_optimizer_params p, const char *words)
@@ -456,6 +477,9 @@ static void test_refusals(void **state)
     p.effort_max = 0.5;
     refused(p, "most effort: ");
     p = good;
+    p.elite_ratio = 0.6;
+    refused(p, "elite ratio: ");
+    p.is_exact = true;
     p.elite_ratio = 1.5;
     refused(p, "elite ratio: ");
 }
@@ -501,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_population_of_restarts),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_noise_of_ties),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_memory),
     };

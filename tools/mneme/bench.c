@@ -12,6 +12,7 @@
 #include "base/cpu.h"
 #include "base/diag.h"
 #include "base/rng.h"
+#include "base/sort.h"
 #include "build_info.h"
 #include "find_namm.h"
 #include "pull.h"
@@ -46,16 +47,10 @@ typedef struct bench {
     json_t *rows;
 } bench;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double median(double *x, size_t n)
 {
-    qsort(x, n, sizeof *x, by_value);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+    mn__sort(x, n);
+    return mn__median(x, n);
 }
 
 /* ---- set-up ---- */

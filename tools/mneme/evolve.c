@@ -28,7 +28,7 @@ mn_status evolve_params(const args *a, mn_optimizer_params *p, mn_diag *diag)
     size_t seed, most;
     MN_TRY(read_kinds(a, p, diag));
     MN_TRY(args_size(a, OPT_POPULATION, p->population, 2, 1 << 20, &p->population, diag));
-    MN_TRY(args_float(a, OPT_ELITE, p->elite_ratio, 1e-6, 1, &p->elite_ratio, diag));
+    MN_TRY(args_float(a, OPT_ELITE, p->elite_ratio, 1e-6, 0.5, &p->elite_ratio, diag));
     MN_TRY(args_float(a, OPT_SIGMA, p->sigma, 1e-100, 1e100, &p->sigma, diag));
     MN_TRY(args_float(a, OPT_START, p->spread, 0, 1e100, &p->spread, diag));
     MN_TRY(args_size(a, OPT_RANK, p->rank, 1, 1024, &p->rank, diag));

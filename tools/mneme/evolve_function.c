@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/sort.h"
 #include "evolve.h"
 #include "functions.h"
 
@@ -211,12 +212,6 @@ done:
 
 /* ---- what they say ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 typedef struct figures {
     size_t n_reached;
     double quartile[3]; /* of evaluations; a run that missed the target counts as infinite */
@@ -232,9 +227,9 @@ static mn_status summarise(const job *j, figures *out, mn_diag *diag)
         out->n_reached += j->runs[i].reached;
         x[i] = j->runs[i].reached ? (double)j->runs[i].evaluations : HUGE_VAL;
     }
-    qsort(x, n, sizeof *x, by_value);
+    mn__sort(x, n);
     out->quartile[0] = x[n / 4];
-    out->quartile[1] = n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+    out->quartile[1] = mn__median(x, n);
     out->quartile[2] = x[n - 1 - n / 4];
     free(x);
     return MN_OK;
