@@ -39,12 +39,17 @@ typedef enum mn_covariance {
 } mn_covariance;
 
 /** What happens when a search has ended by itself: nothing; a new one with twice the candidates;
- * or such ones in turn with small ones that begin with a smaller sigma. */
+ * or such ones in turn with small ones that begin with a smaller sigma. name, word */
+#define MN_RESTART_MAP(X) \
+    X(NONE, "none")       \
+    X(IPOP, "ipop")       \
+    X(BIPOP, "bipop")
+
 typedef enum mn_restart {
-    MN_RESTART_NONE,
-    MN_RESTART_IPOP,
-    MN_RESTART_BIPOP,
-    MN_RESTART_COUNT
+#define X(name, word) MN_RESTART_##name,
+    MN_RESTART_MAP(X)
+#undef X
+        MN_RESTART_COUNT
 } mn_restart;
 
 /** Why a search ended. name, text */
@@ -149,6 +154,8 @@ MN_API mn_status mn_optimizer_load(mn_optimizer **out, const char *path,
 MN_API const char *mn_search_end_text(mn_search_end stop);
 /** "full"; never NULL. */
 MN_API const char *mn_covariance_name(mn_covariance c);
+/** "ipop"; never NULL. */
+MN_API const char *mn_restart_name(mn_restart r);
 
 /* ---- runs: stages of generations in a folder, by threads and processes ---- */
 

@@ -20,6 +20,12 @@ static const size_t covariance_most[] = {
 #undef X
 };
 
+static const char *const restart_word[] = {
+#define X(name, word) word,
+    MN_RESTART_MAP(X)
+#undef X
+};
+
 static const char *const stop_word[] = {
 #define X(name, text) text,
     MN_END_MAP(X)
@@ -29,6 +35,11 @@ static const char *const stop_word[] = {
 const char *mn_covariance_name(mn_covariance c)
 {
     return (unsigned)c < MN_COVARIANCE_COUNT ? covariance_word[c] : "unknown";
+}
+
+const char *mn_restart_name(mn_restart r)
+{
+    return (unsigned)r < MN_RESTART_COUNT ? restart_word[r] : "unknown";
 }
 
 const char *mn_search_end_text(mn_search_end stop)
@@ -269,11 +280,18 @@ static mn_search_end why_over(const mn_optimizer *o)
     return MN_END_NONE;
 }
 
-void mn__optimizer_limit(mn_optimizer *o)
+mn_status mn__optimizer_limit(mn_optimizer *o, mn_diag *diag)
 {
-    bool was_limit = o->stop == MN_END_TARGET || o->stop == MN_END_EVALUATIONS;
-    mn_search_end over = why_over(o);
-    if (over != MN_END_NONE || was_limit) o->stop = (uint64_t)over;
+    mn_status st = MN_OK;
+    const mn_search_end over = why_over(o);
+    const bool was_limit = o->stop == MN_END_TARGET || o->stop == MN_END_EVALUATIONS,
+               restarts = o->stop == MN_END_RESTARTS && o->n_restart < o->p.max_restarts;
+    if (over != MN_END_NONE || was_limit || restarts) o->stop = (uint64_t)over;
+    if (over != MN_END_NONE || !restarts) return MN_OK;
+    MN_TRY(mn__optimizer_restart(o, diag));
+    mn__optimizer_draw(o);
+done:
+    return st;
 }
 
 static mn_status go_on(mn_optimizer *o, mn_diag *diag)

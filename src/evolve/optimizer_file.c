@@ -86,13 +86,12 @@ static void text_of(const mn_optimizer *o, const field *f, char out[KEY_MAX])
     uint64_t bits = bits_of(o, f);
     double x;
     memcpy(&x, &bits, sizeof x);
-    static const char *const restart[MN_RESTART_COUNT] = {"none", "ipop", "bipop"};
     if (f->kind == F64)
         snprintf(out, KEY_MAX, "%.9g", x);
     else if (f->kind == FLAG)
         snprintf(out, KEY_MAX, "%s", bits ? "yes" : "none");
     else if (f->at == offsetof(mn_optimizer, p.restart) && bits < MN_RESTART_COUNT)
-        snprintf(out, KEY_MAX, "%s", restart[bits]);
+        snprintf(out, KEY_MAX, "%s", mn_restart_name((mn_restart)bits));
     else if (f->at == offsetof(mn_optimizer, p.covariance))
         snprintf(out, KEY_MAX, "%s", mn_covariance_name((mn_covariance)bits));
     else
@@ -353,7 +352,7 @@ static mn_status agree(mn_optimizer *o, const mn_optimizer_params *p, const char
     MN_TRY(compare(o, asked, path, name, diag));
     for (size_t i = 0; i < N_FIELD; i++)
         if (fields[i].use == LIMIT) set_bits(o, &fields[i], bits_of(asked, &fields[i]));
-    mn__optimizer_limit(o);
+    MN_TRY(mn__optimizer_limit(o, diag));
 done:
     mn_optimizer_free(asked);
     return st;

@@ -58,7 +58,7 @@ mn_status mn__optimizer_alloc(mn_optimizer **out, const mn_optimizer_params *p, 
 /* z and y of this generation. */
 void mn__optimizer_draw(mn_optimizer *o);
 /* After other limits were set: does the search stop, or go on again? */
-void mn__optimizer_limit(mn_optimizer *o);
+mn_status mn__optimizer_limit(mn_optimizer *o, mn_diag *diag);
 size_t mn__optimizer_n_ask(const mn_optimizer *o);
 
 /* ---- optimizer_file.c ---- */

@@ -332,14 +332,13 @@ done:
 
 static json_t *search_json(const mn_optimizer_params *s, const mn_optimizer_info *info)
 {
-    static const char *const restart[MN_RESTART_COUNT] = {"none", "ipop", "bipop"};
     return json_pack("{s:I,s:I,s:f,s:f,s:f,s:s,s:I,s:s,s:b,s:b,s:b,s:b,s:f,s:o,s:I,s:b}", "n",
                      (json_int_t)s->n, "population", (json_int_t)info->population, "elite_ratio",
                      s->elite_ratio, "sigma", s->sigma, "spread", s->spread, "covariance",
                      mn_covariance_name(s->covariance), "rank", (json_int_t)s->rank, "restart",
-                     restart[s->restart], "is_passive", s->is_passive, "is_exact", s->is_exact,
-                     "is_endless", s->is_endless, "has_noise", s->has_noise, "effort_max",
-                     s->effort_max, "target", real(s->target), "max_evaluations",
+                     mn_restart_name(s->restart), "is_passive", s->is_passive, "is_exact",
+                     s->is_exact, "is_endless", s->is_endless, "has_noise", s->has_noise,
+                     "effort_max", s->effort_max, "target", real(s->target), "max_evaluations",
                      (json_int_t)s->max_evaluations, "has_start", s->mean != NULL);
 }
 

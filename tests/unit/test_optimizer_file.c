@@ -162,6 +162,35 @@ static void test_other_limits(void **state)
     mn_optimizer_free(o);
 }
 
+/* A search whose restarts are used up goes on under more, as if it had had them. */
+static void test_more_restarts(void **state)
+{
+    (void)state;
+    mn_optimizer_params p = fix_params(3, MN_COVARIANCE_FULL);
+    p.population = 8;
+    p.restart = MN_RESTART_BIPOP;
+    p.max_restarts = 3;
+    mn_optimizer *whole = fix_new(&p);
+    p.max_restarts = 1;
+    mn_optimizer *parts = fix_new(&p);
+    while (fix_info(parts).stop == MN_END_NONE) {
+        fix_step(parts, flat);
+        fix_step(whole, flat);
+    }
+    assert_int_equal(fix_info(parts).stop, MN_END_RESTARTS);
+    save(parts, NULL);
+    mn_optimizer_free(parts);
+    p.max_restarts = 3;
+    parts = load(&p);
+    fix_same(whole, parts);
+    steps(parts, 5, flat);
+    steps(whole, 5, flat);
+    fix_same(whole, parts);
+    assert_int_equal(fix_info(parts).n_restart, 2);
+    mn_optimizer_free(whole);
+    mn_optimizer_free(parts);
+}
+
 /* ---- damage ---- */
 
 static size_t read_all(const char *name, unsigned char *out, size_t cap)
@@ -269,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_options, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_limits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_more_restarts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_checkpoint, set_up, tear_down),

@@ -9,13 +9,13 @@
 
 static mn_status read_kinds(const args *a, mn_optimizer_params *p, mn_diag *diag)
 {
-    const char *kinds[MN_COVARIANCE_COUNT + 1] = {0};
+    const char *kinds[MN_COVARIANCE_COUNT + 1] = {0}, *restarts[MN_RESTART_COUNT + 1] = {0};
     int kind, restart;
     mn_status st;
     for (int i = 0; i < MN_COVARIANCE_COUNT; i++) kinds[i] = mn_covariance_name((mn_covariance)i);
+    for (int i = 0; i < MN_RESTART_COUNT; i++) restarts[i] = mn_restart_name((mn_restart)i);
     MN_TRY(args_choice(a, OPT_COVARIANCE, kinds, MN_COVARIANCE_FULL, &kind, diag));
-    MN_TRY(args_choice(a, OPT_RESTART, (const char *const[]){"none", "ipop", "bipop", NULL},
-                       MN_RESTART_NONE, &restart, diag));
+    MN_TRY(args_choice(a, OPT_RESTART, restarts, MN_RESTART_NONE, &restart, diag));
     p->covariance = (mn_covariance)kind;
     p->restart = (mn_restart)restart;
 done:
