@@ -101,7 +101,9 @@ MN_API mn_status mn_batch_step(mn_batch *b, mn_session *const *s, const int32_t 
                                const float **logits, mn_diag *diag);
 
 /** Cut now, whatever the driver says (the question follows on the cut cache: eval's `--evict
- * context`). */
+ * context`). A policy that looks back on queries and acts at the end of prompts alone drops nothing
+ * where nothing was read since it did: it keeps the queries of what is read, not of what is
+ * written. */
 MN_API mn_status mn_session_evict(mn_session *s, mn_diag *diag);
 /** A copy that shares the pages of the past (copy on write). @param out owned. */
 MN_API mn_status mn_session_fork(mn_session **out, const mn_session *s, mn_diag *diag);

@@ -89,9 +89,9 @@ static mn_status init_query_ring(mn__cache *c)
 {
     size_t bytes;
     if (!c->shape.n_query_ring) return MN_OK;
-    if (!mn__query_ring_bytes(&c->shape, &bytes)) return MN_ENOMEM;
+    if (!mn__query_bytes(&c->shape, c->shape.n_query_ring, &bytes)) return MN_ENOMEM;
     mn_status st = mn__span_init(&c->query_ring, MN_MEM_POLICY, bytes);
-    return st == MN_OK ? mn__span_resize(&c->query_ring, bytes) : st;
+    return st == MN_OK ? mn__cache_open_ring(c, NULL) : st;
 }
 
 static mn_status init_state(mn__cache *c)
@@ -207,8 +207,11 @@ mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cac
         }
     }
     if (c->state) memcpy(child->state, c->state, c->shape.state_bytes);
-    mn__query_ring_fork(child, c);
     child->n_seen = c->n_seen;
+    if (mn__query_ring_rows(c))
+        mn__query_ring_fork(child, c);
+    else
+        mn__cache_close_ring(child);
     child->n_prompt = c->n_prompt;
     child->n_nan = c->n_nan;
     *out = child;
@@ -334,7 +337,7 @@ void mn__cache_commit(mn__cache *c)
         if (window_of(c, i) > 0) drop_front(c, &c->lane[i], window_of(c, i));
     }
     c->n_reserved = 0;
-    int64_t oldest = c->n_seen - (int64_t)c->shape.n_query_ring;
+    int64_t oldest = c->n_seen - (int64_t)mn__query_ring_rows(c);
     if (c->query_begin < oldest) c->query_begin = oldest;
 }
 
@@ -342,7 +345,7 @@ void mn__cache_rollback(mn__cache *c)
 {
     for (size_t i = 0; i < n_lane(c); i++) mn__lane_cut(c, &c->lane[i], c->lane[i].n);
     /* The step may have written its queries over the oldest ones. */
-    int64_t oldest = c->n_seen + (int64_t)c->n_reserved - (int64_t)c->shape.n_query_ring;
+    int64_t oldest = c->n_seen + (int64_t)c->n_reserved - (int64_t)mn__query_ring_rows(c);
     if (oldest > c->n_seen) oldest = c->n_seen;
     if (c->query_begin < oldest) c->query_begin = oldest;
     c->n_reserved = 0;

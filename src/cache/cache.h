@@ -76,7 +76,7 @@ typedef struct mn__cache {
     float *state;        /* [shape.state_bytes]: of all layers, zeros at first; NULL: none */
     mn__span query_ring; /* [n_layer][n_query_ring][n_head][head_dim], rotated, in f32 where the
                             cache is, else in bf16; row of token t is t % n_query_ring */
-    int64_t query_begin; /* oldest token whose queries the ring holds whole */
+    int64_t query_begin; /* oldest token whose queries the ring holds whole; n_seen: it is closed */
     int64_t n_prompt;    /* tokens up to the end of the last prompt: later ones were generated */
     uint64_t n_nan;      /* scores that were NaN, counted over the cache's life */
 } mn__cache;
@@ -126,9 +126,14 @@ mn_status mn__cache_reserve(mn__cache *c, size_t n_new, mn_diag *diag);
  * Threads may write disjoint runs that do not share a block of 16 slots. */
 void mn__lane_put(const mn__cache *c, mn__lane *l, size_t i, const float *k, size_t ld_k,
                   const float *v, size_t ld_v, size_t n);
-/* Bytes of the ring; false when they exceed what can be counted. Only sizes of `shape` are looked
- * at, so that it may come from a file. */
-bool mn__query_ring_bytes(const mn__cache_shape *shape, size_t *out);
+/* Bytes of the queries of n tokens, the whole ring's with shape->n_query_ring; false when they
+ * exceed what can be counted. Only sizes of `shape` are looked at, so that it may come from a file.
+ */
+bool mn__query_bytes(const mn__cache_shape *shape, size_t n, size_t *out);
+/* Forget the ring's queries and give its memory back: none is remembered until it is opened. A
+ * cache begins with an open one. Nothing happens where it is as wanted, or there is none. */
+void mn__cache_close_ring(mn__cache *c);
+mn_status mn__cache_open_ring(mn__cache *c, mn_diag *diag);
 /* Remember rotated queries of the new tokens for the ring: q [n_head][head_dim] of new token i. */
 void mn__cache_put_query(mn__cache *c, size_t layer, size_t i, const float *q);
 /* The step is done: slots count. Window lanes give back whole pages that no later query sees. */

@@ -3,6 +3,7 @@
 #define MN_CACHE_INTERNAL_H
 
 #include "cache/cache.h"
+#include "cache/cache_state.h"
 
 enum { MN__SIDE_MAX = 5 };
 
@@ -22,7 +23,12 @@ static inline void **mn__lane_page_list(const mn__lane *l)
 }
 
 /* The newest queries of c, as many as the child's ring has room for; no more than c's. */
+/* Tokens that the ring has room for: none while it is closed. */
+size_t mn__query_ring_rows(const mn__cache *c);
 void mn__query_ring_fork(mn__cache *child, const mn__cache *c);
+/* Rows of tokens [query_begin, n_seen), layer by layer. */
+mn_status mn__query_ring_save(const mn__cache *c, mn__put_fn put, void *ctx);
+mn_status mn__query_ring_load(mn__cache *c, const mn__state_source *from);
 /* The arrays that this cache's lanes have; returns how many. */
 size_t mn__lane_sides(const mn__cache_shape *shape, mn__lane *l,
                       struct mn__side side[MN__SIDE_MAX]);

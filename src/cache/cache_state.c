@@ -49,7 +49,8 @@ static mn__lane_head head_of(const mn__lane *l)
 size_t mn__cache_state_bytes(const mn__cache *c)
 {
     size_t sum, bytes = 0;
-    (void)mn__query_ring_bytes(&c->shape, &sum); /* memory holds all this, so it can be counted */
+    /* Memory holds all this, so it can be counted. */
+    (void)mn__query_bytes(&c->shape, (size_t)(c->n_seen - c->query_begin), &sum);
     sum += c->shape.state_bytes;
     for (size_t i = 0; i < n_lane(c); i++) {
         mn__lane_head head = head_of(&c->lane[i]);
@@ -83,10 +84,8 @@ done:
 mn_status mn__cache_save(const mn__cache *c, mn__put_fn put, void *ctx)
 {
     mn_status st;
-    size_t ring;
     for (size_t i = 0; i < n_lane(c); i++) MN_TRY(save_lane(c, &c->lane[i], put, ctx));
-    (void)mn__query_ring_bytes(&c->shape, &ring);
-    MN_TRY(put(ctx, c->query_ring.data, ring));
+    MN_TRY(mn__query_ring_save(c, put, ctx));
     MN_TRY(put(ctx, c->state, c->shape.state_bytes));
 done:
     return st;
@@ -211,7 +210,6 @@ static mn_status check_ring(const mn__cache *c, mn_diag *diag)
 mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *diag)
 {
     mn_status st;
-    size_t ring;
     loading in = {.c = c, .from = from, .diag = diag};
     MN_TRY(check_ring(c, diag));
     for (size_t i = 0; i < n_lane(c); i++) {
@@ -219,8 +217,7 @@ mn_status mn__cache_load(mn__cache *c, const mn__state_source *from, mn_diag *di
         in.head = i % c->shape.n_kv_head;
         MN_TRY(load_lane(&in, &c->lane[i]));
     }
-    (void)mn__query_ring_bytes(&c->shape, &ring);
-    MN_TRY(get(&in, c->query_ring.data, ring));
+    MN_TRY(mn__query_ring_load(c, from));
     MN_TRY(get(&in, c->state, c->shape.state_bytes));
 done:
     return st;

@@ -2,6 +2,7 @@
  * stands: what policies with an observation window score by. */
 #include <math.h>
 #include <string.h>
+#include "base/diag.h"
 #include "cache/cache_internal.h"
 #include "cache/slot.h"
 
@@ -13,34 +14,86 @@ static size_t element_bytes(const mn__cache_shape *s)
     return s->kv_type == MN__KV_F32 ? sizeof(float) : sizeof(mn_bf16);
 }
 
-bool mn__query_ring_bytes(const mn__cache_shape *s, size_t *out)
+bool mn__query_bytes(const mn__cache_shape *s, size_t n, size_t *out)
 {
     *out = element_bytes(s);
-    return mn__mul_size(*out, s->n_layer, out) && mn__mul_size(*out, s->n_query_ring, out) &&
+    return mn__mul_size(*out, s->n_layer, out) && mn__mul_size(*out, n, out) &&
            mn__mul_size(*out, s->n_head, out) && mn__mul_size(*out, s->head_dim, out);
+}
+
+/* ---- its memory ---- */
+
+size_t mn__query_ring_rows(const mn__cache *c)
+{
+    return c->query_ring.committed ? c->shape.n_query_ring : 0;
+}
+
+void mn__cache_close_ring(mn__cache *c)
+{
+    if (c->query_ring.committed) (void)mn__span_resize(&c->query_ring, 0); /* giving back */
+    c->query_begin = c->n_seen;
+}
+
+mn_status mn__cache_open_ring(mn__cache *c, mn_diag *diag)
+{
+    size_t bytes;
+    if (!c->shape.n_query_ring || c->query_ring.committed) return MN_OK;
+    (void)mn__query_bytes(&c->shape, c->shape.n_query_ring, &bytes); /* as when it was made */
+    if (mn__span_resize(&c->query_ring, bytes) != MN_OK)
+        return mn__fail(diag, MN_ENOMEM, "kv cache: no memory for the last %zu queries",
+                        c->shape.n_query_ring);
+    c->query_begin = c->n_seen;
+    return MN_OK;
+}
+
+/* ---- its rows ---- */
+
+static size_t row_bytes(const mn__cache *c)
+{
+    return c->shape.n_head * c->shape.head_dim * element_bytes(&c->shape);
 }
 
 static uint8_t *ring_row(const mn__cache *c, size_t layer, int64_t token)
 {
     const mn__cache_shape *s = &c->shape;
     size_t row = layer * s->n_query_ring + (size_t)(token % (int64_t)s->n_query_ring);
-    return (uint8_t *)c->query_ring.data + row * s->n_head * s->head_dim * element_bytes(s);
+    return (uint8_t *)c->query_ring.data + row * row_bytes(c);
 }
 
 void mn__query_ring_fork(mn__cache *child, const mn__cache *c)
 {
     const int64_t oldest = c->n_seen - (int64_t)child->shape.n_query_ring;
-    const size_t bytes = c->shape.n_head * c->shape.head_dim * element_bytes(&c->shape);
     child->query_begin = c->query_begin < oldest ? oldest : c->query_begin;
     for (size_t l = 0; l < c->shape.n_layer; l++)
         for (int64_t t = child->query_begin; t < c->n_seen; t++)
-            memcpy(ring_row(child, l, t), ring_row(c, l, t), bytes);
+            memcpy(ring_row(child, l, t), ring_row(c, l, t), row_bytes(c));
+}
+
+mn_status mn__query_ring_save(const mn__cache *c, mn__put_fn put, void *ctx)
+{
+    mn_status st = MN_OK;
+    for (size_t l = 0; l < c->shape.n_layer; l++)
+        for (int64_t t = c->query_begin; t < c->n_seen; t++)
+            MN_TRY(put(ctx, ring_row(c, l, t), row_bytes(c)));
+done:
+    return st;
+}
+
+mn_status mn__query_ring_load(mn__cache *c, const mn__state_source *from)
+{
+    mn_status st = MN_OK;
+    for (size_t l = 0; l < c->shape.n_layer; l++)
+        for (int64_t t = c->query_begin; t < c->n_seen; t++)
+            MN_TRY(from->get(from->ctx, ring_row(c, l, t), row_bytes(c)));
+done:
+    return st;
 }
 
 void mn__cache_put_query(mn__cache *c, size_t layer, size_t i, const float *q)
 {
     /* Of a long step only the end is kept, so that no two threads write one row. */
-    if (i + c->shape.n_query_ring < c->n_reserved || c->shape.n_query_ring == 0) return;
+    const size_t n_row = mn__query_ring_rows(c);
+    if (i + n_row < c->n_reserved || n_row == 0) return;
     const size_t n = c->shape.n_head * c->shape.head_dim;
     void *row = ring_row(c, layer, c->n_seen + (int64_t)i);
     if (c->shape.kv_type == MN__KV_F32)
@@ -115,7 +168,7 @@ size_t mn__cache_window_probs(const mn__cache *c, size_t layer, size_t h, size_t
     _Alignas(64) float q[BATCH * MN__HEAD_DIM_MAX];
     const mn__lane *l = mn__cache_lane(c, layer, h / (c->shape.n_head / c->shape.n_kv_head));
     int32_t hi[BATCH];
-    size_t n_held = c->shape.n_query_ring ? (size_t)(c->n_seen - c->query_begin) : 0;
+    size_t n_held = mn__query_ring_rows(c) ? (size_t)(c->n_seen - c->query_begin) : 0;
     size_t n = n_row < n_held ? n_row : n_held, slot = 0;
     int64_t token = c->n_seen - (int64_t)n;
     mn__tiles_begin(c->kern);

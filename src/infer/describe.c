@@ -154,7 +154,9 @@ static mn_status tell_lanes(const mn__teller *t, mn__state_reader *r)
         n_slot += head.n;
         mn__tell(t, "lane", name, "%llu tokens, %zu bytes", (unsigned long long)head.n, bytes);
     }
-    if (!mn__query_ring_bytes(&shape, &bytes) || bytes > r->left)
+    const uint64_t n_query = (uint64_t)r->head.n_seen - (uint64_t)r->head.query_begin;
+    if (n_query > shape.n_query_ring || !mn__query_bytes(&shape, (size_t)n_query, &bytes) ||
+        bytes > r->left)
         MN_TRY(mn__fail(r->diag, MN_EINPUT, "%s: its queries claim more bytes than the file has",
                         r->path));
     MN_TRY(mn__state_skip(r, bytes));

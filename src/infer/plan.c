@@ -12,11 +12,11 @@ enum {
 typedef struct run {
     mn_session s; /* policy, parameters and the hollow cache, for what looks at them */
     mn__cache cache;
-    size_t n_lane;       /* all layers */
-    size_t fixed_policy; /* lane state and query ring */
-    size_t workspace;    /* of evictions so far */
-    size_t longest;      /* lane that an eviction met so far */
-    bool ragged;         /* lanes have been cut to lengths that scores choose */
+    size_t n_lane;             /* all layers */
+    size_t fixed_policy, ring; /* state of lanes; queries, while they are kept */
+    size_t workspace;          /* of evictions so far */
+    size_t longest;            /* lane that an eviction met so far */
+    bool ragged;               /* lanes have been cut to lengths that scores choose */
     size_t last_event, last_slots, period, n_alike;
     size_t kv_peak, policy_peak, sum_peak;
 } run;
@@ -47,7 +47,7 @@ static size_t kv_bytes(const run *r)
 
 static size_t policy_bytes(const run *r)
 {
-    size_t bytes = r->fixed_policy + r->workspace;
+    size_t bytes = r->fixed_policy + r->ring + r->workspace;
     for (size_t i = 0; r->cache.shape.slot_bytes && i < r->n_lane; i++)
         bytes += mn__whole_pages(lane_slots(r, i) * r->cache.shape.slot_bytes);
     return bytes;
@@ -188,6 +188,7 @@ static mn_status read_prompt(run *r, bool is_fixed, size_t n, mn_diag *diag)
     }
     if (n) MN_TRY(pass_event(r, MN__EVENT_PROMPT_END, diag));
     r->workspace = r->longest = 0; /* mn__evictor_rest */
+    if (mn__policy_acts_once(r->s.policy)) r->ring = 0;
 done:
     r->n_alike = 0;
     return st;
@@ -243,10 +244,10 @@ static mn_status begin(run *r, const mn_model *m, const mn_session_params *p, mn
     r->s.env.pin = (const mn__pin *)r->s.params.pin; /* same layout */
     r->s.env.n_pin = r->s.params.n_pin;
     r->n_lane = shape->n_layer * shape->n_kv_head;
-    if (!mn__query_ring_bytes(shape, &ring))
+    if (!mn__query_bytes(shape, shape->n_query_ring, &ring))
         MN_TRY(mn__fail(diag, MN_ENOMEM, "plan: no memory for so many queries"));
-    r->fixed_policy =
-        r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape) + mn__whole_pages(ring);
+    r->fixed_policy = r->n_lane * shape->lane_bytes + mn__gram_bytes(r->s.policy, shape);
+    r->ring = mn__whole_pages(ring);
     r->cache.lane = mn__alloc_zero(MN_MEM_OTHER, r->n_lane * sizeof *r->cache.lane);
     if (!r->cache.lane) st = mn__fail(diag, MN_ENOMEM, "plan: no memory");
 done:

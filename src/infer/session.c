@@ -312,13 +312,20 @@ static mn_status evict(mn_session *s, mn__event event, mn_diag *diag)
     return st;
 }
 
+/* Behind a prompt: what no event needs while an answer is written goes back to the system. */
+static void rest(mn_session *s)
+{
+    mn__evictor_rest(s->evictor);
+    if (mn__policy_acts_once(s->policy)) mn__cache_close_ring(s->cache);
+}
+
 mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag)
 {
     mn__cache_bytes b;
     mn__cache_get_bytes(s->cache, &b);
     if (b.kv > s->kv_peak_bytes) s->kv_peak_bytes = b.kv;
     mn_status st = mn__evict_due(s->policy, s->cache, event) ? evict(s, event, diag) : MN_OK;
-    if (event == MN__EVENT_PROMPT_END) mn__evictor_rest(s->evictor);
+    if (event == MN__EVENT_PROMPT_END) rest(s);
     return st;
 }
 
@@ -354,6 +361,7 @@ mn_status mn_session_read(mn_session *s, const int32_t *token, size_t n, bool en
     size_t done = 0;
     if (!n) return mn__fail(diag, MN_EINPUT, "nothing to read: the prompt has no tokens");
     MN_TRY(check_tokens(s, token, n, diag));
+    MN_TRY(mn__cache_open_ring(s->cache, diag));
     s->env.n_prompt = s->cache->n_prompt = s->cache->n_seen + (int64_t)n;
     while (done < n) {
         size_t c = mn__session_chunk(s, n - done);
@@ -413,8 +421,9 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
 
 mn_status mn_session_evict(mn_session *s, mn_diag *diag)
 {
-    mn_status st = evict(s, MN__EVENT_PROMPT_END, diag);
-    mn__evictor_rest(s->evictor);
+    const bool has_looked = s->cache->shape.n_query_ring && !s->cache->query_ring.committed;
+    mn_status st = has_looked ? MN_OK : evict(s, MN__EVENT_PROMPT_END, diag);
+    rest(s);
     return st;
 }
 

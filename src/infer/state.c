@@ -156,6 +156,8 @@ static mn_status read_cache(mn__state_reader *r, mn_session *s)
     s->cache->n_nan = h->n_nan;
     mn_status st = mn__cache_load(s->cache, &from, r->diag);
     if (st != MN_OK && !r->has_failed) mn__diag_prefix(r->diag, "%s", r->path);
+    if (mn__policy_acts_once(s->policy) && h->query_begin == h->n_seen)
+        mn__cache_close_ring(s->cache); /* as it was */
     return st == MN_OK ? mn__state_end(r) : st;
 }
 

@@ -8,7 +8,7 @@
 #include "mneme/session.h"
 
 #define MN__STATE_MAGIC "MNEMESES"
-enum { MN__STATE_VERSION = 3, MN__STATE_BLOCK = 1 << 16 };
+enum { MN__STATE_VERSION = 4, MN__STATE_BLOCK = 1 << 16 };
 
 /* As it lies in the file, little-endian, no gaps. */
 typedef struct mn__state_head {

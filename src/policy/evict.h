@@ -74,6 +74,8 @@ bool mn__policy_compact_default(
     const mn__policy *p); /* streaming, finch: survivors move together unless told otherwise */
 /* Tokens after which the prompt should be cut while reading (0: whole prompt first). */
 size_t mn__policy_chunk(const mn__policy *p);
+/* Does it act at the end of prompts alone? Then it looks back on queries of that prompt alone. */
+bool mn__policy_acts_once(const mn__policy *p);
 /* Least tokens a lane keeps whatever happens (sinks + recent + the given pins): a smaller budget is
  * MN_EBUDGET. */
 size_t mn__policy_protected(const mn__policy *p);

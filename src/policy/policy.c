@@ -315,6 +315,11 @@ bool mn__policy_compact_default(const mn__policy *p)
     return p->kind->compact || p->base->compact;
 }
 
+bool mn__policy_acts_once(const mn__policy *p)
+{
+    return p->scorer && !p->chunk && !p->every && p->budget.kind != MN__BUDGET_BYTES;
+}
+
 size_t mn__policy_chunk(const mn__policy *p)
 {
     if (p->budget.kind != MN__BUDGET_BYTES) return p->chunk;

@@ -153,7 +153,7 @@ def lane(n, n_origin=0, pos=None, token=None, head_dim=8, slot_bytes=4, claim=No
 
 def session(lanes, policy=POLICY, budget="8", name="tiny", pins=b"", ring=b"", tail=b"", **changed):
     h = dict.fromkeys(HEAD, 0)
-    h.update(magic=b"MNEMESES", version=3, head_bytes=184, n_layer=2, n_head=1, n_kv_head=1, head_dim=8, kv_type=2, compact=1,
+    h.update(magic=b"MNEMESES", version=4, head_bytes=184, n_layer=2, n_head=1, n_kv_head=1, head_dim=8, kv_type=2, compact=1,
              name_bytes=len(name), policy_bytes=len(policy), budget_bytes=len(budget), n_pin=len(pins) // 16, slot_bytes=4,
              n_ctx=256, chunk=64, n_seen=8, n_prompt=8, query_begin=8, forward_s=0.5, evict_s=0.25)
     h.update(changed)
@@ -199,7 +199,7 @@ def session_inputs():
     yield "one-lane", session(two[:1])
     yield "three-lanes", session(two + two[:1])
     yield "left-over", session(two, tail=b"\1")
-    yield "ring", session(two, ring=floats(32), n_query_ring=4)
+    yield "ring", session(two, ring=floats(32), n_query_ring=4, query_begin=4)
 
 
 def zstd(b, claim=None):

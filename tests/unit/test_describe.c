@@ -74,7 +74,7 @@ static void test_sessions(void **state)
     const char *path = file_path();
     free(make_saved(path).data);
     if (mn_file_describe(path, collect, &f, &diag) != MN_OK) fail_msg("%s", diag.text);
-    assert_string_equal(f.format, "mneme session, version 3");
+    assert_string_equal(f.format, "mneme session, version 4");
     assert_non_null(strstr(f.policy, "h2o:"));
     assert_int_equal(f.n_lane, 14);
     assert_non_null(strstr(f.lane, "layer 5 head 1: 80 tokens, "));

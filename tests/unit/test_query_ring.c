@@ -1,5 +1,6 @@
 /* test_query_ring.c: the attention of the last queries against softmax in double, and what the ring
  * still knows after long steps, failed ones and rewinds. */
+#include "cache/cache_state.h"
 #include "cache_fixture.h"
 
 static const mn__kv_type types[] = {MN__KV_BF16, MN__KV_F32, MN__KV_Q8};
@@ -112,12 +113,53 @@ static void test_ring_after_rollback_and_rewind(void **state)
     fix_fini(&f);
 }
 
+/* Closed, it holds no bytes and remembers nothing; opened, what comes from then on. */
+static void test_closed_ring(void **state)
+{
+    (void)state;
+    struct fixture f;
+    mn__cache_bytes bytes;
+    mn__cache *child;
+    fix_init(&f, MN__KV_F32, false);
+    fix_feed(f.cache, 100);
+    mn__cache_get_bytes(f.cache, &bytes);
+    const size_t open = bytes.policy, held = mn__cache_state_bytes(f.cache);
+    mn__cache_close_ring(f.cache);
+    mn__cache_get_bytes(f.cache, &bytes);
+    const size_t closed = bytes.policy;
+    size_t ring, rows;
+    assert_true(mn__query_bytes(&f.cache->shape, 40, &rows));
+    ring = (rows + 4095) / 4096 * 4096;
+    assert_int_equal(open - closed, ring);
+    assert_int_equal(held - mn__cache_state_bytes(f.cache), rows);
+    assert_window(f.cache, 40, 0, 0);
+    fix_feed(f.cache, 50);
+    fix_feed(f.cache, 1);
+    assert_window(f.cache, 40, 0, 0);
+    assert_int_equal(mn__cache_rewind(f.cache, 3), MN_OK);
+    assert_window(f.cache, 40, 0, 0);
+    assert_int_equal(mn__cache_fork(&child, f.cache, NULL), MN_OK);
+    mn__cache_get_bytes(child, &bytes);
+    assert_int_equal(bytes.policy, closed);
+    mn__cache_free(child);
+    assert_int_equal(mn__cache_open_ring(f.cache, NULL), MN_OK);
+    assert_window(f.cache, 40, 0, 0);
+    fix_feed(f.cache, 7);
+    assert_window(f.cache, 40, 7, 1e-6);
+    assert_int_equal(mn__cache_open_ring(f.cache, NULL), MN_OK); /* nothing to do */
+    assert_window(f.cache, 40, 7, 1e-6);
+    fix_feed(f.cache, 60);
+    assert_window(f.cache, 40, 40, 1e-6);
+    fix_fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_match),
         cmocka_unit_test(test_evicted_lane),
         cmocka_unit_test(test_ring_after_rollback_and_rewind),
+        cmocka_unit_test(test_closed_ring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -476,6 +476,47 @@ static void test_evict_now(void **state)
     mn_model_free(m);
 }
 
+static size_t policy_bytes(const mn_session *s)
+{
+    mn_session_info info;
+    mn_session_get_info(s, &info);
+    return info.policy_bytes;
+}
+
+/* What acts at the end of prompts alone holds no queries while an answer is written, and looks back
+ * on those of the prompt that it is at the end of. */
+static void test_queries_of_a_prompt(void **state)
+{
+    (void)state;
+    const float *logits;
+    const int32_t *token;
+    mn_model *m = fix_model("llama");
+    mn_session_params once = fix_params("window:share=layer,window=16", "25%"),
+                      ever = fix_params("window:share=layer,window=16,every=64", "25%");
+    mn_session *s = fix_session(m, &once), *t = fix_session(m, &ever);
+    assert_int_equal(policy_bytes(s), policy_bytes(t));
+    fix_read(s, 0, 200, true);
+    fix_read(t, 0, 200, true);
+    assert_int_equal(policy_bytes(s), 0);
+    assert_true(policy_bytes(t) > 0);
+    const size_t kept = mn_session_kept(s, 0, 0, &token);
+    assert_int_equal(kept, mn_session_kept(t, 0, 0, &token));
+    for (int i = 0; i < 20; i++)
+        if (mn_session_step(s, fix_text()[200 + i], &logits, NULL) != MN_OK) fail();
+    assert_int_equal(policy_bytes(s), 0);
+    /* It has looked at all that it will: what was written stays. */
+    assert_int_equal(mn_session_evict(s, NULL), MN_OK);
+    assert_int_equal(mn_session_kept(s, 0, 0, &token), kept + 20);
+    fix_read(s, 220, 30, false);
+    assert_int_equal(policy_bytes(s), policy_bytes(t));
+    fix_read(s, 250, 30, true);
+    assert_int_equal(policy_bytes(s), 0);
+    assert_int_equal(mn_session_kept(s, 0, 0, &token), 70);
+    mn_session_free(s);
+    mn_session_free(t);
+    mn_model_free(m);
+}
+
 static void test_longer_than_context(void **state)
 {
     (void)state;
@@ -548,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_score),
         cmocka_unit_test(test_evict_now),
+        cmocka_unit_test(test_queries_of_a_prompt),
         cmocka_unit_test(test_longer_than_context),
         cmocka_unit_test(test_bad_input),
     };

@@ -79,6 +79,8 @@ static void test_goes_on(void **state)
         {"keyformer", "80", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"snapkv:every=16", "90", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"adakv:every=16", "90", MN_KV_F32, MN_POSITIONS_AUTO},
+        {"window:share=layer", "90", MN_KV_BF16, MN_POSITIONS_AUTO},
+        {"tova:pool=7,chunk=32", "90", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"expected:every=16", "70", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"random:every=8", "70", MN_KV_BF16, MN_POSITIONS_AUTO},
         {"tova", "200K", MN_KV_F32, MN_POSITIONS_AUTO},
@@ -330,7 +332,7 @@ static void test_damaged(void **state)
     refuse(m, &p, path, "layer 0 head 0: it claims more bytes than the file has", "");
     b.data[8] = 9;
     write_all(path, b.data, b.size);
-    refuse(m, &p, path, "version 3 wanted", "version 9 found");
+    refuse(m, &p, path, "version 4 wanted", "version 9 found");
     write_all(path, (const uint8_t *)"GGUF", 4);
     refuse(m, &p, path, "not a session file", "");
     remove(path);
