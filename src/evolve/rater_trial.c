@@ -35,6 +35,14 @@ typedef struct trial_rater {
     worker *worker; /* [n_worker] */
 } trial_rater;
 
+/* What an item asks. */
+typedef struct prompt {
+    size_t unit; /* of the deck */
+    const mn__task *task;
+    mn__row row;
+    mn__ask ask;
+} prompt;
+
 /* ---- what trials ask ---- */
 
 /* Candidates that go on from one reading see the same inputs. */
@@ -94,9 +102,8 @@ static double loss_of_token_lists(const mn__outcome *full, const mn__outcome *o,
 }
 
 /* NAN: the candidate failed here. */
-static mn_status loss_of(const trial_rater *r, const mn__grader *grader, const mn__row *row,
-                         const mn__ask *ask, const mn__outcome *o, const mn__outcome *full,
-                         double *loss)
+static mn_status loss_of(const trial_rater *r, const prompt *p, const mn__outcome *o,
+                         const mn__outcome *full, double *loss)
 {
     double score = NAN;
     mn_diag why = {""};
@@ -106,14 +113,13 @@ static mn_status loss_of(const trial_rater *r, const mn__grader *grader, const m
         *loss = loss_of_token_lists(full, o, r->p.loss);
         return MN_OK;
     }
-    mn_status st = mn__grade(grader, row, ask, o, &score, &why);
+    mn_status st = mn__grade(&r->grader[p->unit], &p->row, &p->ask, o, &score, &why);
     *loss = st == MN_OK ? 1 - score : NAN;
     return st == MN_ENOMEM ? st : MN_OK;
 }
 
 /* Means over a candidate's budgets. */
-static mn_status add_up(const worker *w, size_t unit, const mn__row *row, const mn__ask *ask,
-                        size_t n, mn__rating *out)
+static mn_status add_up(const worker *w, const prompt *p, size_t n, mn__rating *out)
 {
     const trial_rater *r = w->r;
     const size_t n_budget = r->p.n_budget;
@@ -122,8 +128,7 @@ static mn_status add_up(const worker *w, size_t unit, const mn__row *row, const 
         for (size_t b = 0; b < n_budget; b++) {
             const mn__outcome *o = &w->outcome[1 + i * n_budget + b];
             double loss;
-            mn_status st =
-                loss_of(r, r->grader ? &r->grader[unit] : NULL, row, ask, o, &w->outcome[0], &loss);
+            mn_status st = loss_of(r, p, o, &w->outcome[0], &loss);
             if (st != MN_OK) return st;
             out[i].loss += loss / (double)n_budget;
             out[i].kept_share += (*o->why ? NAN : o->share_prompt) / (double)n_budget;
@@ -132,45 +137,56 @@ static mn_status add_up(const worker *w, size_t unit, const mn__row *row, const 
     return MN_OK;
 }
 
-static mn_status get_ask(trial_rater *r, uint64_t item, mn__row *row, mn__ask *ask, mn_diag *diag)
+static mn_status get_prompt(trial_rater *r, uint64_t item, prompt *p, mn_diag *diag)
 {
     bool found = false;
-    const mn__deck_item it = mn__deck_get_item(r->deck, item);
     const bool writes = r->p.loss == MN_EVOLVE_LOSS_METRIC;
     const mn__ask_params ap = {.model = r->p.model,
                                .n_ctx = r->p.session.n_ctx,
                                .max_new = r->p.max_new,
                                .max_gold = r->p.max_gold};
+    p->unit = mn__deck_get_item(r->deck, item).unit;
+    p->task = mn__deck_get_unit(r->deck, p->unit)->ref.task;
     pthread_mutex_lock(&r->lock);
-    mn_status st = mn__deck_get_row(r->deck, item, row, &found, diag);
+    mn_status st = mn__deck_get_row(r->deck, item, &p->row, &found, diag);
     pthread_mutex_unlock(&r->lock);
     if (st == MN_OK && !found) return mn__fail(diag, MN_EINPUT, "a row that was there is gone");
-    if (st == MN_OK)
-        st = mn__ask_make(ask, mn__deck_get_unit(r->deck, it.unit)->ref.task, row, &ap, diag);
-    if (st == MN_OK && !writes) ask->max_new = 0;
+    if (st == MN_OK) st = mn__ask_make(&p->ask, p->task, &p->row, &ap, diag);
+    if (st == MN_OK && !writes) p->ask.max_new = 0;
     return st;
 }
 
+/* As many candidates as there are cases for, at most. */
+static mn_status rate_some(worker *w, const prompt *p, const double *x, size_t n, mn__rating *out,
+                           mn_diag *diag)
+{
+    mn_status st;
+    const trial_rater *r = w->r;
+    const mn__ask bare = {0};
+    w->x = x;
+    for (size_t i = 0; i < r->n_case; i++) w->want[i] = i < 1 + n * r->p.n_budget;
+    MN_TRY(mn__trial_run(w->trial, p->task, &p->ask, &bare, w->want, w->outcome, diag));
+    MN_TRY(add_up(w, p, n, out));
+done:
+    for (size_t i = 0; i < r->n_case; i++) mn__outcome_free(&w->outcome[i]);
+    return st;
+}
+
+/* A search that began again asks for more candidates than it began with. */
 static mn_status rate(void *ctx, size_t i_worker, uint64_t item, const double *x, size_t n,
                       mn__rating *out, mn_diag *diag)
 {
     mn_status st;
     trial_rater *r = ctx;
     worker *w = &r->worker[i_worker];
-    const size_t unit = mn__deck_get_item(r->deck, item).unit;
-    mn__row row = {0};
-    mn__ask ask = {0}, bare = {0};
-    MN_TRY(get_ask(r, item, &row, &ask, diag));
-    w->x = x;
-    for (size_t i = 0; i < r->n_case; i++) w->want[i] = i < 1 + n * r->p.n_budget;
-    MN_TRY(mn__trial_run(w->trial, mn__deck_get_unit(r->deck, unit)->ref.task, &ask, &bare, w->want,
-                         w->outcome, diag));
-    MN_TRY(add_up(w, unit, &row, &ask, n, out));
+    prompt p = {0};
+    MN_TRY(get_prompt(r, item, &p, diag));
+    for (size_t k = 0, most = r->p.population; k < n; k += most)
+        MN_TRY(rate_some(w, &p, x + k * r->n_param, n - k < most ? n - k : most, out + k, diag));
 done:
     give_back(w);
-    for (size_t i = 0; i < r->n_case; i++) mn__outcome_free(&w->outcome[i]);
-    mn__ask_free(&ask);
-    mn__row_free(&row);
+    mn__ask_free(&p.ask);
+    mn__row_free(&p.row);
     return st;
 }
 

@@ -19,7 +19,8 @@ typedef struct mn__trial_rater_params {
     mn__deck_params deck; /* source.tokens is filled in */
     bool evict_context;
     mn_evolve_loss loss;
-    size_t population, n_worker;
+    size_t population; /* most candidates side by side; of more, one part after the other */
+    size_t n_worker;
     size_t max_gold, max_new; /* as in mn__ask_params */
     size_t bank_bytes;
     const char *bank_folder; /* as mn__bank_params */

@@ -35,12 +35,17 @@ static mn__rater make_rater(const mn__trial_rater_params *p)
     return r;
 }
 
+static double *draw_some(const ev_fixture *f, size_t n)
+{
+    double *x = malloc(n * f->n_param * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n * f->n_param; i++) x[i] = mn__rng_normal(4, 1, i, 0);
+    return x;
+}
+
 static double *draw(const ev_fixture *f)
 {
-    double *x = malloc(P * f->n_param * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < P * f->n_param; i++) x[i] = mn__rng_normal(4, 1, i, 0);
-    return x;
+    return draw_some(f, P);
 }
 
 static void rate(const mn__rater *r, size_t worker, uint64_t item, const double *x, size_t n,
@@ -70,6 +75,34 @@ static void test_alone_and_together(void **state)
         assert_memory_equal(&one, &all[1], sizeof one);
         assert_true(all[0].loss > 0 && all[0].loss != all[1].loss);
         assert_float_equal(all[0].kept_share, 0.45, 0.02);
+        r.free(r.ctx);
+    }
+    free(x);
+    ev_drop(f);
+}
+
+/* Of more candidates than a population each is rated as in a population. */
+static void test_more_than_a_population(void **state)
+{
+    enum { MANY = 3 * P + 1 };
+    (void)state;
+    static const char *const budget[] = {"30%", "60%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw_some(f, MANY);
+    for (int loss = 0; loss < MN_EVOLVE_LOSS_COUNT; loss++) {
+        mn__trial_rater_params p = params_of(f, budget, 2);
+        p.loss = (mn_evolve_loss)loss;
+        p.max_new = 5;
+        mn__rater r = make_rater(&p);
+        mn__rating all[MANY], some[P];
+        rate(&r, 0, 1, x, MANY, all);
+        for (size_t k = 0; k < MANY; k += P) {
+            const size_t n = MANY - k < P ? MANY - k : P;
+            rate(&r, 1, 1, x + k * f->n_param, n, some);
+            assert_memory_equal(some, all + k, n * sizeof *some);
+        }
+        for (size_t i = 0; i < MANY; i++)
+            assert_true(!isnan(all[i].loss) && all[i].kept_share > 0.4 && all[i].kept_share < 0.5);
         r.free(r.ctx);
     }
     free(x);
@@ -409,6 +442,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone_and_together),
+        cmocka_unit_test(test_more_than_a_population),
         cmocka_unit_test(test_as_the_file),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_reading),
