@@ -242,12 +242,13 @@ done:
 static mn_status worker_init(trial_rater *r, worker *w, mn_diag *diag)
 {
     const mn__trial_rater_params *p = &r->p;
+    const size_t n_candidate = r->n_case - 1;
     const mn__trial_params tp = {.model = p->model,
                                  .session = p->session,
                                  .cases = r->cases,
                                  .n_case = r->n_case,
                                  .evict_context = p->evict_context,
-                                 .n_side = p->population * p->n_budget,
+                                 .n_side = n_candidate < MN__SIDE_MAX ? n_candidate : MN__SIDE_MAX,
                                  .stop = stopped,
                                  .prepare = prepare,
                                  .base = take_base,

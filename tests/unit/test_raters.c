@@ -3,6 +3,7 @@
 #include "evolve/rater_trial.h"
 
 #include "base/cpu.h"
+#include "eval/trial.h"
 #include "rater_fixture.h"
 #include "model/model.h"
 #include <unistd.h>
@@ -105,6 +106,30 @@ static void test_more_than_a_population(void **state)
             assert_true(!isnan(all[i].loss) && all[i].kept_share > 0.4 && all[i].kept_share < 0.5);
         r.free(r.ctx);
     }
+    free(x);
+    ev_drop(f);
+}
+
+/* Nor are there more sessions side by side than a trial has room for. */
+static void test_more_than_side_by_side(void **state)
+{
+    enum { MANY = MN__SIDE_MAX + 4 };
+    (void)state;
+    static const char *const budget[] = {"30%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw_some(f, MANY);
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    mn__rating all[MANY], some[MANY];
+    p.population = MANY;
+    mn__rater many = make_rater(&p);
+    p.population = MANY / 4;
+    mn__rater few = make_rater(&p);
+    rate(&many, 0, 1, x, MANY, all);
+    rate(&few, 0, 1, x, MANY, some);
+    assert_memory_equal(all, some, sizeof all);
+    assert_true(all[0].loss > 0 && all[MANY - 1].loss > 0 && all[0].loss != all[MANY - 1].loss);
+    many.free(many.ctx);
+    few.free(few.ctx);
     free(x);
     ev_drop(f);
 }
@@ -443,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone_and_together),
         cmocka_unit_test(test_more_than_a_population),
+        cmocka_unit_test(test_more_than_side_by_side),
         cmocka_unit_test(test_as_the_file),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_reading),
