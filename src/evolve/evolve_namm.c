@@ -247,6 +247,7 @@ mn_status mn__namm_job_open(job *j, const mn_model *model, const mn_evolve_namm_
     if (!params->n_budget) MN_TRY(mn__fail(diag, MN_EUSAGE, "a budget wanted, as 25%%"));
     MN_TRY(name_files(j, diag));
     MN_TRY(mn__namm_job_check_target(j, diag));
+    MN_TRY(mn__namm_job_check_tasks(j, diag));
     MN_TRY(mn__namm_job_begin(j, diag));
     if (params->picks_covariance)
         j->run.search.covariance =

@@ -56,6 +56,10 @@ mn_status mn__namm_job_check_target(const mn__namm_job *j, mn_diag *diag);
 
 /* ---- namm_raters.c ---- */
 
+/* Tasks without a score are not for the task's metric, in any stage: asked before anything is made.
+ * MN_EUSAGE. */
+mn_status mn__namm_job_check_tasks(const mn__namm_job *j, mn_diag *diag);
+
 /* mn__rater_maker's: of stage i of j->run; ctx is the job. */
 mn_status mn__namm_job_rater(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
                              mn_diag *diag);

@@ -75,17 +75,56 @@ done:
     return st;
 }
 
+/* Ways in which a stage is rated; own: room for one. */
+static const mn_evolve_side *sides_of(const job *j, size_t stage, mn_evolve_side *own, size_t *n)
+{
+    *own = (mn_evolve_side){.fidelity = j->run.stage[stage].fidelity, .loss = j->loss};
+    *n = j->n_side ? j->n_side : 1;
+    return j->n_side ? j->side : own;
+}
+
 mn_status mn__namm_job_look(const job *j, size_t stage, mn__row_look *out, mn_diag *diag)
 {
     mn_status st = MN_OK;
-    const mn_evolve_side own = {.fidelity = j->run.stage[stage].fidelity, .loss = j->loss},
-                         *side = j->n_side ? j->side : &own;
+    size_t n_side;
+    mn_evolve_side own;
+    const mn_evolve_side *side = sides_of(j, stage, &own, &n_side);
     *out = (mn__row_look){.model = j->m,
                           .n_ctx = j->session.n_ctx,
                           .max_gold = j->p->max_gold,
                           .evict_context = j->p->evict_context};
-    for (size_t i = 0; i < (j->n_side ? j->n_side : 1); i++)
-        MN_TRY(add_look(j, &side[i], out, diag));
+    for (size_t i = 0; i < n_side; i++) MN_TRY(add_look(j, &side[i], out, diag));
+done:
+    return st;
+}
+
+static mn_status check_scores(const job *j, size_t stage, mn_diag *diag)
+{
+    mn_status st;
+    size_t n_side;
+    bool is_scored = false;
+    mn_evolve_side own;
+    mn__stage_rows t = {0};
+    const mn_evolve_side *side = sides_of(j, stage, &own, &n_side);
+    for (size_t i = 0; i < n_side; i++)
+        is_scored |= side[i].loss == MN_EVOLVE_LOSS_METRIC && strcmp(side[i].fidelity, "retained");
+    if (!is_scored) return MN_OK;
+    MN_TRY(mn__stage_rows_find(&t, j, stage, diag));
+    for (size_t i = 0; i < t.n; i++)
+        if (t.task[i].task->asks == MN__ASKS_TEXT)
+            MN_TRY(mn__fail(diag, MN_EUSAGE,
+                            "task %s has no score that loss metric could be made of: kl or nll "
+                            "wanted",
+                            t.task[i].task->name));
+done:
+    mn__stage_rows_free(&t);
+    return st;
+}
+
+mn_status mn__namm_job_check_tasks(const job *j, mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    for (size_t i = 0; i < j->run.n_stage; i++) MN_TRY(check_scores(j, i, diag));
 done:
     return st;
 }

@@ -61,6 +61,17 @@ refused 3 "${common[@]}" --gold-tokens 1 --out none -q -- \
     "none of 12 rows is left: their answers of one token are written before anything is forgotten"
 refused 3 "${common[@]}" --gold-tokens 1 --warm --out none -q -- "none of 12 rows is left"
 
+# Texts have no score: said before anything is made, whichever stage or way to rate wants one.
+for how in "--stage +lm_books --loss metric" "--stage lm_books --fidelity retained,true --loss metric" \
+    "--stage +lm_books,hotpotqa --fidelity retained,frozen --loss metric --warm"; do
+    read -ra words <<<"$how"
+    refused 2 "${common[@]}" "${words[@]}" --out none -q -- \
+        "task lm_books has no score that loss metric could be made of: kl or nll wanted"
+done
+bad=(evolve --stage lm_books -m m.gguf -c 900 --data data --compare 3 --prompts 2 --budgets 40% --out none)
+refused 2 "${bad[@]}" --fidelity frozen,true:metric -q -- "task lm_books has no score"
+check "nothing is made then" [ ! -e none/start.namm.gguf ]
+
 # Without --ctx the context is the model's.
 run evolve --stage qasper -m m.gguf --data data --population 2 --prompts 1 --generations 1 -q --out ctx
 want_code 0
