@@ -129,7 +129,7 @@ done:
     return st;
 }
 
-#define MUTE "of one token are written before anything is forgotten"
+#define MUTE "no token of their answers is written after anything was forgotten"
 
 mn_status mn__namm_job_count_rows(job *j, const mn__row_look *l, mn_diag *diag)
 {
@@ -137,12 +137,12 @@ mn_status mn__namm_job_count_rows(job *j, const mn__row_look *l, mn_diag *diag)
     if (!l->n_mute) return MN_OK;
     if (l->n_mute == l->n_row)
         return mn__fail(diag, MN_EINPUT,
-                        "none of %llu rows is left: their answers " MUTE
+                        "none of %llu rows is left: " MUTE
                         "; longer answers, a cut behind the context or the task's metric tell "
                         "candidates apart",
                         (unsigned long long)l->n_row);
-    snprintf(text, sizeof text, "%llu of %llu rows left out: their answers " MUTE,
-             (unsigned long long)l->n_mute, (unsigned long long)l->n_row);
+    snprintf(text, sizeof text, "%llu of %llu rows left out: " MUTE, (unsigned long long)l->n_mute,
+             (unsigned long long)l->n_row);
     /* A warm start and the raters of a comparison look at the same rows. */
     if (j->run.ranks.rank || (j->told && !strcmp(j->told, text))) return MN_OK;
     if (j->run.note) j->run.note(j->run.ctx, text);

@@ -7,13 +7,14 @@
 #include "base/file.h"
 #include "eval/ask.h"
 
-/* With one token, or none, there is no step behind the cut. */
+/* With one token there is no step behind the cut, with none nothing to be likely. */
 static bool is_mute(const mn__row_look *l, const mn__ask *ask)
 {
     const mn__reading *r = &ask->reading[ask->gold_reading];
     const size_t cut = l->evict_context && r->n_context ? r->n_context : r->n;
     const bool forgets_before = cut < r->n || (l->chunk && r->n > l->chunk);
-    return !forgets_before && (ask->gold >= r->n_gold || r->gold[ask->gold].n < 2);
+    const size_t n = ask->gold < r->n_gold ? r->gold[ask->gold].n : 0;
+    return n == 0 || (n == 1 && !forgets_before);
 }
 
 static void add_row(mn__row_look *l, const mn__row *row)

@@ -18,7 +18,8 @@ typedef struct mn__row_look {
 
 /* mn__deck_params.wants; ctx is the look. The first token of an answer comes from what was read
  * last: where nothing was forgotten before that, an answer of one token has the same likelihood
- * under every candidate. A row that cannot be asked stays: who rates it says why. */
+ * under every candidate; one of none has no likelihood. A row that cannot be asked stays: who rates
+ * it says why. */
 mn_status mn__row_look_wants(void *ctx, const mn__deck_unit *u, const mn__row *row, bool *wanted,
                              mn_diag *diag);
 

@@ -29,7 +29,7 @@ print(sqlite3.connect("file:%s/log.sqlite?mode=ro" % sys.argv[1], uri=True).exec
 # The first token of an answer comes from what was read before the cut.
 run "${common[@]}" --out frozen
 want_code 0
-left=$(grep -oE '[0-9]+ of 12 rows left out: their answers of one token are written before anything is forgotten$' err |
+left=$(grep -oE '[0-9]+ of 12 rows left out: no token of their answers is written after anything was forgotten$' err |
     cut -d' ' -f1)
 check "some rows are left out, said once: $err" [ "$(wc -w <<<"$left")" = 1 ]
 check "not all, $left" [ "$left" -lt 12 ] && check "and not none" [ "$left" -gt 0 ]
@@ -58,7 +58,7 @@ run "${bare[@]}" --data data --compare 3 --prompts 2 --fidelity retained,frozen 
 want_code 0
 check "both ways leave out the same: $err" [ "$(grep -c "$left of 12 rows left out" err)" = 1 ]
 refused 3 "${common[@]}" --gold-tokens 1 --out none -q -- \
-    "none of 12 rows is left: their answers of one token are written before anything is forgotten"
+    "none of 12 rows is left: no token of their answers is written after anything was forgotten"
 refused 3 "${common[@]}" --gold-tokens 1 --warm --out none -q -- "none of 12 rows is left"
 
 # Texts have no score: said before anything is made, whichever stage or way to rate wants one.
