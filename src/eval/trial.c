@@ -250,6 +250,14 @@ static bool needs_base(const mn__trial *t, const bool *want)
     return !t->p.alone;
 }
 
+/* False: none of its cases was wanted, or could be. */
+static bool is_asked(const group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->side[i].out) return true;
+    return false;
+}
+
 /* All wanted cases over one reading, a group at a time. */
 static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_diag *diag)
 {
@@ -268,7 +276,7 @@ static mn_status run_reading(group *g, const bool *want, mn__outcome *out, mn_di
         for (; i < p->n_case && g->n < n_most; i++)
             if (want[i] && (p->alone || !is_full(&p->cases[i])) && !*out[i].why)
                 MN_TRY(add_case(g, i, logits, &out[i], diag));
-        MN_TRY(mn__group_answer(g, diag));
+        if (is_asked(g)) MN_TRY(mn__group_answer(g, diag));
         clear_group(g);
     }
 done:

@@ -220,6 +220,35 @@ static void test_some(void **state)
     drop(f);
 }
 
+/* Groups of which nothing is asked take no step, alone or beside the full cache. */
+static void test_none(void **state)
+{
+    (void)state;
+    static const mn__case some[] = {{.policy = "full", .budget = "200K"},
+                                    {.policy = "h2o", .budget = "60"},
+                                    {.policy = "random", .budget = "60"}};
+    fixture *f = make();
+    for (int how = 0; how < 4; how++) {
+        mn_diag diag = {""};
+        mn__trial *t = NULL;
+        mn__outcome out[3] = {{0}};
+        const bool want[] = {how < 2, how >= 2, false};
+        const mn__trial_params p = {.model = f->m,
+                                    .session = params_of("full", ""),
+                                    .cases = some,
+                                    .n_case = 3,
+                                    .alone = how % 2,
+                                    .n_side = 1};
+        assert_int_equal(mn__trial_new(&t, &p, &diag), MN_OK);
+        if (mn__trial_run(t, &task, &f->ask, &f->bare, want, out, &diag) != MN_OK)
+            fail_msg("%s", diag.text);
+        assert_true(!*out[0].why == (how >= 2) && !out[1].output == (how < 2));
+        for (size_t i = 0; i < 3; i++) mn__outcome_free(&out[i]);
+        mn__trial_free(t);
+    }
+    drop(f);
+}
+
 static bool stop_at_once(void *ctx)
 {
     int *left = ctx;
@@ -266,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_behind_the_context),
         cmocka_unit_test(test_few_side_by_side),
         cmocka_unit_test(test_some),
+        cmocka_unit_test(test_none),
         cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
