@@ -330,7 +330,7 @@ static mn_status make_answer(const maker *k, const mn__row *row, mn__ask *out)
     if (!out->reading) return mn__fail(k->diag, MN_ENOMEM, "no memory for a prompt");
     out->n_reading = 1;
     if (k->task->asks == MN__ASKS_ANSWER) out->max_new = answer_room(k);
-    return make_reading(k, &view, row->answers, 1, out->reading);
+    return make_reading(k, &view, row->answers, k->params->max_gold > 0, out->reading);
 }
 
 static uint64_t hash_of(const mn__ask *a, const mn__row *row)

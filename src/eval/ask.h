@@ -12,7 +12,7 @@ typedef struct mn__ask_params {
     bool no_context;      /* the same question with nothing to read: what the model knows anyway */
     size_t n_ctx;         /* most tokens of prompt and answer together */
     size_t max_new;       /* 0: the task's */
-    size_t max_gold;      /* most tokens of a continuation that are scored */
+    size_t max_gold;      /* most tokens of a continuation that are scored; 0: none of an answer */
     size_t length;        /* tokens that a made row was made for: it is never cut; 0: it was read */
 } mn__ask_params;
 

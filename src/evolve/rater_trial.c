@@ -43,6 +43,12 @@ typedef struct prompt {
     mn__ask ask;
 } prompt;
 
+/* By the task's metric: nothing is compared with the full cache. */
+static bool is_graded(const trial_rater *r)
+{
+    return r->p.loss == MN_EVOLVE_LOSS_METRIC;
+}
+
 /* ---- what trials ask ---- */
 
 /* Candidates that go on from one reading see the same inputs. */
@@ -109,7 +115,7 @@ static mn_status loss_of(const trial_rater *r, const prompt *p, const mn__outcom
     mn_diag why = {""};
     *loss = NAN;
     if (*o->why || o->n_nan) return MN_OK; /* a lane without scores keeps all: no merit in that */
-    if (r->p.loss != MN_EVOLVE_LOSS_METRIC) {
+    if (!is_graded(r)) {
         *loss = loss_of_token_lists(full, o, r->p.loss);
         return MN_OK;
     }
@@ -140,13 +146,14 @@ static mn_status add_up(const worker *w, const prompt *p, size_t n, mn__rating *
 static mn_status get_prompt(trial_rater *r, uint64_t item, prompt *p, mn_diag *diag)
 {
     bool found = false;
-    const bool writes = r->p.loss == MN_EVOLVE_LOSS_METRIC;
+    const bool writes = is_graded(r);
+    p->unit = mn__deck_get_item(r->deck, item).unit;
+    p->task = mn__deck_get_unit(r->deck, p->unit)->ref.task;
     const mn__ask_params ap = {.model = r->p.model,
                                .n_ctx = r->p.session.n_ctx,
                                .max_new = r->p.max_new,
-                               .max_gold = r->p.max_gold};
-    p->unit = mn__deck_get_item(r->deck, item).unit;
-    p->task = mn__deck_get_unit(r->deck, p->unit)->ref.task;
+                               .max_gold =
+                                   writes && p->task->asks == MN__ASKS_ANSWER ? 0 : r->p.max_gold};
     pthread_mutex_lock(&r->lock);
     mn_status st = mn__deck_get_row(r->deck, item, &p->row, &found, diag);
     pthread_mutex_unlock(&r->lock);
@@ -164,7 +171,8 @@ static mn_status rate_some(worker *w, const prompt *p, const double *x, size_t n
     const trial_rater *r = w->r;
     const mn__ask bare = {0};
     w->x = x;
-    for (size_t i = 0; i < r->n_case; i++) w->want[i] = i < 1 + n * r->p.n_budget;
+    for (size_t i = 0; i < r->n_case; i++)
+        w->want[i] = i ? i < 1 + n * r->p.n_budget : !is_graded(r);
     MN_TRY(mn__trial_run(w->trial, p->task, &p->ask, &bare, w->want, w->outcome, diag));
     MN_TRY(add_up(w, p, n, out));
 done:
@@ -228,7 +236,7 @@ static mn_status open_graders(trial_rater *r, mn_diag *diag)
 {
     mn_status st = MN_OK;
     const size_t n = mn__deck_n_unit(r->deck);
-    if (r->p.loss != MN_EVOLVE_LOSS_METRIC) return MN_OK;
+    if (!is_graded(r)) return MN_OK;
     r->grader = mn__alloc_zero(MN_MEM_OTHER, n * sizeof *r->grader);
     if (!r->grader) return mn__fail(diag, MN_ENOMEM, "no memory for %zu tasks", n);
     for (; r->n_grader < n; r->n_grader++)
@@ -248,6 +256,7 @@ static mn_status worker_init(trial_rater *r, worker *w, mn_diag *diag)
                                  .cases = r->cases,
                                  .n_case = r->n_case,
                                  .evict_context = p->evict_context,
+                                 .alone = is_graded(r),
                                  .n_side = n_candidate < MN__SIDE_MAX ? n_candidate : MN__SIDE_MAX,
                                  .stop = stopped,
                                  .prepare = prepare,

@@ -3,6 +3,7 @@
 #include "evolve/rater_trial.h"
 
 #include "base/cpu.h"
+#include "eval/grade.h"
 #include "eval/trial.h"
 #include "rater_fixture.h"
 #include "model/model.h"
@@ -182,6 +183,122 @@ static void test_bounds(void **state)
     rate(&r, 0, 0, x, P, out);
     assert_true(isnan(out[1].loss));
     assert_in_range(out[0].loss * 1000, 0, 1000);
+    r.free(r.ctx);
+    free(x);
+    ev_drop(f);
+}
+
+/* What the rater is asked for, with the gold answer and beside the full cache. */
+static double by_hand(const ev_fixture *f, const mn__trial_rater_params *p, uint64_t item)
+{
+    const mn__case c = {.policy = p->policy, .budget = p->budget[0]};
+    const mn__trial_params tp = {.model = f->m,
+                                 .session = p->session,
+                                 .cases = &c,
+                                 .n_case = 1,
+                                 .evict_context = p->evict_context};
+    const mn__ask_params ap = {
+        .model = f->m, .n_ctx = EV_CTX, .max_new = p->max_new, .max_gold = p->max_gold};
+    const mn__tokens tokens = mn__model_tokens(f->m);
+    mn__deck_params dp = ev_deck(f);
+    mn__deck *deck;
+    mn__trial *t;
+    mn__row row = {0};
+    mn__ask ask, bare = {0};
+    mn__grader g;
+    mn__outcome o = {0};
+    mn_diag diag = {""};
+    bool found = false, want = true;
+    double score;
+    dp.source.tokens = &tokens;
+    assert_int_equal(mn__deck_open(&deck, &dp, &diag), MN_OK);
+    assert_int_equal(mn__deck_get_row(deck, item, &row, &found, &diag), MN_OK);
+    assert_int_equal(mn__ask_make(&ask, f->ref.task, &row, &ap, &diag), MN_OK);
+    if (mn__trial_new(&t, &tp, &diag) != MN_OK) fail_msg("%s", diag.text);
+    assert_int_equal(mn__trial_run(t, f->ref.task, &ask, &bare, &want, &o, &diag), MN_OK);
+    assert_int_equal(mn__grader_open(&g, f->ref.task, NULL, &diag), MN_OK);
+    assert_int_equal(mn__grade(&g, &row, &ask, &o, &score, &diag), MN_OK);
+    assert_true(o.n_gold > 1);
+    mn__grader_close(&g);
+    mn__outcome_free(&o);
+    mn__trial_free(t);
+    mn__ask_free(&ask);
+    mn__row_free(&row);
+    mn__deck_close(deck);
+    return 1 - score;
+}
+
+/* Rows to choose in, beside those to be answered. */
+static void write_choices(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int row = 0; row < EV_PROMPTS; row++) {
+        fprintf(file, "{\"context\":\"");
+        for (int i = 0; i < 30; i++) fprintf(file, "hello %d the wide world ", (i * i + row) % 97);
+        fprintf(file, "\",\"continuations\":[\"the wide sea %d\",\"hello world\"],\"gold\":%d}\n",
+                row, row % 2);
+    }
+    fclose(file);
+}
+
+/* By the metric a candidate loses what the model with its file does. */
+static void test_metric(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"60%"}, *const metric[] = {"rouge_l_chars",
+                                                                    "accuracy_norm"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw(f), sum = 0;
+    for (size_t i = 0; i < f->n_param; i++) x[i] = (double)f->namm->param[i];
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    p.loss = MN_EVOLVE_LOSS_METRIC;
+    p.max_new = 12;
+    for (int k = 0; k < 4; k++) {
+        p.evict_context = k % 2;
+        if (k == 2) write_choices(f->rows);
+        mn__own_task_init(&f->own, f->rows, metric[k / 2], k < 2 ? NULL : "{context}\n\n", 8);
+        mn__rater r = make_rater(&p);
+        for (uint64_t item = 0; item < EV_PROMPTS; item++) {
+            mn__rating out[P];
+            rate(&r, 0, item, x, P, out);
+            const double want = by_hand(f, &p, item);
+            assert_memory_equal(&out[0].loss, &want, sizeof want);
+            sum += want;
+        }
+        assert_true(sum > 0 && sum < EV_PROMPTS * (k + 1));
+        r.free(r.ctx);
+    }
+    free(x);
+    ev_drop(f);
+}
+
+static bool count_polls(void *ctx)
+{
+    ++*(size_t *)ctx;
+    return false;
+}
+
+/* It takes no step but to write: none for a first token, behind a reading that is kept. */
+static void test_metric_steps(void **state)
+{
+    (void)state;
+    static const char *const budget[] = {"60%"};
+    ev_fixture *f = ev_make("linear");
+    double *x = draw(f);
+    size_t n_poll = 0;
+    mn__rating out[P];
+    mn__trial_rater_params p = params_of(f, budget, 1);
+    p.stop = count_polls;
+    p.stop_ctx = &n_poll;
+    p.loss = MN_EVOLVE_LOSS_METRIC;
+    p.max_new = 1;
+    mn__rater r = make_rater(&p);
+    rate(&r, 0, 0, x, P, out);
+    assert_true(n_poll > 0);
+    n_poll = 0;
+    rate(&r, 0, 0, x, P, out);
+    assert_int_equal(n_poll, 0);
     r.free(r.ctx);
     free(x);
     ev_drop(f);
@@ -471,6 +588,8 @@ int main(void)
         cmocka_unit_test(test_more_than_side_by_side),
         cmocka_unit_test(test_as_the_file),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_metric),
+        cmocka_unit_test(test_metric_steps),
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_nothing_to_evolve),
         cmocka_unit_test(test_bank),
