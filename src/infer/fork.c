@@ -30,6 +30,7 @@ mn_status mn_session_fork(mn_session **out, const mn_session *from, mn_diag *dia
     *out = NULL;
     if (from->gather) return mn_session_fork_under(out, from, "full", "", diag);
     MN_TRY(child_new(&s, from, &p, &shape, diag));
+    mn__policy_copy_params(s->policy, from->policy);
     MN_TRY(mn__cache_fork(&s->cache, from->cache, diag));
     *out = s;
     s = NULL;

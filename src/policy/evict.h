@@ -57,6 +57,8 @@ size_t mn__policy_n_inputs(const mn__policy *p);
 /* Other parameters x [n] in place of the file's; before the policy acts. MN_EUSAGE: not as many as
  * it has. */
 mn_status mn__policy_set_params(mn__policy *p, const double *x, size_t n, mn_diag *diag);
+/* Those that `from`, made by the same spec, has now; nothing where they have no NAMM. */
+void mn__policy_copy_params(mn__policy *p, const mn__policy *from);
 /* At every event from now on, each lane's rows x [v->n][n_inputs] before they are scored; from any
  * of the crew's threads, one at a time for a lane. */
 typedef void (*mn__inputs_fn)(void *ctx, const mn__score_view *v, const float *x);

@@ -251,6 +251,13 @@ mn_status mn__policy_set_params(mn__policy *p, const double *x, size_t n, mn_dia
     return MN_OK;
 }
 
+void mn__policy_copy_params(mn__policy *p, const mn__policy *from)
+{
+    const size_t n = mn__policy_n_params(p);
+    if (p->namm && from->namm && mn__policy_n_params(from) == n)
+        memcpy(p->namm->param, from->namm->param, n * sizeof *p->namm->param);
+}
+
 void mn__policy_show_inputs(mn__policy *p, mn__inputs_fn fn, void *ctx)
 {
     namm_scorer *self = scorer_of(p);

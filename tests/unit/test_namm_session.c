@@ -2,6 +2,7 @@
  * costs. */
 #include "namm_fixture.h"
 #include "session_fixture.h"
+#include "infer/session_internal.h"
 
 /* Everything at once; attention that shows, and scores of both signs. */
 static void some_namm(struct nf *n)
@@ -107,6 +108,43 @@ static void test_saved_and_forked(void **state)
     free(want);
     mn_session_free(a);
     mn_session_free(loaded);
+    mn_session_free(fork);
+    mn_model_free(m);
+}
+
+/* A fork scores with the parameters that were set, not with the file's. */
+static void test_forked_with_params(void **state)
+{
+    (void)state;
+    struct nf n;
+    mn_diag diag = {""};
+    mn_session *fork = NULL;
+    mn_model *m = fix_model("llama");
+    some_namm(&n);
+    const size_t n_param = mn__namm_net_params(&n.namm.net);
+    double *x = malloc(n_param * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n_param; i++) x[i] = mn__rng_normal(18, 3, i, 0);
+    mn_session *a = open_session(m, &n, "", "40%", 64, 1),
+               *file = open_session(m, &n, "", "40%", 64, 1);
+    assert_int_equal(mn__policy_set_params(a->policy, x, n_param, &diag), MN_OK);
+    fix_read(a, 0, 200, true);
+    fix_read(file, 0, 200, true);
+    assert_int_equal(mn_session_fork(&fork, a, &diag), MN_OK);
+    float *want = fix_keep(m, fix_write(a, 200, 130)); /* events while writing */
+    fix_same(m, want, fix_write(fork, 200, 130), "forked");
+    same_kept(m, a, fork);
+    assert_true(memcmp(want, fix_write(file, 200, 130), fix_vocab(m) * sizeof *want) != 0);
+    mn_session_free(fork);
+    fork = NULL;
+    assert_int_equal(mn_session_fork(&fork, a, &diag), MN_OK); /* and a fork of what has gone on */
+    free(want);
+    want = fix_keep(m, fix_write(a, 330, 70));
+    fix_same(m, want, fix_write(fork, 330, 70), "forked again");
+    free(want);
+    free(x);
+    mn_session_free(a);
+    mn_session_free(file);
     mn_session_free(fork);
     mn_model_free(m);
 }
@@ -225,7 +263,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces_and_threads), cmocka_unit_test(test_saved_and_forked),
-        cmocka_unit_test(test_gathered),           cmocka_unit_test(test_short_prompt),
-        cmocka_unit_test(test_policy_bytes),       cmocka_unit_test(test_unlimited)};
+        cmocka_unit_test(test_forked_with_params), cmocka_unit_test(test_gathered),
+        cmocka_unit_test(test_short_prompt),       cmocka_unit_test(test_policy_bytes),
+        cmocka_unit_test(test_unlimited)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
