@@ -59,8 +59,8 @@ mn_status mn__trial_new(mn__trial **out, const mn__trial_params *params, mn_diag
     mn_status st = MN_OK;
     mn__trial *t = mn__alloc_zero(MN_MEM_OTHER, sizeof *t);
     *out = NULL;
-    if (params->n_side > MN__SIDE_MAX)
-        MN_TRY(mn__fail(diag, MN_EUSAGE, "at most %d sessions side by side", MN__SIDE_MAX));
+    if (params->n_side > MN__TRIAL_SIDES)
+        MN_TRY(mn__fail(diag, MN_EUSAGE, "at most %d sessions side by side", MN__TRIAL_SIDES));
     if (!t) return mn__fail(diag, MN_ENOMEM, "no memory for a trial");
     t->p = *params;
     if (!t->p.n_side) t->p.n_side = N_SIDE;

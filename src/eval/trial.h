@@ -8,7 +8,7 @@
 #include "eval/ask.h"
 #include "mneme/session.h"
 
-enum { MN__SIDE_MAX = 256 };
+enum { MN__TRIAL_SIDES = 256 };
 
 typedef struct mn__case {
     const char *policy, *budget; /* borrowed; budget "" where there is none */
@@ -28,7 +28,7 @@ typedef struct mn__trial_params {
     size_t n_case;
     bool evict_context; /* cut behind the context, the question follows; else behind the prompt */
     bool alone; /* nothing is compared with the full cache: it is not read where no case needs it */
-    size_t n_side; /* most sessions side by side, up to MN__SIDE_MAX; 0: 16. More is faster and
+    size_t n_side; /* most sessions side by side, up to MN__TRIAL_SIDES; 0: 16. More is faster and
                       takes memory */
     bool (*stop)(void *ctx); /* polled between steps; true: MN_ECANCEL */
     /* Before the policy of case i acts for the first time; NULL: nothing. */

@@ -257,7 +257,8 @@ static mn_status worker_init(trial_rater *r, worker *w, mn_diag *diag)
                                  .n_case = r->n_case,
                                  .evict_context = p->evict_context,
                                  .alone = is_graded(r),
-                                 .n_side = n_candidate < MN__SIDE_MAX ? n_candidate : MN__SIDE_MAX,
+                                 .n_side =
+                                     n_candidate < MN__TRIAL_SIDES ? n_candidate : MN__TRIAL_SIDES,
                                  .stop = stopped,
                                  .prepare = prepare,
                                  .base = take_base,
