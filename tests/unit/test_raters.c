@@ -114,7 +114,7 @@ static void test_more_than_a_population(void **state)
 /* Nor are there more sessions side by side than a trial has room for. */
 static void test_more_than_side_by_side(void **state)
 {
-    enum { MANY = MN__SIDE_MAX + 4 };
+    enum { MANY = MN__TRIAL_SIDES + 4 };
     (void)state;
     static const char *const budget[] = {"30%"};
     ev_fixture *f = ev_make("linear");
