@@ -26,6 +26,7 @@ typedef struct run {
     const uint32_t *full;   /* [n_layer] */
     uint8_t *wanted;        /* [layers of the model] of the prompt under way */
     size_t first;           /* of its lanes in out */
+    uint8_t *seen;          /* [n_layer * n_head] of its lanes: those that the policy showed */
     mn_status st;           /* of what the policy showed */
     double *spare;          /* of statistics */
 } run;
@@ -118,24 +119,31 @@ static void take_inputs(void *ctx, const mn__score_view *v, const float *x)
 {
     run *r = ctx;
     if (!r->wanted[v->layer]) return;
-    const mn__lane_sample *lane = &r->out->lane[lane_of(r, place_of(r, v->layer), v->head)];
-    if (lane->n == v->n)
-        memcpy((float *)(uintptr_t)lane->x, x, v->n * r->out->n_in * sizeof *x);
-    else
+    const size_t l = lane_of(r, place_of(r, v->layer), v->head);
+    const mn__lane_sample *lane = &r->out->lane[l];
+    if (lane->n != v->n) {
         __atomic_store_n(&r->st, MN_EFAIL, __ATOMIC_RELAXED);
+        return;
+    }
+    memcpy((float *)(uintptr_t)lane->x, x, v->n * r->out->n_in * sizeof *x);
+    r->seen[l - r->first] = 1;
 }
 
+/* Lanes that keep everything are not scored, and stay without inputs. */
 static mn_status show_inputs(run *r, mn_diag *diag)
 {
     mn_status st;
     mn_session *child = NULL;
+    memset(r->seen, 0, r->n_layer * r->n_head);
     MN_TRY(mn_session_fork_under(&child, r->session, r->p->policy, "50%", diag));
     mn__policy_show_inputs(child->policy, take_inputs, r);
     MN_TRY(mn_session_evict(child, diag));
     if (r->st != MN_OK) MN_TRY(mn__fail(diag, r->st, "a lane of another length than the others"));
-    for (size_t l = r->first; l < r->out->n_lane; l++)
+    for (size_t l = r->first; l < r->out->n_lane; l++) {
+        if (!r->seen[l - r->first]) continue;
         mn__namm_stats_add(&r->out->stats, r->out->lane[l].x, r->out->n_in, r->out->lane[l].n, NULL,
                            r->spare);
+    }
 done:
     mn_session_free(child);
     return st;
@@ -243,11 +251,24 @@ static mn_status look_later(run *r, size_t n_later, mn_diag *diag)
 
 /* ---- a prompt ---- */
 
-/* Of a prompt that did not end well. */
+/* Of a prompt that did not end well, or has none to show. */
 static void drop_lanes(run *r)
 {
     mn__capture *c = r->out;
     while (c->n_lane > r->first) mn__free((void *)(uintptr_t)c->lane[--c->n_lane].x);
+}
+
+/* Those without inputs, which the layer's share of the target no longer needs. */
+static void drop_unseen(run *r)
+{
+    mn__capture *c = r->out;
+    size_t n = r->first;
+    for (size_t l = n; l < c->n_lane; l++)
+        if (r->seen[l - r->first])
+            c->lane[n++] = c->lane[l]; /* all are of this prompt */
+        else
+            mn__free((void *)(uintptr_t)c->lane[l].x);
+    c->n_lane = n;
 }
 
 static bool poll_stop(size_t done, size_t total, void *ctx)
@@ -278,9 +299,15 @@ static mn_status capture_reading(run *r, uint32_t prompt, const mn__reading *rea
         for (size_t h = 0; r->wanted[r->full[l]] && h < r->n_head; h++)
             MN_TRY(add_lane(r, prompt, n, diag));
     MN_TRY(show_inputs(r, diag));
+    if (!memchr(r->seen, 1, r->n_layer * r->n_head)) {
+        drop_lanes(r);
+        r->out->n_uncut++;
+        goto done;
+    }
     MN_TRY(read_tokens(r, reading->token + n, reading->n - n, diag));
     MN_TRY(read_tokens(r, gold->token, gold->n, diag));
     MN_TRY(look_later(r, reading->n - n + gold->n, diag));
+    drop_unseen(r);
     r->out->n_prompt++;
 done:
     if (st != MN_OK) drop_lanes(r);
@@ -341,6 +368,8 @@ static mn_status begin(run *r, mn_diag *diag)
     c->stats.var = c->stats.mean + c->n_in;
     r->n_head = p->model->n_kv_head;
     r->full = mn__policy_full_layers(r->session->policy, &r->n_layer);
+    r->seen = mn__alloc_zero(MN_MEM_OTHER, r->n_layer * r->n_head);
+    if (!r->seen) MN_TRY(mn__fail(diag, MN_ENOMEM, "no memory for a list of lanes"));
 done:
     mn_session_free(child);
     return st;
@@ -372,6 +401,7 @@ mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn
     MN_TRY(begin(&r, diag));
     const uint64_t n = out->n_item = mn__deck_n_item(r.deck);
     MN_TRY(draw_held_out(params, n, &held, diag));
+    out->n_looked = n - params->n_held_out;
     for (uint64_t i = 0; i < n; i++) {
         if (n_passed < params->n_held_out && held[n_passed] == i) {
             n_passed++;
@@ -380,14 +410,18 @@ mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn
         st = capture_item(&r, i, diag);
         if (st != MN_OK && st != MN_ERANGE && st != MN_EBUDGET) goto done;
         st = MN_OK;
-        if (params->progress) params->progress(++done, n - params->n_held_out, params->ctx);
+        if (params->progress) params->progress(++done, out->n_looked, params->ctx);
     }
+    if (!out->n_lane && out->n_uncut)
+        MN_TRY(mn__fail(diag, MN_EINPUT, "no prompt can be captured: " MN__CAPTURE_UNCUT,
+                        (unsigned long long)out->n_uncut, (unsigned long long)out->n_looked));
 done:
     mn__free(held);
     mn_session_free(r.session);
     mn__deck_close(r.deck);
     mn__free(r.spare);
     mn__free(r.wanted);
+    mn__free(r.seen);
     if (st != MN_OK) mn__capture_fini(out);
     return st;
 }

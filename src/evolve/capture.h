@@ -40,12 +40,19 @@ typedef struct mn__capture {
     mn__lane_sample *lane; /* [n_lane] own their arrays */
     uint32_t *prompt;      /* [n_lane] which prompt of the deck it is of */
     size_t n_lane, cap, n_in;
-    uint64_t n_item, n_prompt; /* prompts of the deck; of them captured */
-    mn__namm_stats stats;      /* of all inputs seen */
+    uint64_t n_item, n_prompt;  /* prompts of the deck; of them captured */
+    uint64_t n_looked, n_uncut; /* not held out; of them left out as nothing would be dropped */
+    mn__namm_stats stats;       /* of all inputs seen */
 } mn__capture;
 
-/* One prompt after the other, with all threads; prompts that do not fit are left out. MN_ERANGE:
- * none is left beside those held out. */
+/* What is said of n_uncut of n_looked (unsigned long long): first tokens, the newest and layers
+ * that keep everything are all there is. */
+#define MN__CAPTURE_UNCUT \
+    "nothing would be dropped of %llu of %llu (too short, or in layers that keep everything)"
+
+/* One prompt after the other, with all threads; prompts that do not fit are left out, and lanes
+ * that the policy does not cut. MN_ERANGE: none is left beside those held out; MN_EINPUT: nothing
+ * is dropped of any. */
 mn_status mn__capture_run(mn__capture *out, const mn__capture_params *params, mn_diag *diag);
 void mn__capture_fini(mn__capture *c);
 

@@ -263,7 +263,8 @@ void mn__namm_job_close(job *j)
     mn__namm_free(j->namm);
     mn__free(j->mean);
     mn__draft_free(&j->options);
-    mn__free(j->told);
+    mn__free(j->told[0]);
+    mn__free(j->told[1]);
 }
 
 mn_status mn_evolve_namm(const mn_model *model, const mn_evolve_namm_params *params,

@@ -23,7 +23,7 @@ typedef struct mn__namm_job {
     const mn_evolve_side *side; /* [n_side] raters that must know the same rows; n_side 0: a stage's
                                    alone */
     size_t n_side;
-    char *told; /* what was said last of rows that are left out */
+    char *told[2]; /* what was said last of rows, and of captured prompts, that are left out */
     char start[MN__JOB_PATH], best[MN__JOB_PATH], readings[MN__JOB_PATH],
         frozen[MN__JOB_PATH + 512], true_policy[MN__JOB_PATH + 512];
     double *mean;
@@ -77,6 +77,8 @@ void mn__stage_rows_free(mn__stage_rows *t); /* one of zeros is fine */
 mn_status mn__namm_job_look(const mn__namm_job *j, size_t stage, mn__row_look *out, mn_diag *diag);
 /* Says once, on rank 0, how many rows were left out. MN_EINPUT: all of them. */
 mn_status mn__namm_job_count_rows(mn__namm_job *j, const mn__row_look *l, mn_diag *diag);
+/* The same of prompts of which nothing would be dropped. */
+mn_status mn__namm_job_count_uncut(mn__namm_job *j, const mn__capture *c, mn_diag *diag);
 /* How its prompts are captured; the look is borrowed, and counts. */
 mn__capture_params mn__namm_job_capture(const mn__namm_job *j, const mn__stage_rows *t,
                                         mn__row_look *look);

@@ -129,6 +129,25 @@ done:
     return st;
 }
 
+/* A warm start and the raters of a comparison look at the same rows. */
+static mn_status tell_once(const job *j, char **told, const char *text, mn_diag *diag)
+{
+    if (j->run.ranks.rank || (*told && !strcmp(*told, text))) return MN_OK;
+    if (j->run.note) j->run.note(j->run.ctx, text);
+    mn__free(*told);
+    *told = mn__strdup(text);
+    return *told ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a stage");
+}
+
+mn_status mn__namm_job_count_uncut(job *j, const mn__capture *c, mn_diag *diag)
+{
+    char text[160];
+    if (!c->n_uncut) return MN_OK;
+    snprintf(text, sizeof text, "prompts that are not captured: " MN__CAPTURE_UNCUT,
+             (unsigned long long)c->n_uncut, (unsigned long long)c->n_looked);
+    return tell_once(j, &j->told[1], text, diag);
+}
+
 #define MUTE "no token of their answers is written after anything was forgotten"
 
 mn_status mn__namm_job_count_rows(job *j, const mn__row_look *l, mn_diag *diag)
@@ -143,12 +162,7 @@ mn_status mn__namm_job_count_rows(job *j, const mn__row_look *l, mn_diag *diag)
                         (unsigned long long)l->n_row);
     snprintf(text, sizeof text, "%llu of %llu rows left out: " MUTE, (unsigned long long)l->n_mute,
              (unsigned long long)l->n_row);
-    /* A warm start and the raters of a comparison look at the same rows. */
-    if (j->run.ranks.rank || (j->told && !strcmp(j->told, text))) return MN_OK;
-    if (j->run.note) j->run.note(j->run.ctx, text);
-    mn__free(j->told);
-    j->told = mn__strdup(text);
-    return j->told ? MN_OK : mn__fail(diag, MN_ENOMEM, "no memory for a stage");
+    return tell_once(j, &j->told[0], text, diag);
 }
 
 static mn__deck_params deck_of(const job *j, const mn__stage_rows *t, mn__row_look *look)
@@ -236,6 +250,7 @@ static mn_status make_retained(job *j, const mn__stage_rows *t, mn__row_look *lo
         MN_TRY(share_of(j->p->budget[i], &c->share[i], diag));
     const mn__capture_params cp = mn__namm_job_capture(j, t, look);
     MN_TRY(mn__capture_run(&c->lanes, &cp, diag));
+    MN_TRY(mn__namm_job_count_uncut(j, &c->lanes, diag));
     const mn__retained_params rp = {.net = &j->namm->net,
                                     .kern = &j->m->kern,
                                     .capture = &c->lanes,

@@ -88,6 +88,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     mn_status st;
     mn__stage_rows t = {0};
     mn__row_look look;
+    mn__capture captured = {0};
     mn_diag why = {""};
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
@@ -113,12 +114,14 @@ static mn_status make_start(job *j, mn_diag *diag)
     if (!j->p->warm) w.regress.n_step = 0;
     /* Under another name until it is whole. */
     snprintf(draft, sizeof draft, "%s.new", j->start);
-    const mn_status seen = mn__warm_start(j->namm, draft, &w, NULL, &loss, &why);
+    const mn_status seen = mn__warm_start(j->namm, draft, &w, &captured, &loss, &why);
     /* What is left out may be why it failed. */
     if (seen != MN_ENOMEM && seen != MN_ECANCEL) MN_TRY(mn__namm_job_count_rows(j, &look, diag));
     if (seen != MN_OK) MN_TRY(mn__fail(diag, seen, "%s", why.text));
+    MN_TRY(mn__namm_job_count_uncut(j, &captured, diag));
     if (rename(draft, j->start)) MN_TRY(mn__fail(diag, MN_EIO, "cannot write %s", j->start));
 done:
+    mn__capture_fini(&captured);
     mn__stage_rows_free(&t);
     return st;
 }

@@ -71,6 +71,13 @@ done
 bad=(evolve --stage lm_books -m m.gguf -c 900 --data data --compare 3 --prompts 2 --budgets 40% --out none)
 refused 2 "${bad[@]}" --fidelity frozen,true:metric -q -- "task lm_books has no score"
 check "nothing is made then" [ ! -e none/start.namm.gguf ]
+# Prompts of which nothing would be dropped show no inputs: they are left out of what is captured.
+run "${common[@]}" --fidelity retained --namm-options recent=744 --prompts 8 --out short
+want_code 0
+check "said once: $err" [ "$(grep -cE 'not captured: nothing would be dropped of [1-9] of 12 ' err)" = 1 ]
+want_err " left out: nothing was captured of it"
+refused 3 "${common[@]}" --fidelity retained --namm-options recent=800 --out none -q -- \
+    "no prompt can be captured: nothing would be dropped of 12 of 12"
 
 # Without --ctx the context is the model's.
 run evolve --stage qasper -m m.gguf --data data --population 2 --prompts 1 --generations 1 -q --out ctx
@@ -103,4 +110,4 @@ done
 check "two of six prompts are not in it, found: $n_same" [ $n_same = 2 ]
 refused 3 "${some[@]}" --held-out 6 --data data --out x -- \
     "stage 1: 6 prompts held out wanted, 6 found in all"
-finish 40
+finish 45

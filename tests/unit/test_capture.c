@@ -119,6 +119,67 @@ static void test_held_out(void **state)
     ev_drop(f);
 }
 
+/* Is it the statistics of what its lanes hold, and nothing else? */
+static void expect_statistics(const mn__capture *c)
+{
+    double n = 0;
+    for (size_t l = 0; l < c->n_lane; l++) n += (double)c->lane[l].n;
+    assert_true(c->stats.count == n);
+    for (size_t col = 0; col < c->n_in; col++) {
+        double sum = 0;
+        for (size_t l = 0; l < c->n_lane; l++)
+            for (size_t i = 0; i < c->lane[l].n; i++)
+                sum += (double)c->lane[l].x[i * c->n_in + col];
+        assert_float_equal(c->stats.mean[col], sum / n, 1e-4 * (1 + fabs(sum / n)));
+    }
+}
+
+/* Lanes of which nothing is dropped are not scored: there are no inputs of theirs. */
+static void test_not_scored(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    mn__capture_params p = params_of(f, 1);
+    mn_diag diag = {""};
+    char policy[1200];
+    tiny_model_params tp;
+    tiny_model_default(&tp, "llama");
+    tp.n_ctx = FIX_TOKENS;
+    tp.n_layer = 4;
+    mn_model_free(f->m);
+    p.model = f->m = fix_open(&tp);
+    p.n_layer = 0;
+    p.policy = policy;
+    snprintf(policy, sizeof policy, "%s,skip_layers=0", f->policy);
+    mn__capture c = run(&p);
+    assert_int_equal(c.n_lane, EV_PROMPTS * 6); /* three layers of two heads */
+    assert_int_equal(c.n_prompt, EV_PROMPTS);
+    expect_statistics(&c);
+    mn__capture_fini(&c);
+
+    FILE *file = fopen(f->rows, "a");
+    assert_non_null(file);
+    fputs("{\"context\":\"\",\"input\":\"a\",\"answers\":[\"the wide world\"]}\n", file);
+    fclose(file);
+    snprintf(policy, sizeof policy, "%s,recent=100", f->policy);
+    c = run(&p);
+    assert_int_equal(c.n_item, EV_PROMPTS + 1);
+    assert_int_equal(c.n_prompt, EV_PROMPTS);
+    assert_int_equal(c.n_uncut, 1);
+    assert_int_equal(c.n_lane, EV_PROMPTS * 8);
+    for (size_t l = 0; l < c.n_lane; l++) assert_int_equal(c.prompt[l], l / 8);
+    expect_statistics(&c);
+    mn__capture_fini(&c);
+
+    snprintf(policy, sizeof policy, "%s,recent=5000", f->policy);
+    assert_int_equal(mn__capture_run(&c, &p, &diag), MN_EINPUT);
+    assert_string_equal(
+        diag.text,
+        "no prompt can be captured: nothing would be dropped of 5 of 5 (too short, or in "
+        "layers that keep everything)");
+    ev_drop(f);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -181,9 +242,9 @@ static void test_warm_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lanes),      cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_held_out),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_warm_start),
+        cmocka_unit_test(test_lanes),    cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_held_out), cmocka_unit_test(test_not_scored),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_warm_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
