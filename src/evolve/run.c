@@ -117,24 +117,6 @@ done:
     return st;
 }
 
-static mn_status open_run(run *r, mn_diag *diag)
-{
-    mn_status st;
-    mn_optimizer_info info;
-    MN_TRY(mn__run_folder_open(&r->folder, r->p->dir, diag));
-    if (mn__run_folder_has_state(&r->folder)) {
-        MN_TRY(load_state(r, diag));
-    } else { /* a state stands there before any log */
-        MN_TRY(mn_optimizer_new(&r->search, &r->p->search, diag));
-        MN_TRY(save_state(r, diag));
-    }
-    mn_optimizer_get_info(r->search, &info);
-    MN_TRY(mn__run_log_open(&r->log, r->folder.log, info.generation, diag));
-    MN_TRY(mn__run_about_write(r->folder.about, r->p, &info, diag));
-done:
-    return st;
-}
-
 /* ---- the mean ---- */
 
 static mn_status keep_mean(run *r, const mn_evolve_best *best, mn_diag *diag)
@@ -203,7 +185,7 @@ static mn_status same_rows(run *r, mn_diag *diag)
     mn_status st = MN_OK;
     const mn__rater *now = &r->asker.rater;
     mn__run_place *at = &r->at;
-    if (!at->n_item) MN_TRY(mn__run_log_items(r->log, at->stage, &at->n_item, diag));
+    if (!at->n_item && r->log) MN_TRY(mn__run_log_items(r->log, at->stage, &at->n_item, diag));
     if (at->n_item && at->n_item != now->n_item)
         MN_TRY(
             mn__fail(diag, MN_EUSAGE,
@@ -235,6 +217,36 @@ static mn_status begin_stage(run *r, mn_diag *diag)
                         "found in all",
                         r->at.stage + 1, p->n_prompt, p->n_held_out, (unsigned long long)n));
     mn__sample_held_out(p->search.seed, r->at.stage, n, p->n_held_out, r->held_out);
+done:
+    return st;
+}
+
+static mn_status open_log(run *r, mn_diag *diag)
+{
+    mn_optimizer_info info;
+    mn_optimizer_get_info(r->search, &info);
+    return mn__run_log_open(&r->log, r->folder.log, info.generation, diag);
+}
+
+/* What is asked for binds the folder once its first stage can begin. A state stands there before
+ * any log. */
+static mn_status open_run(run *r, mn_diag *diag)
+{
+    mn_status st;
+    mn_optimizer_info info;
+    MN_TRY(mn__run_folder_open(&r->folder, r->p->dir, diag));
+    if (mn__run_folder_has_state(&r->folder)) {
+        MN_TRY(load_state(r, diag));
+        MN_TRY(open_log(r, diag));
+        MN_TRY(begin_stage(r, diag));
+    } else {
+        MN_TRY(mn_optimizer_new(&r->search, &r->p->search, diag));
+        MN_TRY(begin_stage(r, diag));
+        MN_TRY(save_state(r, diag));
+        MN_TRY(open_log(r, diag));
+    }
+    mn_optimizer_get_info(r->search, &info);
+    MN_TRY(mn__run_about_write(r->folder.about, r->p, &info, diag));
 done:
     return st;
 }
@@ -489,7 +501,6 @@ static mn_status cancelled(const run *r, mn_diag *diag)
 static mn_status go_on(run *r, const char **end, mn_diag *diag)
 {
     mn_status st;
-    MN_TRY(begin_stage(r, diag));
     for (;;) {
         if ((*end = why_over(r)) != NULL) {
             if (is_last(r)) break;

@@ -40,6 +40,8 @@ check "said once, whoever looks at rows: $err" [ "$(grep -c "$left of 12 rows le
 run "${common[@]}" --loss nll --prompts 99 --out few
 want_code 3
 want_err "$left of 12 rows left out" "99 prompts for a generation and 0 held out wanted, $((12 - left)) found"
+run "${common[@]}" --held-out 2 --out few -q
+want_code 0 # other options: nothing was begun there
 
 # Where something is forgotten before it, or what is asked for is more than its likelihood, all stay.
 for how in "--evict context" "--loss metric" "--fidelity retained" \

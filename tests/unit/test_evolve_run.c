@@ -296,6 +296,9 @@ static void test_prompts(void **state)
     name_folder(&t, "prompts-many");
     assert_int_equal(go(&t), MN_ERANGE);
     expect_names(&t, "25 prompts for a generation and 6 held out wanted, 30 found in all");
+    t.p.n_prompt = N_ITEM - 6; /* nothing was begun: other options may follow */
+    go_to_end(&t);
+    assert_int_equal(t.n_line, GENERATIONS);
 }
 
 static void *one_rank(void *arg)
