@@ -94,9 +94,10 @@ typedef struct mn_evolve_side {
 /** What to compare. */
 typedef struct mn_evolve_compare_params {
     mn_evolve_namm_params namm; /**< run.dir; run.stage, one, whose fidelity is not looked at;
-                                   run.n_prompt; run.search: the distribution that candidates are
-                                   drawn from, and in `population` how many of them are rated at
-                                   once, which costs memory. What ends a run is not looked at */
+                                   run.n_prompt; run.target_share; run.search: the distribution
+                                   that candidates are drawn from, and in `population` how many of
+                                   them are rated at once, which costs memory. What ends a run is
+                                   not looked at */
     size_t n_candidate;         /**< 3 to 2^16 */
     const mn_evolve_side *side;
     size_t n_side; /**< 1 to MN_EVOLVE_SIDE_MAX */

@@ -63,6 +63,8 @@ static json_t *settings_json(const mn__compare *c)
         (json_int_t)c->p->n_candidate, "prompts", (json_int_t)c->run->n_prompt, "statistic",
         mn_evolve_statistic_name(c->run->statistic), "seed", (json_int_t)s->seed, "sigma", s->sigma,
         "spread", s->spread, "covariance", mn_covariance_name(s->covariance), "sides", sides);
+    if (doc && c->run->target_share > 0)
+        json_object_set_new(doc, "target_share", json_real(c->run->target_share));
     mn__free(tasks);
     return doc;
 }

@@ -181,7 +181,8 @@ static void describe(const compare *c, size_t side, const double *loss, const do
                                    .n_failed = c->p->n_candidate - n};
 }
 
-/* One number per candidate and side, over prompts that all sides could rate. */
+/* One number per candidate and side, over prompts that all sides could rate, with what is kept
+ * beyond the share to aim at. */
 static mn_status add_up(const compare *c, double *loss, double *kept, double *room,
                         mn_evolve_comparison *out, mn_diag *diag)
 {
@@ -195,6 +196,8 @@ static mn_status add_up(const compare *c, double *loss, double *kept, double *ro
             .n_item = n_prompt, .n = n, .rating = c->at.rating + i * n_prompt * n, .left = left};
         out->n_prompt =
             mn__population_losses(&r, c->job.run.statistic, loss + i * n, kept + i * n, room);
+        for (size_t k = i * n; k < (i + 1) * n; k++)
+            loss[k] += mn__population_excess(kept[k], c->job.run.target_share);
     }
     out->n_left = n_prompt - out->n_prompt;
     out->sigma = c->job.run.search.sigma;

@@ -297,6 +297,16 @@ static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
     return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
 }
 
+/* Of a run's stages, or a comparison's sides. */
+static bool rates_retained(const job *j)
+{
+    for (size_t i = 0; i < j->n_side; i++)
+        if (!strcmp(j->side[i].fidelity, "retained")) return true;
+    for (size_t i = 0; !j->n_side && i < j->run.n_stage; i++)
+        if (!strcmp(j->run.stage[i].fidelity, "retained")) return true;
+    return false;
+}
+
 mn_status mn__namm_job_check_target(const job *j, mn_diag *diag)
 {
     mn_status st = MN_OK;
@@ -305,11 +315,10 @@ mn_status mn__namm_job_check_target(const job *j, mn_diag *diag)
     mn__budget budget;
     mn_session_params resolved;
     if (!(j->p->run.target_share > 0)) return MN_OK;
-    for (size_t i = 0; i < j->run.n_stage; i++)
-        if (!strcmp(j->run.stage[i].fidelity, "retained"))
-            MN_TRY(mn__fail(diag, MN_EUSAGE,
-                            "a share to aim at is for fidelity frozen or true: retained attention "
-                            "is counted at fixed shares"));
+    if (rates_retained(j))
+        MN_TRY(mn__fail(diag, MN_EUSAGE,
+                        "a share to aim at is for fidelity frozen or true: retained attention is "
+                        "counted at fixed shares"));
     MN_TRY(read_start(j, &namm, diag));
     mn__session_resolve(j->m, &j->session, &resolved);
     const mn__cache_shape shape = mn__session_shape(j->m, &resolved);

@@ -31,6 +31,24 @@ refused 2 "${common[@]}" --target-share 40% --out free -- "--target-share 0.4 wa
 run "${common[@]}" --target-share 40% --out aimed
 want_code 0
 
+# A comparison adds the same to each candidate's loss over the prompts, and notes the share.
+compared=("${bare[@]}" --from linear --compare 4 --fidelity frozen)
+run "${compared[@]}" --budgets none --out compared-free
+want_code 0
+run "${compared[@]}" --target-share 40% --out compared
+want_code 0
+want_json "d['settings']['target_share'] == 0.4
+    and d['sides'][0]['prompt_losses'] == json.load(open('compared-free/compare.json'))['sides'][0]['prompt_losses']
+    and max(d['sides'][0]['kept']) > 0.4
+    and all(abs(loss - free - max(0, kept / 0.4 - 1)) < 1e-12
+            for s in d['sides'] for f in json.load(open('compared-free/compare.json'))['sides']
+            for loss, free, kept in zip(s['losses'], f['losses'], s['kept']))
+    and d['sides'][0]['best'] == min(d['sides'][0]['losses'])" compared/compare.json
+want_json "'target_share' not in d['settings']" compared-free/compare.json
+refused 2 "${compared[@]}" --target-share 30% --out compared -- "--target-share 0.3 wanted, 0.4 found"
+refused 2 "${bare[@]}" --from paper --compare 4 --fidelity frozen,retained --target-share 40% \
+    --budgets 50% --out x -- "frozen or true"
+
 # A budget may stay as a cap where the rule is a threshold; else it says what is kept.
 refused 2 "${common[@]}" --target-share 25% --budgets 50% --out x -- "by threshold" \
     "this one keeps what 50% says"
@@ -43,4 +61,4 @@ for share in 0% 101% 25 x% ''; do
     refused 2 "${common[@]}" --target-share "$share" --out x -- "--target-share: a share above 0%"
 done
 refused 2 evolve --function sphere --target-share 25% -- "--target-share is for NAMMs"
-finish 30
+finish 40
