@@ -268,7 +268,7 @@ typedef struct mn_evolve_problem {
 typedef struct mn_evolve_result {
     mn_optimizer *search; /**< as it stands now, the caller's (mn_optimizer_free); NULL on other
                              ranks than 0 and after a failure */
-    mn_evolve_best best;  /**< with held-out prompts: what was saved last */
+    mn_evolve_best best;  /**< what was saved last; loss NAN: no rating on held-out prompts */
     size_t stage;         /**< that it stands in */
     uint64_t n_new;       /**< generations of this call */
     const char *end;      /**< why it ended; static */

@@ -1,6 +1,7 @@
 /* evolve_namm.c: NAMMs in a run of evolution: what a rating depends on, what is kept. Where it
  * begins: namm_start.c; how stages rate: namm_raters.c. */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,8 +71,8 @@ static mn_status set_notes(const job *j, mn__namm *namm, const mn_evolve_best *b
         {"evict", p->evict_context ? "context" : "prompt"},
         {"generations", number[GENERATIONS]},
         {"seed", number[SEED]},
-        {"held_out_loss", number[LOSS]},
-        {"held_out_kept_share", number[KEPT]},
+        {"held_out_loss", isnan(best->loss) ? NULL : number[LOSS]},
+        {"held_out_kept_share", isnan(best->kept_share) ? NULL : number[KEPT]},
         {"command", p->command},
         {"target_share", p->run.target_share > 0 ? number[TARGET] : NULL},
         {MN__NOTE_FROM, mn__namm_get_note(j->namm, MN__NOTE_FROM)},

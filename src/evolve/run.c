@@ -126,12 +126,17 @@ static mn_status keep_mean(run *r, const mn_evolve_best *best, mn_diag *diag)
     return r->p->save ? r->p->save(r->p->ctx, info.mean, best, diag) : MN_OK;
 }
 
-/* Where nothing tells means apart, the last one is as good as any. */
-static mn_status keep_last(run *r, mn_diag *diag)
+static mn_evolve_best last_mean(const run *r)
 {
     mn_optimizer_info info;
     mn_optimizer_get_info(r->search, &info);
-    const mn_evolve_best last = {info.generation, r->at.stage, NAN, NAN};
+    return (mn_evolve_best){info.generation, r->at.stage, NAN, NAN};
+}
+
+/* Where nothing tells means apart, the last one is as good as any. */
+static mn_status keep_last(run *r, mn_diag *diag)
+{
+    const mn_evolve_best last = last_mean(r);
     return keep_mean(r, &last, diag);
 }
 
@@ -552,7 +557,7 @@ static mn_status lead(run *r, mn_evolve_result *out, mn_diag *diag)
                               .stage = r->at.stage,
                               .n_new = r->n_new,
                               .end = end};
-    if (!r->at.has_best) out->best.loss = out->best.kept_share = NAN;
+    if (!r->at.has_best) out->best = last_mean(r);
     r->search = NULL;
 done:
     return st;

@@ -48,6 +48,10 @@ check "by its name in the command" grep -q -- " --from best.namm.gguf " <(note s
 cp second/best.namm.gguf copy.gguf
 run "${common[@]}" --stage "$long" --from copy.gguf --out third
 want_code 0
+check "what was held out" [ -n "$(note first held_out_loss)" ]
+for key in held_out_loss held_out_kept_share; do
+    check "nothing was, and nothing is said of it: $key" [ -z "$(note third $key)" ]
+done
 check "both ancestors" \
     grep -q "^copy.gguf#.* --from best.namm.gguf .*; before that best.namm.gguf#$hash: .* linear$" <(note third ancestry)
 for i in 4 5 6 7; do

@@ -31,6 +31,7 @@ run "${common[@]}" --out frozen
 want_code 0
 left=$(grep -oE '[0-9]+ of 12 rows left out: no token of their answers is written after anything was forgotten$' err |
     cut -d' ' -f1)
+want_err "frozen/best.namm.gguf: the mean of generation 1, the last: no prompts are held out to rate it on"
 check "some rows are left out, said once: $err" [ "$(wc -w <<<"$left")" = 1 ]
 check "not all, $left" [ "$left" -lt 12 ] && check "and not none" [ "$left" -gt 0 ]
 check "the others are the stage's" [ "$(n_item frozen)" = $((12 - left)) ]

@@ -73,6 +73,15 @@ if "$MNEME" plan dense.smoke >/dev/null 2>&1; then # else it was built without i
     want_no_err
 fi
 
+# A run of evolution says what it is at from the first rating on, also when it goes on.
+evolving=(evolve --function sphere --prompts 4 --out evolved)
+for i in 1 2; do
+    on_terminal "${evolving[@]}" --generations $i
+    want_code 0
+    check "generation $i wanted, found: $(cat -v err)" \
+        shows "generation $i: rating [0-9]+%, [0-9]+ s of it left"
+done
+
 run "${quick[@]}"
 want_code 0
 want_plain
@@ -80,4 +89,4 @@ want_no_progress
 run "${quick[@]}" --color always
 want_colour 2
 want_no_progress
-finish 12
+finish 16

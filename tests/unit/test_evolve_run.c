@@ -361,6 +361,8 @@ static void test_stages_hand_on(void **state)
     assert_int_equal(two.n_made, 2);
     assert_true(one.line.best == two.line.best && one.line.sigma == two.line.sigma);
     assert_memory_equal(one.saved, two.saved, sizeof one.saved);
+    assert_true(isnan(two.result.best.loss) && two.result.best.generation == GENERATIONS);
+    assert_int_equal(two.result.best.stage, 1);
     assert_int_equal(two.n_saved, 2); /* nothing is held out: the last mean of each */
 
     /* A stage more, and more of the one it stands in, later. */

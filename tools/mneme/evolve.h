@@ -37,6 +37,9 @@ typedef struct evolve_run {
     mn_evolve_stage stage[EVOLVE_STAGE_MAX];
     progress bar;
     mn_evolve_line last; /* the last generation that ended */
+    json_int_t first;    /* generation of this start, from 1; 0: not known yet */
+    uint64_t n_rated;    /* of the rating under way */
+    double rated_s;      /* when that was */
 } evolve_run;
 
 /* Meet the other ranks. Whatever it returns, evolve_run_end follows. */

@@ -1,4 +1,5 @@
 /* evolve_namm.c: `mneme evolve --stage`: options of NAMMs, and what a run leaves. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,19 @@ done:
     return st;
 }
 
+static void tell_best(const job *j, const mn_evolve_best *best)
+{
+    const unsigned long long generation = best->generation;
+    if (!isnan(best->loss))
+        ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",
+                j->p.run.dir, best->loss, generation);
+    else
+        ui_note(j->a, "%s/best.namm.gguf: the mean of generation %llu, the last: %s", j->p.run.dir,
+                generation,
+                j->p.run.n_held_out ? "it has no loss on the prompts held out"
+                                    : "no prompts are held out to rate it on");
+}
+
 static mn_status go(job *j, mn_diag *diag)
 {
     mn_status st;
@@ -213,8 +227,7 @@ static mn_status go(job *j, mn_diag *diag)
     j->p.read = evolve_run_read;
     MN_TRY(mn_evolve_namm(j->m, &j->p, &result, diag));
     if (j->folder.ranks.rank == 0) {
-        ui_note(j->a, "%s/best.namm.gguf: loss %.6g on the prompts held out, generation %llu",
-                j->p.run.dir, result.best.loss, (unsigned long long)result.best.generation);
+        tell_best(j, &result.best);
         MN_TRY(evolve_run_report(&j->folder, &result, diag));
     }
 done:

@@ -137,10 +137,39 @@ static void on_line(void *ctx, const mn_evolve_line *line)
     show_bar(r, 0, 0);
 }
 
+/* The generation that this start of the run goes on at. */
+static json_int_t first_generation(const evolve_run *r)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/run.json", r->p.dir);
+    json_t *doc = json_load_file(path, 0, NULL), *starts = json_object_get(doc, "starts");
+    const json_t *now = json_array_get(starts, json_array_size(starts) - 1);
+    const json_int_t generation = json_integer_value(json_object_get(now, "generation"));
+    json_decref(doc);
+    return generation;
+}
+
+/* No generation has ended yet, so there is no loss to show. */
+static void show_first(evolve_run *r, uint64_t done, uint64_t total)
+{
+    if (!r->first) r->first = first_generation(r) + 1;
+    if (!progress_due(&r->bar)) return;
+    fprintf(stderr, "generation %lld: rating %.0f%%, %.0f s of it left", (long long)r->first,
+            100 * (double)done / (double)total,
+            ceil((r->rated_s - r->bar.t0) * (double)(total - done) / (double)done));
+    progress_drawn(&r->bar);
+}
+
 static void on_tick(void *ctx, uint64_t done, uint64_t total)
 {
     evolve_run *r = ctx;
-    if (r->last.n_stage) show_bar(r, done, total);
+    if (done <= r->n_rated) r->bar.t0 = r->rated_s; /* the next rating */
+    r->n_rated = done;
+    r->rated_s = mn__clock_s();
+    if (r->last.n_stage)
+        show_bar(r, done, total);
+    else
+        show_first(r, done, total);
 }
 
 void evolve_run_read(uint64_t done, uint64_t total, void *ctx)
