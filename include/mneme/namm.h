@@ -35,7 +35,8 @@ MN_API const char *mn_evolve_loss_name(mn_evolve_loss loss);
  * prompt is read once under the full cache, candidates cut it and go on along the gold answer) or
  * "true" (each candidate reads for itself and forgets while it reads). */
 typedef struct mn_evolve_namm_params {
-    mn_evolve_params run;      /**< dir, stages, search but its mean and n; save is not called;
+    mn_evolve_params run;      /**< dir, stages, search but its mean and n (population 0: 16,
+                                  whatever n is); save is not called;
                                   options: what else ratings depend on, as how the model was
                                   opened, by names that are not those of parameters here */
     bool picks_covariance;     /**< full up to 2,048 parameters, separable above, whose state would

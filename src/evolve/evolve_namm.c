@@ -1,9 +1,12 @@
 /* evolve_namm.c: NAMMs in a run of evolution: what a rating depends on, what is kept. Where it
  * begins: namm_start.c; how stages rate: namm_raters.c. */
+#include <dirent.h>
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cpu.h"
 #include "base/diag.h"
@@ -15,7 +18,7 @@
 #include "evolve/run_state.h"
 #include "model/model.h"
 
-enum { FULL_MOST = 2048 };
+enum { FULL_MOST = 2048, N_LAYER = 8, FOLDER_DEPTH = 4 };
 
 const char *mn_evolve_loss_name(mn_evolve_loss loss)
 {
@@ -35,7 +38,7 @@ void mn_evolve_namm_params_default(mn_evolve_namm_params *p)
                                  .n_budget = 1,
                                  .limit = 8,
                                  .max_gold = 40,
-                                 .n_layer = 8,
+                                 .n_layer = N_LAYER,
                                  .bank_bytes = (size_t)4 << 30,
                                  .model = "",
                                  .command = ""};
@@ -141,12 +144,64 @@ static mn_status hash_start(const job *j, char out[17], mn_diag *diag)
     return MN_OK;
 }
 
+static mn_status hash_folder(const char *dir, uint64_t seed, int depth, uint64_t *sum,
+                             mn_diag *diag);
+
+/* Of a file or a folder: its name below the dictionary's folder, and what it holds. */
+static mn_status hash_entry(const char *dir, const char *name, uint64_t seed, int depth,
+                            uint64_t *sum, mn_diag *diag)
+{
+    struct stat about;
+    mn__map file;
+    char path[MN__JOB_PATH];
+    seed = mn__hash64(name, strlen(name), seed);
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path || stat(path, &about))
+        return mn__fail(diag, MN_EINPUT, "cannot read the dictionary %s", dir);
+    if (S_ISDIR(about.st_mode)) return hash_folder(path, seed, depth - 1, sum, diag);
+    if (!S_ISREG(about.st_mode) || !about.st_size) return MN_OK;
+    mn_status st = mn__map_open(&file, path, diag);
+    if (st != MN_OK) return st;
+    *sum += mn__hash64(file.data, file.size, seed);
+    mn__map_close(&file);
+    return MN_OK;
+}
+
+/* A sum, as files come in any order. */
+static mn_status hash_folder(const char *dir, uint64_t seed, int depth, uint64_t *sum,
+                             mn_diag *diag)
+{
+    mn_status st = MN_OK;
+    DIR *d = depth ? opendir(dir) : NULL;
+    if (!d)
+        return mn__fail(diag, MN_EINPUT, "cannot read the dictionary %s: %s", dir,
+                        depth ? strerror(errno) : "too many folders in folders");
+    for (const struct dirent *f; st == MN_OK && (f = readdir(d));)
+        if (*f->d_name != '.') st = hash_entry(dir, f->d_name, seed, depth, sum, diag);
+    closedir(d);
+    return st;
+}
+
+/* The words of a metric, where it has a say; "": none were given. */
+static mn_status hash_dictionary(const job *j, char out[17], mn_diag *diag)
+{
+    uint64_t sum = 0;
+    bool counts = !j->n_side && j->p->loss == MN_EVOLVE_LOSS_METRIC;
+    for (size_t i = 0; i < j->n_side; i++) counts |= j->side[i].loss == MN_EVOLVE_LOSS_METRIC;
+    *out = 0;
+    if (!counts || !j->p->dictionary) return MN_OK;
+    mn_status st = hash_folder(j->p->dictionary, 0, FOLDER_DEPTH, &sum, diag);
+    if (st == MN_OK) snprintf(out, 17, "%016llx", (unsigned long long)sum);
+    return st;
+}
+
 /* Everything that a rating follows from must be here or among the caller's, who knows how the model
  * was opened, or a run goes on under another in silence. Not here: threads and ranks, which
  * change no bit; the level of the kernels, as a run may go on on another machine, whose sums are
  * rounded otherwise (run.json notes it at each start); packed copies, which a machine with less
- * memory does without; where data lie: their rows are summed (mn__rater.rows). */
-static json_t *options_json(const job *j, const char *model, const char *start)
+ * memory does without; where data lie: their rows are summed (mn__rater.rows). What was not noted
+ * from the first is there where it is not the default, so that earlier runs go on. */
+static json_t *options_json(const job *j, const char *model, const char *start,
+                            const char *dictionary)
 {
     static const char *const kv[] = {"bf16", "f32", "q8"};
     static const char *const mode[] = {"auto", "absolute", "compact"};
@@ -171,6 +226,9 @@ static json_t *options_json(const job *j, const char *model, const char *start)
         "kv_type", kv[(unsigned)s->kv_type % N_KIND], "positions",
         mode[(unsigned)s->positions % N_KIND], "chunk", (json_int_t)s->chunk);
     if (doc && p->n_lane) json_object_set_new(doc, "lanes", json_integer((json_int_t)p->n_lane));
+    if (doc && p->n_layer != N_LAYER)
+        json_object_set_new(doc, "n_layer", json_integer((json_int_t)p->n_layer));
+    if (doc && *dictionary) json_object_set_new(doc, "dictionary", json_string(dictionary));
     return doc;
 }
 
@@ -185,13 +243,14 @@ static const char *taken_name(const json_t *doc, json_t *of_caller)
 
 static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
 {
-    char start[17], model[17];
+    char start[17], model[17], dictionary[17];
     mn_status st = hash_start(j, start, diag);
+    if (st == MN_OK) st = hash_dictionary(j, dictionary, diag);
     if (st != MN_OK) return st;
     snprintf(model, sizeof model, "%016llx", (unsigned long long)j->m->hash);
     const char *given = j->p->run.options;
     json_t *of_caller = given ? json_loads(given, 0, NULL) : json_object(),
-           *doc = options_json(j, model, start);
+           *doc = options_json(j, model, start, dictionary);
     const char *taken = taken_name(doc, of_caller);
     if (!json_is_object(of_caller))
         st = mn__fail(diag, MN_EUSAGE, "options of a run: a JSON object wanted");
