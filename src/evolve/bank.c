@@ -3,9 +3,11 @@
  * that want the same prompt at once each get a session of their own. */
 #include "evolve/bank.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,15 +45,24 @@ static const char *path_of(const mn__bank *b, const entry *e, char out[PATH])
     return out;
 }
 
-/* What a run that was killed left behind. */
+/* Its own, or of a rank that is not there. */
+static bool may_clear(const mn__bank *b, const char *name)
+{
+    char *end;
+    if (!isdigit((unsigned char)*name)) return false;
+    const unsigned long long rank = strtoull(name, &end, 10);
+    return *end == '-' && strstr(end, ".reading") &&
+           (rank == b->p.rank || (b->p.rank == 0 && b->p.n_rank && rank >= b->p.n_rank));
+}
+
+/* What a run that was killed left behind, with more ranks perhaps. Others of this run may be
+ * writing. */
 static void clear_folder(const mn__bank *b)
 {
-    char own[32], path[PATH];
-    snprintf(own, sizeof own, "%zu-", b->p.rank);
+    char path[PATH];
     DIR *d = opendir(b->p.folder);
     for (const struct dirent *f; d && (f = readdir(d));)
-        if (strncmp(f->d_name, own, strlen(own)) == 0 && strstr(f->d_name, ".reading") &&
-            snprintf(path, PATH, "%s/%s", b->p.folder, f->d_name) < PATH)
+        if (may_clear(b, f->d_name) && snprintf(path, PATH, "%s/%s", b->p.folder, f->d_name) < PATH)
             unlink(path);
     if (d) closedir(d);
 }

@@ -15,6 +15,7 @@ typedef struct mn__bank_params {
     const char *folder; /* where it goes, a file each, made if need be; borrowed. NULL, or no room
                            there: it is read again when it is wanted */
     size_t rank;        /* whose files they are, where several banks share a folder */
+    size_t n_rank; /* that do; the first clears what others than these have left. 0: not known */
 } mn__bank_params;
 
 typedef struct mn__bank mn__bank;

@@ -288,6 +288,7 @@ static mn_status make_trial(const job *j, const mn__stage_rows *t, mn__row_look 
                                        .bank_bytes = p->bank_bytes,
                                        .bank_folder = j->readings,
                                        .rank = (size_t)j->run.ranks.rank,
+                                       .n_rank = (size_t)j->run.ranks.n,
                                        .metric_dictionary = p->dictionary,
                                        .stop = p->run.stop,
                                        .stop_ctx = p->run.ctx};

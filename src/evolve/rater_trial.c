@@ -305,7 +305,8 @@ mn_status mn__trial_rater_new(mn__rater *out, const mn__trial_rater_params *para
                                   .n_also = 1,
                                   .max_bytes = params->bank_bytes,
                                   .folder = params->bank_folder,
-                                  .rank = params->rank};
+                                  .rank = params->rank,
+                                  .n_rank = params->n_rank};
     MN_TRY(count_params(r, diag));
     MN_TRY(mn__deck_open(&r->deck, &deck, diag));
     MN_TRY(open_graders(r, diag));

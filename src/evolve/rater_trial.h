@@ -24,7 +24,7 @@ typedef struct mn__trial_rater_params {
     size_t max_gold, max_new; /* as in mn__ask_params */
     size_t bank_bytes;
     const char *bank_folder; /* as mn__bank_params */
-    size_t rank;
+    size_t rank, n_rank;
     const char *metric_dictionary;
     bool (*stop)(void *ctx);
     void *stop_ctx;

@@ -445,6 +445,52 @@ static void test_bank_files(void **state)
     ev_drop(f);
 }
 
+static bool has_file(const char *folder, const char *name)
+{
+    char path[640];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* What a killed run left goes: a rank's own files, and with the first rank those of ranks that
+ * there are no more. */
+static void test_bank_left(void **state)
+{
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    const char *also = f->policy;
+    mn_diag diag = {""};
+    char folder[512], command[1200];
+    mn__bank *first, *second;
+    snprintf(folder, sizeof folder, "%s", tiny_model_path("left"));
+    snprintf(command, sizeof command,
+             "mkdir %s && cd %s && touch 0-7.reading 0-8.reading.tmp-9 1-0.reading 2-0.reading "
+             "11-3.reading 12-0.reading.tmp-4 3-notes x-0.reading",
+             folder, folder);
+    assert_int_equal(system(command), 0);
+    mn__bank_params p = {.model = f->m,
+                         .session = ev_session(1),
+                         .also = &also,
+                         .n_also = 1,
+                         .max_bytes = 1,
+                         .folder = folder,
+                         .n_rank = 2};
+    assert_int_equal(mn__bank_new(&first, &p, &diag), MN_OK);
+    assert_false(has_file(folder, "0-7.reading") || has_file(folder, "0-8.reading.tmp-9"));
+    assert_false(has_file(folder, "2-0.reading") || has_file(folder, "11-3.reading") ||
+                 has_file(folder, "12-0.reading.tmp-4"));
+    assert_true(has_file(folder, "1-0.reading")); /* another rank's, which may be at it */
+    p.rank = 1;
+    assert_int_equal(mn__bank_new(&second, &p, &diag), MN_OK);
+    assert_false(has_file(folder, "1-0.reading"));
+    assert_true(has_file(folder, "3-notes") && has_file(folder, "x-0.reading")); /* not ours */
+    mn__bank_free(first);
+    mn__bank_free(second);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    ev_drop(f);
+}
+
 /* ---- without the model ---- */
 
 /* Scores are the first input, so what is kept can be told by sorting it. */
@@ -594,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_evolve),
         cmocka_unit_test(test_bank),
         cmocka_unit_test(test_bank_files),
+        cmocka_unit_test(test_bank_left),
         cmocka_unit_test(test_retained),
         cmocka_unit_test(test_retained_company),
     };
