@@ -2,11 +2,13 @@
  * begins: namm_start.c; how stages rate: namm_raters.c. */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/diag.h"
@@ -17,6 +19,7 @@
 #include "evolve/run.h"
 #include "evolve/run_state.h"
 #include "model/model.h"
+#include "policy/spec.h"
 
 enum { FULL_MOST = 2048, N_LAYER = 8, FOLDER_DEPTH = 4 };
 
@@ -265,13 +268,26 @@ static mn_status write_options(const job *j, mn__draft *out, mn_diag *diag)
 
 /* ---- a run ---- */
 
+/* Bytes of a path from the root on, in which SQLite counts; it may have 504 with its log. */
+static size_t whole_length(const char *path)
+{
+    char here[PATH_MAX];
+    const bool is_whole = *path == '/' || !getcwd(here, sizeof here);
+    return strlen(path) + (is_whole ? 0 : strlen(here) + 1);
+}
+
+/* Policies name files of the folder: start.namm.gguf, and what it is written under before. */
 static mn_status name_files(job *j, mn_diag *diag)
 {
+    enum { MOST = MN__SPEC_VALUE - sizeof "/start.namm.gguf.new" };
     mn_status st;
     const char *dir = j->run.dir;
     if (!dir || !*dir) return mn__fail(diag, MN_EUSAGE, "a folder for the run wanted");
-    if (strlen(dir) > MN__JOB_PATH - 64)
-        return mn__fail(diag, MN_EUSAGE, "a shorter path of the run's folder wanted");
+    if (strchr(dir, ',') || whole_length(dir) > MOST)
+        return mn__fail(diag, MN_EUSAGE,
+                        "the run's folder `%.80s`: no comma and at most %d bytes from the root on "
+                        "wanted, as policies name files in it",
+                        dir, MOST);
     snprintf(j->start, sizeof j->start, "%s/start.namm.gguf", dir);
     snprintf(j->best, sizeof j->best, "%s/best.namm.gguf", dir);
     snprintf(j->readings, sizeof j->readings, "%s/readings", dir);

@@ -65,6 +65,27 @@ static void test_options_of_the_caller(void **state)
     ev_drop(f);
 }
 
+/* The folder's name stands in a policy's text. */
+static void test_names_of_folders(void **state)
+{
+    enum { MOST = 491 };
+    (void)state;
+    ev_fixture *f = ev_make("linear");
+    char dir[MOST + 2];
+    mn_evolve_result result;
+    mn_diag diag = {""};
+    mn_evolve_namm_params p = params_of(f, "runs/a,b");
+    refuse(f, &p, "folder `runs/a,b`: no comma and at most 491 bytes from the root on wanted");
+    memset(dir, 'x', sizeof dir);
+    memcpy(dir, "/dev/null/", 10);
+    dir[MOST + 1] = 0;
+    p.run.dir = dir;
+    refuse(f, &p, "no comma and at most 491 bytes from the root on wanted");
+    dir[MOST] = 0; /* short enough to be looked at */
+    assert_int_equal(mn_evolve_namm(f->m, &p, &result, &diag), MN_EIO);
+    ev_drop(f);
+}
+
 /* What a run notes of the options that ratings follow from; the caller's (json_decref). */
 static json_t *noted(const ev_fixture *f, const mn_evolve_namm_params *p)
 {
@@ -163,6 +184,7 @@ static void test_noted_since(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_options_of_the_caller),
+                                       cmocka_unit_test(test_names_of_folders),
                                        cmocka_unit_test(test_noted_since)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
