@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/heap.h"
+#include "base/sort.h"
 #include "eval/stats.h"
 #include "evolve/asker.h"
 #include "evolve/compare.h"
@@ -151,12 +152,6 @@ done:
 
 /* ---- what follows ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* room [n_candidate] */
 static void describe(const compare *c, size_t side, const double *loss, const double *kept,
                      double *room, mn_evolve_side_result *out)
@@ -169,13 +164,11 @@ static void describe(const compare *c, size_t side, const double *loss, const do
         sum += kept[i];
         n_kept++;
     }
-    qsort(room, n, sizeof *room, by_value);
+    mn__sort(room, n);
     *out = (mn_evolve_side_result){.begin_s = c->at.begin_s[side],
                                    .rate_s = c->at.rate_s[side],
                                    .best = n ? room[0] : NAN,
-                                   .median = !n      ? NAN
-                                             : n % 2 ? room[n / 2]
-                                                     : (room[n / 2 - 1] + room[n / 2]) / 2,
+                                   .median = mn__median(room, n),
                                    .worst = n ? room[n - 1] : NAN,
                                    .kept_share = n_kept ? sum / (double)n_kept : NAN,
                                    .n_failed = c->p->n_candidate - n};

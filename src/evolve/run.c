@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/heap.h"
+#include "base/sort.h"
 #include "eval/draft.h"
 #include "evolve/asker.h"
 #include "evolve/sample.h"
@@ -337,12 +338,6 @@ done:
     return st;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Figures of the candidates, repeats apart. room [population] */
 static void describe(const run *r, const mn_optimizer_info *info, double *room,
                      mn__log_generation *row)
@@ -358,11 +353,11 @@ static void describe(const run *r, const mn_optimizer_info *info, double *room,
         sum += r->loss[i];
         room[n++] = r->loss[i];
     }
-    qsort(room, n, sizeof *room, by_value);
+    mn__sort(room, n);
     row->n_candidate = info->population;
     row->n_failed = info->population - n;
     row->best = n ? room[0] : NAN;
-    row->median = !n ? NAN : n % 2 ? room[n / 2] : (room[n / 2 - 1] + room[n / 2]) / 2;
+    row->median = mn__median(room, n);
     row->mean = n ? sum / (double)n : NAN;
     row->kept_share = n_kept ? kept / (double)n_kept : NAN;
     row->sigma = info->sigma;

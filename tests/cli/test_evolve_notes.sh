@@ -42,6 +42,16 @@ long=$(printf 'qasper,%.0s' {1..60})qasper
 run "${common[@]}" --stage "$long" --from "$from" --budgets 30% --out second
 want_code 0
 check "the file" [ "$(note second from)" = "best.namm.gguf#$hash" ]
+# How far a search goes at first: as asked, from a file a tenth of its largest weight, else 0.2.
+sigma() { # FOLDER
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1] + "/run.json"))["search"]["sigma"])' "$1"
+}
+check "as asked" [ "$(sigma first)" = 0.5 ]
+check "from a file: $(sigma second)" python3 - "$(sigma second)" "$("$MNEME" inspect "$from")" <<'PY'
+import re, sys
+low, high = map(float, re.search(r"parameters +33 numbers, (\S+) to (\S+)", sys.argv[2]).groups())
+sys.exit(abs(float(sys.argv[1]) / max(abs(low), abs(high)) - 0.1) > 1e-4)
+PY
 check "how it was made: $(note second ancestry)" \
     [ "$(note second ancestry)" = "best.namm.gguf#$hash: 1 generations of $wanted; before that linear" ]
 check "by its name in the command" grep -q -- " --from best.namm.gguf " <(note second command)
