@@ -110,14 +110,14 @@ typedef struct mn_optimizer_info {
     mn_search_end stop;      /**< NONE: go on */
     mn_search_end last_stop; /**< what ended the search before the last restart */
     double sigma;
-    double axis_ratio;    /**< longest over shortest axis of the spread (low rank: 1) */
-    double best;          /**< best rating ever; NAN before the first */
-    const double *best_x; /**< [n] its candidate */
-    const double *mean;   /**< [n] what noisy searches should hand on */
-    double noise;         /**< above 0: noise changed ranks more than is tolerable */
-    double effort;        /**< 1 or more: how much longer ratings should take, if they can (more
-                               samples); moves with the noise */
-    const char *note;     /**< what the checkpoint said, "" without one */
+    double axis_ratio;       /**< longest over shortest axis of the spread (low rank: 1) */
+    double best;             /**< best rating ever; NAN before the first */
+    const double *best_x;    /**< [n] its candidate */
+    const double *mean;      /**< [n] what noisy searches should hand on */
+    const double *last_mean; /**< [n] that of the search before the last restart; NULL: none yet */
+    double noise;            /**< above 0: noise changed ranks more than is tolerable */
+    double effort;    /**< 1 or more: on how many more samples to rate; moves with the noise */
+    const char *note; /**< what the checkpoint said, "" without one */
 } mn_optimizer_info;
 
 /** Start a search. @param out owned, mn_optimizer_free. @return MN_OK, MN_ERANGE (a parameter,

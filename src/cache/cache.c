@@ -90,8 +90,7 @@ static mn_status init_query_ring(mn__cache *c)
     size_t bytes;
     if (!c->shape.n_query_ring) return MN_OK;
     if (!mn__query_bytes(&c->shape, c->shape.n_query_ring, &bytes)) return MN_ENOMEM;
-    mn_status st = mn__span_init(&c->query_ring, MN_MEM_POLICY, bytes);
-    return st == MN_OK ? mn__cache_open_ring(c, NULL) : st;
+    return mn__span_init(&c->query_ring, MN_MEM_POLICY, bytes);
 }
 
 static mn_status init_state(mn__cache *c)
@@ -207,11 +206,11 @@ mn_status mn__cache_fork_part(mn__cache **out, const mn__cache *c, const mn__cac
         }
     }
     if (c->state) memcpy(child->state, c->state, c->shape.state_bytes);
-    child->n_seen = c->n_seen;
-    if (mn__query_ring_rows(c))
+    child->n_seen = child->query_begin = c->n_seen;
+    if (mn__query_ring_rows(c)) {
+        MN_TRY(mn__cache_open_ring(child, diag));
         mn__query_ring_fork(child, c);
-    else
-        mn__cache_close_ring(child);
+    }
     child->n_prompt = c->n_prompt;
     child->n_nan = c->n_nan;
     *out = child;

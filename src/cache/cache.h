@@ -76,7 +76,7 @@ typedef struct mn__cache {
     float *state;        /* [shape.state_bytes]: of all layers, zeros at first; NULL: none */
     mn__span query_ring; /* [n_layer][n_query_ring][n_head][head_dim], rotated, in f32 where the
                             cache is, else in bf16; row of token t is t % n_query_ring */
-    int64_t query_begin; /* oldest token whose queries the ring holds whole; n_seen: it is closed */
+    int64_t query_begin; /* oldest token whose queries the ring holds whole; n_seen: of none */
     int64_t n_prompt;    /* tokens up to the end of the last prompt: later ones were generated */
     uint64_t n_nan;      /* scores that were NaN, counted over the cache's life */
 } mn__cache;
@@ -84,7 +84,7 @@ typedef struct mn__cache {
 /* Bytes of an origin entry; 0 when positions are not compact. */
 size_t mn__origin_bytes(const mn__cache_shape *shape);
 
-/* pool is shared and must outlive its caches. */
+/* pool is shared and must outlive its caches. The ring of queries is closed at first. */
 mn_status mn__cache_new(mn__cache **out, const mn__cache_shape *shape, mn__pool *pool,
                         const struct mn__kern *kern, mn_diag *diag);
 void mn__cache_free(mn__cache *c);

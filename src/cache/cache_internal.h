@@ -22,9 +22,9 @@ static inline void **mn__lane_page_list(const mn__lane *l)
     return (void **)l->page.data;
 }
 
-/* The newest queries of c, as many as the child's ring has room for; no more than c's. */
 /* Tokens that the ring has room for: none while it is closed. */
 size_t mn__query_ring_rows(const mn__cache *c);
+/* The newest queries of c, as many as the child's ring has room for; no more than c's. */
 void mn__query_ring_fork(mn__cache *child, const mn__cache *c);
 /* Rows of tokens [query_begin, n_seen), layer by layer. */
 mn_status mn__query_ring_save(const mn__cache *c, mn__put_fn put, void *ctx);

@@ -137,6 +137,8 @@ static mn_status read_part(mn__trial *t, mn_session *s, const mn__reading *r, bo
     if (n == 0) return MN_OK;
     if (mn__trial_stopped(t)) return mn__trial_canceled(diag);
     mn_status st = mn_session_read(s, r->token + from, n, !behind, logits, stop_reading, t, diag);
+    if (behind && mn__policy_acts_once(s->policy))
+        mn__cache_close_ring(s->cache); /* it has acted */
     return st == MN_ECANCEL ? mn__trial_canceled(diag) : st;
 }
 

@@ -211,6 +211,7 @@ void mn_optimizer_free(mn_optimizer *o)
     free_generation(o);
     mn__free((void *)(uintptr_t)o->p.mean);
     mn__free(o->best_x);
+    mn__free(o->last_mean);
     mn__free(o->history_best);
     mn__free(o->history_median);
     mn__free(o->history_room);
@@ -322,7 +323,7 @@ mn_status mn_optimizer_tell(mn_optimizer *o, const double *fitness, mn_diag *dia
     if (o->p.has_noise) mn__noise_judge(o);
     mn__rank(o->judged, lambda, o->order, o->order + lambda);
     /* Where all failed there is nothing to learn. */
-    if (!isnan(o->rating[o->order[0]])) {
+    if (!isnan(o->judged[o->order[0]])) {
         MN_TRY(mn__cma_update(&o->dist, o->y, o->z, o->order, diag));
         if (o->p.has_noise) mn__noise_treat(o);
     }
@@ -349,6 +350,7 @@ void mn_optimizer_get_info(const mn_optimizer *o, mn_optimizer_info *out)
                                .best = o->p.is_max ? -o->best : o->best,
                                .best_x = o->best_x,
                                .mean = o->dist.mean,
+                               .last_mean = o->last_mean,
                                .noise = o->noise,
                                .effort = o->effort,
                                .note = o->note};

@@ -37,7 +37,8 @@ struct mn_optimizer {
     MN__OPTIMIZER_STATE(U, F)
 #undef U
 #undef F
-    double *best_x;                        /* [n] */
+    double *best_x;    /* [n] */
+    double *last_mean; /* [p.n] mn_optimizer_info.last_mean; not in the file: it is of a tell */
     double *history_best, *history_median; /* [MN__HISTORY_MAX] of this start, oldest first */
     double *history_room;                  /* [MN__HISTORY_MAX] */
     double *z, *y;                         /* [population][n], what ask hands out */

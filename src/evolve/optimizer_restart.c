@@ -6,6 +6,7 @@
  * at most half the evaluations of the last large one. Deviations: the population stays below 2^20.
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/diag.h"
 #include "base/heap.h"
@@ -44,6 +45,7 @@ static void shrink(mn_optimizer *o, uint64_t last_large)
 
 mn_status mn__optimizer_restart(mn_optimizer *o, mn_diag *diag)
 {
+    const size_t bytes = o->p.n * sizeof *o->last_mean;
     uint64_t spent = o->evaluations - o->begin;
     bool was_small = o->allowance > 0;
     if (was_small)
@@ -60,8 +62,11 @@ mn_status mn__optimizer_restart(mn_optimizer *o, mn_diag *diag)
         grow(o);
     double *mean = mn__alloc_array(MN_MEM_OPT, o->p.n, sizeof *mean);
     if (!mean) return mn__fail(diag, MN_ENOMEM, "no memory for %zu variables", o->p.n);
+    if (!o->last_mean) o->last_mean = mn__alloc(MN_MEM_OPT, bytes);
+    if (o->last_mean) memcpy(o->last_mean, o->dist.mean, bytes);
     mn__optimizer_start_point(o, mean);
-    mn_status st = mn__optimizer_begin(o, mean, diag);
+    mn_status st = o->last_mean ? mn__optimizer_begin(o, mean, diag)
+                                : mn__fail(diag, MN_ENOMEM, "no memory for a mean");
     mn__free(mean);
     return st;
 }

@@ -30,6 +30,7 @@ typedef struct run {
     double *x, *loss, *kept; /* [n_ask][n], [n_ask], [n_ask] */
     uint64_t *item;          /* [n_prompt] */
     size_t n_ask_max, n_prompt_max;
+    size_t n_restart; /* of the search before the tell */
     double t0, spent; /* seconds of all generations here */
     uint64_t n_new;
 } run;
@@ -120,11 +121,17 @@ done:
 
 /* ---- the mean ---- */
 
-static mn_status keep_mean(run *r, const mn_evolve_best *best, mn_diag *diag)
+/* What the last generation came to: where the search began again with it, the mean it had. */
+static const double *mean_of(const run *r)
 {
     mn_optimizer_info info;
     mn_optimizer_get_info(r->search, &info);
-    return r->p->save ? r->p->save(r->p->ctx, info.mean, best, diag) : MN_OK;
+    return info.n_restart > r->n_restart && info.last_mean ? info.last_mean : info.mean;
+}
+
+static mn_status keep_mean(run *r, const mn_evolve_best *best, mn_diag *diag)
+{
+    return r->p->save ? r->p->save(r->p->ctx, mean_of(r), best, diag) : MN_OK;
 }
 
 static mn_evolve_best last_mean(const run *r)
@@ -149,7 +156,7 @@ static mn_status validate(run *r, mn_evolve_best *found, bool *is_best, mn_diag 
     size_t n_left;
     mn_optimizer_info info;
     mn_optimizer_get_info(r->search, &info);
-    const mn__question q = {r->held_out, r->p->n_held_out, info.mean, 1};
+    const mn__question q = {r->held_out, r->p->n_held_out, mean_of(r), 1};
     *found = (mn_evolve_best){.generation = info.generation, .stage = r->at.stage};
     MN_TRY(mn__asker_rate(&r->asker, &q, &found->loss, &found->kept_share, &n_left, diag));
     *is_best = !isnan(found->loss) && (!r->at.has_best || found->loss <= r->at.best.loss);
@@ -252,6 +259,7 @@ static mn_status open_run(run *r, mn_diag *diag)
         MN_TRY(open_log(r, diag));
     }
     mn_optimizer_get_info(r->search, &info);
+    r->n_restart = info.n_restart;
     MN_TRY(mn__run_about_write(r->folder.about, r->p, &info, diag));
 done:
     return st;
@@ -313,7 +321,12 @@ static mn_status rate_again(run *r, const mn_optimizer_info *info, size_t n_prom
         shift += harder;
         n_pair++;
     }
-    for (size_t i = 0; i < n && n_pair; i++) second[i] -= shift / (double)n_pair;
+    for (size_t i = 0; i < n && n_pair; i++) {
+        const double taken = second[i] - shift / (double)n_pair;
+        /* What differs by the rounding of this alone is equal. */
+        second[i] =
+            fabs(taken - first[i]) <= 1e-12 * (fabs(second[i]) + fabs(first[i])) ? first[i] : taken;
+    }
 done:
     return st;
 }
@@ -367,15 +380,18 @@ static void describe(const run *r, const mn_optimizer_info *info, double *room,
     row->kept = r->kept;
 }
 
-/* Behind the tell: the mean, when it is its turn or the stage is over. */
+/* Behind the tell: the mean, when it is its turn, when a search or the stage is over. */
 static mn_status after_tell(run *r, mn__log_generation *row, mn_diag *diag)
 {
     mn_status st = MN_OK;
     mn_evolve_best found;
+    mn_optimizer_info info;
+    mn_optimizer_get_info(r->search, &info);
     bool is_best = false, is_over = why_over(r) != NULL;
     uint64_t every = r->p->validate_every;
     row->held_out = row->held_out_kept = NAN;
-    if (every && (is_over || r->at.stage_generation % every == 0)) {
+    if (every &&
+        (is_over || info.n_restart > r->n_restart || r->at.stage_generation % every == 0)) {
         MN_TRY(validate(r, &found, &is_best, diag));
         row->held_out = found.loss;
         row->held_out_kept = found.kept_share;
@@ -386,6 +402,7 @@ static mn_status after_tell(run *r, mn__log_generation *row, mn_diag *diag)
         is_best = true;
     }
     row->is_saved = is_best;
+    r->n_restart = info.n_restart;
 done:
     return st;
 }

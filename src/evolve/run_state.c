@@ -19,8 +19,8 @@ enum { HASH_DIGITS = 16 };
 
 mn_status mn__run_folder_open(mn__run_folder *f, const char *dir, mn_diag *diag)
 {
-    static const char *const ours[] = {"evolve.gguf.", "run.json.",     "report.",
-                                       "best.",        "compare.json.", NULL};
+    static const char *const ours[] = {"evolve.gguf.", "run.json.",     "report.", "best.",
+                                       "start.",       "compare.json.", NULL};
     mn_status st = mn__folder_hold(&f->fd, dir, "evolves", ours, diag);
     if (st != MN_OK) return st;
     snprintf(f->state, sizeof f->state, "%s/evolve.gguf", dir);

@@ -188,7 +188,7 @@ static mn_status read_prompt(run *r, bool is_fixed, size_t n, mn_diag *diag)
     }
     if (n) MN_TRY(pass_event(r, MN__EVENT_PROMPT_END, diag));
     r->workspace = r->longest = 0; /* mn__evictor_rest */
-    if (mn__policy_acts_once(r->s.policy)) r->ring = 0;
+    if (n && mn__policy_acts_once(r->s.policy)) r->ring = 0;
 done:
     r->n_alike = 0;
     return st;

@@ -229,6 +229,7 @@ mn_status mn_session_new(mn_session **out, const mn_model *m, const mn_session_p
     MN_TRY(shared_pool_new(&s->shared, &shape, diag));
     MN_TRY(share_gram(s, &shape, diag));
     MN_TRY(mn__cache_new(&s->cache, &shape, s->shared->pool, &m->kern, diag));
+    MN_TRY(mn__cache_open_ring(s->cache, diag));
     *out = s;
     s = NULL;
 done:
@@ -312,11 +313,12 @@ static mn_status evict(mn_session *s, mn__event event, mn_diag *diag)
     return st;
 }
 
-/* Behind a prompt: what no event needs while an answer is written goes back to the system. */
-static void rest(mn_session *s)
+/* Behind a prompt: what no event needs while an answer is written goes back to the system. After
+ * an event that failed another may be tried. */
+static void rest(mn_session *s, mn_status event)
 {
     mn__evictor_rest(s->evictor);
-    if (mn__policy_acts_once(s->policy)) mn__cache_close_ring(s->cache);
+    if (event == MN_OK && mn__policy_acts_once(s->policy)) mn__cache_close_ring(s->cache);
 }
 
 mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag)
@@ -325,7 +327,7 @@ mn_status mn__session_after(mn_session *s, mn__event event, mn_diag *diag)
     mn__cache_get_bytes(s->cache, &b);
     if (b.kv > s->kv_peak_bytes) s->kv_peak_bytes = b.kv;
     mn_status st = mn__evict_due(s->policy, s->cache, event) ? evict(s, event, diag) : MN_OK;
-    if (event == MN__EVENT_PROMPT_END) rest(s);
+    if (event == MN__EVENT_PROMPT_END) rest(s, st);
     return st;
 }
 
@@ -385,6 +387,7 @@ mn_status mn_session_score(mn_session *s, const int32_t *token, size_t n, mn_log
     size_t done = 0, V = s->m->n_vocab,
            slice = mn__session_limits(s->m, &s->params, &s->cache->shape).max_logit_row;
     MN_TRY(check_tokens(s, token, n, diag));
+    MN_TRY(mn__cache_open_ring(s->cache, diag));
     while (done < n) {
         size_t c = mn__session_chunk(s, n - done);
         MN_TRY(read_chunk(s, token + done, c, MN__WANT_ALL, diag));
@@ -421,9 +424,11 @@ mn_status mn_session_step(mn_session *s, int32_t token, const float **logits, mn
 
 mn_status mn_session_evict(mn_session *s, mn_diag *diag)
 {
-    const bool has_looked = s->cache->shape.n_query_ring && !s->cache->query_ring.committed;
+    const mn__cache *c = s->cache;
+    const bool has_looked =
+        mn__policy_acts_once(s->policy) && c->shape.n_query_ring && c->query_begin == c->n_seen;
     mn_status st = has_looked ? MN_OK : evict(s, MN__EVENT_PROMPT_END, diag);
-    rest(s);
+    rest(s, st);
     return st;
 }
 

@@ -7,7 +7,7 @@
  *
  * The softmax runs over the whole causal row, the window's own keys included.
  * Needs: MN__NEED_WINDOW. Cost: window*n*D multiply-adds per query head and event; state: the
- * ring, window*H*D floats a layer. */
+ * ring, window*H*D values a layer. */
 #include <math.h>
 #include <string.h>
 #include "base/diag.h"

@@ -263,7 +263,8 @@ static bool open_step(golden *g, step *s)
     s->shape.slot_bytes = scorer->slot_bytes;
     ok = mn__evictor_new(&s->evictor, s->policy, &s->shape, 2, d) == MN_OK &&
          mn__pool_new(&s->pool, MN__KV_F32, HEAD_DIM, d) == MN_OK &&
-         mn__cache_new(&s->cache, &s->shape, s->pool, &s->kern, d) == MN_OK;
+         mn__cache_new(&s->cache, &s->shape, s->pool, &s->kern, d) == MN_OK &&
+         mn__cache_open_ring(s->cache, d) == MN_OK;
     return ok || golden_fail(g, "%s", d->text);
 }
 

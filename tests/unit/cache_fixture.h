@@ -89,6 +89,7 @@ static inline void fix_init(struct fixture *f, mn__kv_type type, bool compact)
                                  .n_query_ring = 40};
     assert_int_equal(mn__pool_new(&f->pool, type, FIX_DIM, NULL), MN_OK);
     assert_int_equal(mn__cache_new(&f->cache, &f->shape, f->pool, &f->kern, NULL), MN_OK);
+    assert_int_equal(mn__cache_open_ring(f->cache, NULL), MN_OK);
 }
 
 static inline void fix_fini(struct fixture *f)

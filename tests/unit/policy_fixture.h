@@ -72,6 +72,7 @@ static inline mn_status pf_try(struct pf *f, const char *spec, const char *budge
     st = mn__evictor_new(&f->evictor, f->policy, &f->shape, f->n_thread, &f->diag);
     if (st == MN_OK) st = mn__pool_new(&f->pool, f->type, f->d, &f->diag);
     if (st == MN_OK) st = mn__cache_new(&f->cache, &f->shape, f->pool, &f->kern, &f->diag);
+    if (st == MN_OK) st = mn__cache_open_ring(f->cache, &f->diag);
     f->env = (mn__evict_env){.softmax_scale = (float)(1 / sqrt((double)f->d)),
                              .model_hook = f,
                              .output_norm = pf_output_norm,

@@ -333,7 +333,7 @@ static void test_bad_shapes(void **state)
     size_t other = fix_counted(MN_MEM_OTHER);
     mn_mem_stats now;
     mn_mem_get_stats(&now);
-    mn_mem_set_limit(now.total_now + 4096);
+    mn_mem_set_limit(now.total_now + 512);
     assert_int_equal(mn__cache_new(&c, &f.shape, f.pool, &f.kern, &diag), MN_ENOMEM);
     mn_mem_set_limit(0);
     assert_null(c);

@@ -281,6 +281,70 @@ static void test_equal_means(void **state)
     expect_same(&t, &cut);
 }
 
+/* Every candidate loses what its prompt costs. */
+static mn_status rate_prompt(void *ctx, size_t worker, uint64_t item, const double *x, size_t n,
+                             mn__rating *out, mn_diag *diag)
+{
+    (void)ctx, (void)worker, (void)x, (void)diag;
+    for (size_t i = 0; i < n; i++) out[i] = (mn__rating){.loss = item % 2 ? 0.7 : 0.1};
+    return MN_OK;
+}
+
+static mn_status make_prompt(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
+                             mn_diag *diag)
+{
+    mn_status st = make(ctx, stage, fidelity, out, diag);
+    out->rate = rate_prompt;
+    return st;
+}
+
+/* Where a search begins again, the mean that it came to is rated and kept, not where the next one
+ * starts; with nothing held out too. */
+static void test_mean_before_a_restart(void **state)
+{
+    (void)state;
+    static test_run t, once;
+    for (int held = 0; held < 2; held++) {
+        init(&once, held ? "once-held" : "once");
+        init(&t, held ? "again-held" : "again");
+        once.maker.make = t.maker.make = make_prompt;
+        once.stage[0].generations = 0;
+        t.stage[0].generations = held ? 13 : 10;
+        once.p.search.is_endless = t.p.search.is_endless = false;
+        t.p.search.restart = MN_RESTART_IPOP;
+        if (held) {
+            validated(&once);
+            validated(&t);
+            once.p.validate_every = t.p.validate_every = 50;
+        }
+        go_to_end(&once);
+        assert_string_equal(once.result.end, mn_search_end_text(MN_END_FLAT));
+        t.stop_at = 10; /* the generation that ended the search */
+        (void)go(&t);
+        assert_int_equal(t.n_line, 10);
+        assert_memory_equal(once.saved, t.saved, sizeof t.saved);
+        if (held) assert_int_equal(t.best.generation, 10);
+    }
+}
+
+/* How hard other prompts are for all is no noise, to the last bit. */
+static void test_prompts_are_no_noise(void **state)
+{
+    (void)state;
+    static test_run t;
+    mn_optimizer_info info;
+    init(&t, "no-noise");
+    t.maker.make = make_prompt;
+    t.p.n_prompt = 1;
+    t.p.search.has_noise = true;
+    t.p.search.population = 16;
+    t.stage[0].generations = 40;
+    assert_int_equal(mn__evolution_run(&t.maker, &t.p, &t.result, &t.diag), MN_OK);
+    mn_optimizer_get_info(t.result.search, &info);
+    assert_true(info.noise < 0);
+    mn_optimizer_free(t.result.search);
+}
+
 /* Prompts differ between generations, not between candidates, and none is held out. */
 static void test_prompts(void **state)
 {
@@ -729,13 +793,21 @@ static int remove_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on_anywhere), cmocka_unit_test(test_equal_means),
-        cmocka_unit_test(test_prompts),          cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_stages_hand_on),   cmocka_unit_test(test_other_options),
-        cmocka_unit_test(test_other_rows),       cmocka_unit_test(test_target_share),
-        cmocka_unit_test(test_cut_state),        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_limits),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_goes_on_anywhere),
+        cmocka_unit_test(test_equal_means),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_stages_hand_on),
+        cmocka_unit_test(test_other_options),
+        cmocka_unit_test(test_other_rows),
+        cmocka_unit_test(test_target_share),
+        cmocka_unit_test(test_cut_state),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_mean_before_a_restart),
+        cmocka_unit_test(test_prompts_are_no_noise),
     };
     return cmocka_run_group_tests(tests, make_folders, remove_folders);
 }

@@ -240,12 +240,53 @@ static void test_limit_while_reading(void **state)
     mn_model_free(m);
 }
 
+/* An event that there was no memory for may be tried again: its queries are still there. */
+static void test_event_again(void **state)
+{
+    (void)state;
+    const float *logits;
+    const int32_t *token;
+    mn_diag diag = {""};
+    mn_mem_stats stats;
+    mn_model_info info;
+    mn_model *m = fix_model("llama");
+    mn_session_params p = fix_params("window:share=layer,window=16", "25%");
+    mn_session *s = fix_session(m, &p), *straight = fix_session(m, &p);
+    mn_model_get_info(m, &info);
+    fix_read(straight, 0, 400, true);
+    fix_read(s, 0, 400, false);
+    mn_mem_get_stats(&stats);
+    mn_mem_set_limit(stats.total_now - info.file_bytes + 4096);
+    assert_int_equal(mn_session_evict(s, &diag), MN_ENOMEM);
+    mn_mem_set_limit(0);
+    assert_int_equal(mn_session_kept(s, 1, 0, &token), 400);
+    if (mn_session_evict(s, &diag) != MN_OK) fail_msg("%s", diag.text);
+    const size_t n = mn_session_kept(straight, 1, 0, &token);
+    assert_int_equal(n, 100);
+    const int32_t *again;
+    assert_int_equal(mn_session_kept(s, 1, 0, &again), n);
+    assert_memory_equal(token, again, n * sizeof *token);
+    /* A read that fails at once is none. */
+    mn_mem_get_stats(&stats);
+    mn_mem_set_limit(stats.total_now - info.file_bytes + 65536);
+    assert_int_equal(mn_session_read(s, fix_text() + 400, 600, false, &logits, NULL, NULL, &diag),
+                     MN_ENOMEM);
+    mn_mem_set_limit(0);
+    const size_t held = mn_session_kept(s, 1, 0, &again);
+    if (mn_session_evict(s, &diag) != MN_OK) fail_msg("%s", diag.text);
+    if (held == n) assert_int_equal(mn_session_kept(s, 1, 0, &again), n);
+    mn_session_free(s);
+    mn_session_free(straight);
+    mn_model_free(m);
+}
+
 int main(void)
 {
     mn_mem_set_allocator(give, take_back, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nth_allocation_fails),
         cmocka_unit_test(test_limit_while_reading),
+        cmocka_unit_test(test_event_again),
         cmocka_unit_test(test_steps_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
