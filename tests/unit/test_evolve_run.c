@@ -21,6 +21,7 @@ typedef struct test_run {
     mn_evolve_stage stage[3];
     mn_evolve_params p;
     mn__rater_maker maker;
+    mn_status (*rate)(void *, size_t, uint64_t, const double *, size_t, mn__rating *, mn_diag *);
     uint64_t stop_at; /* generations of this call; 0: to the end */
     uint64_t n_line, n_made;
     uint64_t n_item, rows; /* of make_rows */
@@ -41,6 +42,7 @@ static mn_status make(void *ctx, size_t stage, const char *fidelity, mn__rater *
     t->n_made++;
     t->bowl.n_param = t->p.search.n;
     *out = (mn__rater){.ctx = &t->bowl, .n_item = N_ITEM, .rate = ef_rate};
+    if (t->rate) out->ctx = t, out->rate = t->rate;
     return MN_OK;
 }
 
@@ -247,15 +249,6 @@ static mn_status rate_level(void *ctx, size_t worker, uint64_t item, const doubl
     return st;
 }
 
-static mn_status make_level(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
-                            mn_diag *diag)
-{
-    mn_status st = make(ctx, stage, fidelity, out, diag);
-    out->ctx = ctx;
-    out->rate = rate_level;
-    return st;
-}
-
 /* Of means that do equally well on what is held out the last is kept. */
 static void test_equal_means(void **state)
 {
@@ -264,7 +257,7 @@ static void test_equal_means(void **state)
     mn_optimizer_info info;
     init(&t, "equal");
     validated(&t);
-    t.maker.make = make_level;
+    t.rate = rate_level;
     assert_int_equal(mn__evolution_run(&t.maker, &t.p, &t.result, &t.diag), MN_OK);
     mn_optimizer_get_info(t.result.search, &info);
     assert_memory_equal(t.saved, info.mean, sizeof t.saved);
@@ -273,7 +266,7 @@ static void test_equal_means(void **state)
     mn_optimizer_free(t.result.search);
     init(&cut, "equal-cut");
     validated(&cut);
-    cut.maker.make = make_level;
+    cut.rate = rate_level;
     cut.stop_at = 5;
     assert_int_equal(go(&cut), MN_ECANCEL);
     cut.stop_at = 0;
@@ -290,14 +283,6 @@ static mn_status rate_prompt(void *ctx, size_t worker, uint64_t item, const doub
     return MN_OK;
 }
 
-static mn_status make_prompt(void *ctx, size_t stage, const char *fidelity, mn__rater *out,
-                             mn_diag *diag)
-{
-    mn_status st = make(ctx, stage, fidelity, out, diag);
-    out->rate = rate_prompt;
-    return st;
-}
-
 /* Where a search begins again, the mean that it came to is rated and kept, not where the next one
  * starts; with nothing held out too. */
 static void test_mean_before_a_restart(void **state)
@@ -307,7 +292,7 @@ static void test_mean_before_a_restart(void **state)
     for (int held = 0; held < 2; held++) {
         init(&once, held ? "once-held" : "once");
         init(&t, held ? "again-held" : "again");
-        once.maker.make = t.maker.make = make_prompt;
+        once.rate = t.rate = rate_prompt;
         once.stage[0].generations = 0;
         t.stage[0].generations = held ? 13 : 10;
         once.p.search.is_endless = t.p.search.is_endless = false;
@@ -334,7 +319,7 @@ static void test_prompts_are_no_noise(void **state)
     static test_run t;
     mn_optimizer_info info;
     init(&t, "no-noise");
-    t.maker.make = make_prompt;
+    t.rate = rate_prompt;
     t.p.n_prompt = 1;
     t.p.search.has_noise = true;
     t.p.search.population = 16;
