@@ -28,18 +28,17 @@ static inline bool mn__is_shown(size_t stride, int64_t token)
     return stride < 2 || (uint64_t)token / MN__SHOW_ROWS % stride == 0;
 }
 
-/* Attention that one query head paid to a run of slots: rows in time order. */
+/* Attention that a KV head's group of query heads, or one of them, paid to a run of slots: rows in
+ * time order. */
 typedef struct mn__seen {
     const mn__cache *cache;
     size_t layer, head;      /* KV head */
-    size_t i_group, n_group; /* which query head of the group */
+    size_t i_group, n_group; /* which query head of the group (observe_head), of how many */
     int64_t token0;          /* index in the text of row 0; rows are consecutive tokens */
     size_t n_row;            /* at most 16; a hop of 16 ends where (token + 1) % 16 == 0 */
     size_t slot0, n_slot;    /* columns */
-    const float *p;          /* [n_row][ld], zero where not visible */
+    const float *p; /* [n_row][ld], zero where not visible; observe: summed over the group */
     size_t ld;
-    const float
-        *s; /* scaled logits of the same shape, or NULL (given when the scorer sets wants_logits) */
 } mn__seen;
 
 /* What a scorer may look at. */
@@ -72,9 +71,10 @@ struct mn__scorer;
 struct mn__scorer_ops {
     const char *name;
     /* All slots, columns [slot0, +n_slot) of one lane. state points at slot0's state. One thread
-     * per run of slots; rows come in order, the heads of the group one after the other for each
-     * hop. */
+     * per run of slots; hops of rows come in order. */
     void (*observe)(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
+    /* With wants_heads, before it: the heads of the group one after the other. */
+    void (*observe_head)(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
     /* Pre-rotation queries of one query head, [n_row][D], tokens token0...; one thread per (layer,
      * KV head). */
     void (*observe_query)(const struct mn__scorer *s, const mn__cache *c, size_t layer, size_t h,
@@ -96,8 +96,8 @@ struct mn__scorer_ops {
 
 typedef struct mn__scorer {
     const struct mn__scorer_ops *ops;
-    unsigned needs;    /* enum mn__need */
-    bool wants_logits; /* mn__seen.s is filled (keyformer) */
+    unsigned needs;   /* enum mn__need */
+    bool wants_heads; /* observe_head is called (keyformer, onlookers) */
     /* MN__NEED_COLUMNS: of the text's stretches of MN__SHOW_ROWS tokens the queries of every
      * show_stride-th are enough, the first included; it may still be shown others. 0, 1: all. */
     size_t show_stride;

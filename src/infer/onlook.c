@@ -4,6 +4,13 @@
 
 static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
 {
+    const mn__scorer *own = ((const mn__onlook *)s)->own;
+    if (own && (own->needs & MN__NEED_COLUMNS) && own->ops->observe)
+        own->ops->observe(own, seen, state);
+}
+
+static void observe_head(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
+{
     const mn__onlook *o = (const mn__onlook *)s;
     const mn__lane *lane = mn__cache_lane(seen->cache, seen->layer, seen->head);
     const mn_watch_attention rows = {.layer = seen->layer,
@@ -16,7 +23,7 @@ static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
                                      .token = mn__lane_token(lane) + seen->slot0,
                                      .p = seen->p,
                                      .ld = seen->ld};
-    if (o->own && (o->own->needs & MN__NEED_COLUMNS)) o->own->ops->observe(o->own, seen, state);
+    if (o->own && o->own->wants_heads) o->own->ops->observe_head(o->own, seen, state);
     o->by.attention(&rows, o->by.ctx);
 }
 
@@ -28,8 +35,10 @@ static void observe_query(const mn__scorer *s, const mn__cache *c, size_t layer,
     own->ops->observe_query(own, c, layer, h, token0, q, ld, n_row, lane_state);
 }
 
-static const struct mn__scorer_ops onlook_ops = {
-    .name = "onlook", .observe = observe, .observe_query = observe_query};
+static const struct mn__scorer_ops onlook_ops = {.name = "onlook",
+                                                 .observe = observe,
+                                                 .observe_head = observe_head,
+                                                 .observe_query = observe_query};
 
 static void on_lane(const mn_watch_lane *lane, void *ctx)
 {
@@ -52,6 +61,7 @@ void mn_session_watch(mn_session *s, const mn_onlooker *by)
         o->scorer.ops = &onlook_ops;
         o->scorer.needs |= MN__NEED_COLUMNS;
     }
+    o->scorer.wants_heads = true;
     bool looks = by && (by->lane || by->event);
     s->env.on_lane = looks ? on_lane : NULL;
     s->env.on_lane_ctx = looks ? o : NULL;

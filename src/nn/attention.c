@@ -32,7 +32,7 @@ static void lay_out(mn__attn *a, mn__arena *ar)
                              .p = mn__arena_take(ar, tile * sizeof(float))};
         t.o = mn__arena_take(ar, G * MN__ATTN_TILE * D * sizeof(float));
         t.m = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
-        t.shown = mn__arena_take(ar, G * tile * sizeof(float));
+        t.sum = mn__arena_take(ar, tile * sizeof(float));
         t.l = mn__arena_take(ar, G * MN__ATTN_TILE * sizeof(float));
         t.corr = mn__arena_take(ar, MN__ATTN_TILE * sizeof(float));
         t.lo = mn__arena_take(ar, MN__ATTN_TILE * sizeof(int32_t));
@@ -221,6 +221,8 @@ void mn__attention(const mn__crew *crew, mn__attn *a, const mn__attn_layer *l,
         mn__team_wait(crew);
     }
     if (any_look) {
+        if (crew->thread == 0) mn__team_claim_reset(crew);
+        mn__team_wait(crew);
         mn__attn_show(crew, &job);
         mn__team_wait(crew);
     }

@@ -21,7 +21,7 @@ typedef struct mn__attn_thread {
     void *p;             /* [TILE][LD] probabilities, bf16 or f32 */
     float *o;            /* [G][TILE][D] */
     float *m, *l, *corr; /* [G][TILE] */
-    float *shown;        /* [G][TILE][LD] what a policy is about to see */
+    float *sum;          /* [TILE][LD] what a policy is about to see */
     int32_t *lo, *hi;    /* [TILE] */
     uint8_t *wide;       /* SLOTS/64 bf16 pages, MN__KV_Q8 only */
 } mn__attn_thread;
@@ -65,6 +65,6 @@ void mn__attn_prefill(const mn__crew *crew, const mn__attn_job *job);
 void mn__attn_decode(const mn__crew *crew,
                      const mn__attn_job *job); /* parts; a barrier later mn__attn_merge */
 void mn__attn_merge(const mn__crew *crew, const mn__attn_job *job);
-void mn__attn_show(const mn__crew *crew, const mn__attn_job *job);
+void mn__attn_show(const mn__crew *crew, const mn__attn_job *job); /* claims: reset before */
 
 #endif

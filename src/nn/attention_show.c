@@ -1,8 +1,9 @@
 /* attention_show.c: the second sweep, for policies that want to see attention. With each row's
  * log-sum-exp known, a block of probabilities is exp(score - lse): one more product of queries and
- * keys, and no memory. Columns are split over threads, rows come in the order of the text in hops
- * of 16, so that a policy may sum or transform over time without locks. Ref: spec of eviction
- * policies, section 2. */
+ * keys, and no memory. A policy sees the sum over the heads that share keys, or each of them if it
+ * asks to. Threads take runs of columns, rows come in the order of the text in hops of 16, so that
+ * a policy may sum or transform over time without locks. Ref: spec of eviction policies, section
+ * 2. */
 #include "nn/attention_internal.h"
 
 typedef struct strip {
@@ -12,13 +13,12 @@ typedef struct strip {
 } strip;
 
 /* Probabilities of rows [r0, r0 + n_row) of the step's new tokens, at most a tile, for one head of
- * the group, into p [n_row][LD]; their scaled logits, where they are wanted, into th->p. */
+ * the group, into p [n_row][LD]. */
 static void make_probs(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
                        const mn__attn_thread *th, const void *const *page, float *p)
 {
     const mn__attn *a = job->a;
-    const mn__attn_seq *s = st->s;
-    size_t H = job->l->n_head, h = st->n * (H / job->l->n_kv_head) + g, row = s->row0 + r0;
+    size_t H = job->l->n_head, h = st->n * (H / job->l->n_kv_head) + g, row = st->s->row0 + r0;
     mn__attn_thread into = *th;
     into.s = p;
     for (size_t r = 0; r < n_row; r++) {
@@ -29,15 +29,20 @@ static void make_probs(const mn__attn_job *job, const strip *st, size_t r0, size
         th->m[r] = a->lse[(row + r) * H + h];
     }
     mn__attn_scores(job, &into, row, n_row, h, page, st->n_slot);
-    if (s->scorer->wants_logits)
-        for (size_t r = 0; r < n_row; r++)
-            for (size_t j = 0; j < st->n_slot; j++)
-                ((float *)th->p)[r * MN__ATTN_LD + j] = job->l->scale * p[r * MN__ATTN_LD + j];
     a->kern->probs(p, MN__ATTN_LD, n_row, st->n_slot, th->lo, th->hi, job->l->scale, th->m);
 }
 
-static void observe(const mn__attn_job *job, const strip *st, size_t r0, size_t n_row, size_t g,
-                    const float *p, const float *logits)
+static void add_rows(const struct mn__kern *kern, float *sum, const float *p, size_t n_row,
+                     size_t n)
+{
+    for (size_t r = 0; r < n_row; r++, sum += MN__ATTN_LD, p += MN__ATTN_LD)
+        kern->add(sum, sum, p, n);
+}
+
+typedef void observe_fn(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
+
+static void observe(observe_fn *to, const mn__attn_job *job, const strip *st, size_t r0,
+                    size_t n_row, size_t g, const float *p)
 {
     const mn__attn_seq *s = st->s;
     const mn__seen seen = {.cache = s->cache,
@@ -50,11 +55,9 @@ static void observe(const mn__attn_job *job, const strip *st, size_t r0, size_t 
                            .slot0 = st->slot0,
                            .n_slot = st->n_slot,
                            .p = p,
-                           .ld = MN__ATTN_LD,
-                           .s = logits};
+                           .ld = MN__ATTN_LD};
     size_t size = s->scorer->slot_bytes; /* an onlooker alone keeps nothing in the slots */
-    s->scorer->ops->observe(s->scorer, &seen,
-                            size ? st->lane->state.data + st->slot0 * size : NULL);
+    to(s->scorer, &seen, size ? st->lane->state.data + st->slot0 * size : NULL);
 }
 
 /* Rows up to the end of the hop that row r0 is in. */
@@ -64,23 +67,24 @@ static size_t hop_rows(const mn__attn_seq *s, size_t r0)
     return n < s->n_row - r0 ? n : s->n_row - r0;
 }
 
-/* Two hops are multiplied at once, which fills the tiles, and shown one after the other; where
- * logits are wanted too, one. */
+/* Two hops are multiplied at once, which fills the tiles, and shown one after the other; one, where
+ * each head is to be seen. */
 static size_t show_hops(const mn__attn_job *job, const strip *st, size_t r0,
                         const mn__attn_thread *th, const void *const *page)
 {
     const mn__attn_seq *s = st->s;
+    const struct mn__scorer_ops *ops = s->scorer->ops;
     size_t G = job->l->n_head / job->l->n_kv_head, first = hop_rows(s, r0),
-           second = r0 + first < s->n_row && !s->scorer->wants_logits ? hop_rows(s, r0 + first) : 0;
+           second = r0 + first < s->n_row && !s->scorer->wants_heads ? hop_rows(s, r0 + first) : 0;
     for (size_t g = 0; g < G; g++) {
-        float *p = th->shown + g * MN__ATTN_TILE * MN__ATTN_LD;
+        float *p = g ? th->s : th->sum;
         make_probs(job, st, r0, first + second, g, th, page, p);
-        if (s->scorer->wants_logits) observe(job, st, r0, first, g, p, th->p);
+        if (s->scorer->wants_heads) observe(ops->observe_head, job, st, r0, first, g, p);
+        if (g && ops->observe) add_rows(job->a->kern, th->sum, p, first + second, st->n_slot);
     }
-    for (size_t hop = 0; !s->scorer->wants_logits && hop < 2; hop++)
-        for (size_t g = 0; g < G && (hop == 0 || second); g++)
-            observe(job, st, r0 + hop * first, hop ? second : first, g,
-                    th->shown + (g * MN__ATTN_TILE + hop * first) * MN__ATTN_LD, NULL);
+    if (ops->observe) observe(ops->observe, job, st, r0, first, 0, th->sum);
+    if (ops->observe && second)
+        observe(ops->observe, job, st, r0 + first, second, 0, th->sum + first * MN__ATTN_LD);
     return first + second;
 }
 
@@ -111,7 +115,7 @@ static void show_strip(const mn__attn_job *job, const strip *st, const mn__attn_
 
 void mn__attn_show(const mn__crew *crew, const mn__attn_job *job)
 {
-    size_t item = 0;
+    size_t at = 0, item = mn__team_claim(crew);
     mn__tiles_begin(job->a->kern);
     for (size_t i = 0; i < job->n_seq; i++) {
         const mn__attn_seq *s = &job->seq[i];
@@ -121,8 +125,9 @@ void mn__attn_show(const mn__crew *crew, const mn__attn_job *job)
             size_t end = st.lane->n + s->n_row;
             for (st.slot0 = 0; st.slot0 < end; st.slot0 += MN__ATTN_SLOTS) {
                 st.n_slot = end - st.slot0 < MN__ATTN_SLOTS ? end - st.slot0 : MN__ATTN_SLOTS;
-                if (item++ % (size_t)crew->n_thread == (size_t)crew->thread)
-                    show_strip(job, &st, &job->a->thread[crew->thread]);
+                if (at++ != item) continue;
+                show_strip(job, &st, &job->a->thread[crew->thread]);
+                item = mn__team_claim(crew);
             }
         }
     }

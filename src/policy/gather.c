@@ -29,9 +29,11 @@ static const mn__scorer *scorer_of(const gather_part *p)
 
 /* ---- observing ---- */
 
+typedef void observe_fn(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
+
 /* Columns [i, i + n) of `seen` for one part. */
-static void observe_run(const gather_part *p, const mn__seen *seen, size_t i, size_t n,
-                        size_t stride, uint8_t *state)
+static void observe_run(observe_fn *to, const gather_part *p, const mn__seen *seen, size_t i,
+                        size_t n, size_t stride, uint8_t *state)
 {
     _Alignas(16) uint8_t copy[COPY_BYTES];
     size_t size = p->at.slot_bytes;
@@ -40,28 +42,40 @@ static void observe_run(const gather_part *p, const mn__seen *seen, size_t i, si
     run.slot0 += i;
     run.n_slot = n;
     run.p += i;
-    if (run.s) run.s += i;
     for (size_t k = 0; k < n; k++) memcpy(copy + k * size, from + k * stride, size);
-    scorer_of(p)->ops->observe(scorer_of(p), &run, copy);
+    to(scorer_of(p), &run, copy);
     for (size_t k = 0; k < n; k++) memcpy(from + k * stride, copy + k * size, size);
+}
+
+/* All columns for one part. */
+static void observe_part(observe_fn *to, const gather_part *p, const mn__seen *seen, size_t stride,
+                         uint8_t *state)
+{
+    if (p->shares_slots || !(scorer_of(p)->needs & MN__NEED_COLUMNS) || !to) return;
+    if (p->at.slot_bytes == stride) {
+        to(scorer_of(p), seen, state);
+        return;
+    }
+    size_t most = COPY_BYTES / p->at.slot_bytes;
+    for (size_t k = 0; k < seen->n_slot; k += most) {
+        size_t left = seen->n_slot - k;
+        observe_run(to, p, seen, k, left < most ? left : most, stride, state);
+    }
 }
 
 static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
 {
     const mn__gather *g = (const mn__gather *)s;
-    for (size_t i = 0; i < g->n; i++) {
-        const gather_part *p = &g->part[i];
-        if (p->shares_slots || !(scorer_of(p)->needs & MN__NEED_COLUMNS)) continue;
-        if (p->at.slot_bytes == s->slot_bytes) {
-            scorer_of(p)->ops->observe(scorer_of(p), seen, state);
-            continue;
-        }
-        size_t most = COPY_BYTES / p->at.slot_bytes;
-        for (size_t k = 0; k < seen->n_slot; k += most) {
-            size_t left = seen->n_slot - k;
-            observe_run(p, seen, k, left < most ? left : most, s->slot_bytes, state);
-        }
-    }
+    for (size_t i = 0; i < g->n; i++)
+        observe_part(scorer_of(&g->part[i])->ops->observe, &g->part[i], seen, s->slot_bytes, state);
+}
+
+static void observe_head(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
+{
+    const mn__gather *g = (const mn__gather *)s;
+    for (size_t i = 0; i < g->n; i++)
+        observe_part(scorer_of(&g->part[i])->ops->observe_head, &g->part[i], seen, s->slot_bytes,
+                     state);
 }
 
 static void observe_query(const mn__scorer *s, const mn__cache *c, size_t layer, size_t h,
@@ -79,8 +93,10 @@ static void observe_query(const mn__scorer *s, const mn__cache *c, size_t layer,
 
 /* ---- parts ---- */
 
-static const struct mn__scorer_ops gather_ops = {
-    .name = "gather", .observe = observe, .observe_query = observe_query};
+static const struct mn__scorer_ops gather_ops = {.name = "gather",
+                                                 .observe = observe,
+                                                 .observe_head = observe_head,
+                                                 .observe_query = observe_query};
 
 /* An earlier part whose slots hold the very same sums. */
 static const gather_part *same_sums(const mn__gather *g, const mn__scorer *s)
@@ -105,7 +121,7 @@ static void place(mn__gather *g, gather_part *p)
     if (!same) all->slot_bytes += (s->slot_bytes + 3) / 4 * 4;
     all->lane_bytes += (s->lane_bytes + 7) / 8 * 8;
     all->needs |= s->needs;
-    all->wants_logits |= s->wants_logits;
+    all->wants_heads |= s->wants_heads;
     if (s->n_query_ring > all->n_query_ring) all->n_query_ring = s->n_query_ring;
 }
 

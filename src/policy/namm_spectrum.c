@@ -90,20 +90,18 @@ void mn__namm_row_weights(const mn__seen *seen, bool by_length, float *weight)
 }
 
 /* Rows [r, r + n) into the ring, which they do not go around. */
-static void add_rows(const mn__namm_stft *t, const mn__seen *seen, size_t r, size_t n,
+static void put_rows(const mn__namm_stft *t, const mn__seen *seen, size_t r, size_t n,
                      const float *weight, uint8_t *state, size_t stride)
 {
     const struct mn__kern *kern = seen->cache->kern;
     size_t at = (size_t)((seen->token0 + (int64_t)r) % (int64_t)t->n_ring);
     const float *p = seen->p + r * seen->ld;
-    int add = seen->i_group > 0;
     void *ring = state + at * element(t);
     if (t->half)
-        kern->ring_add_bf16(ring, stride / sizeof(mn_bf16), p, seen->ld, weight + r, n,
-                            seen->n_slot, add);
+        kern->ring_put_bf16(ring, stride / sizeof(mn_bf16), p, seen->ld, weight + r, n,
+                            seen->n_slot);
     else
-        kern->ring_add_f32(ring, stride / sizeof(float), p, seen->ld, weight + r, n, seen->n_slot,
-                           add);
+        kern->ring_put_f32(ring, stride / sizeof(float), p, seen->ld, weight + r, n, seen->n_slot);
 }
 
 /* The hop that ends before token `end`. */
@@ -131,9 +129,8 @@ void mn__namm_stft_observe(const mn__namm_stft *t, const mn__seen *seen, uint8_t
     for (size_t r = 0, n; r < seen->n_row; r += n) {
         size_t room = t->n_ring - (size_t)((seen->token0 + (int64_t)r) % (int64_t)t->n_ring);
         n = seen->n_row - r < room ? seen->n_row - r : room;
-        add_rows(t, seen, r, n, weight, state, stride);
+        put_rows(t, seen, r, n, weight, state, stride);
     }
-    if (seen->i_group + 1 < seen->n_group) return;
     for (size_t r = 1; r <= seen->n_row; r++) {
         int64_t end = seen->token0 + (int64_t)r;
         if (end % (int64_t)t->of.hop == 0) transform(t, seen, end, state, stride);
@@ -167,7 +164,7 @@ void mn__namm_sum_observe(const mn__seen *seen, const float *weight, float decay
         seen->cache->kern->colsum(sum, seen->p + i, seen->ld, weight, seen->n_row, n);
         for (size_t k = 0; k < n; k++) {
             float *x = (float *)(void *)(state + (i + k) * stride);
-            *x = (seen->i_group == 0 ? *x * decay : *x) + sum[k];
+            *x = *x * decay + sum[k];
         }
     }
 }

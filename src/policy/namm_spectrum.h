@@ -33,8 +33,8 @@ void mn__namm_stft_fini(mn__namm_stft *t);
 /* State of a slot in bytes, zero for a new token; a multiple of the element's size, which is all
  * that it is aligned to. */
 size_t mn__namm_stft_bytes(const mn__namm_stft *t);
-/* state: of the first slot shown, slots `stride` bytes apart. The heads of a group come one after
- * the other; with the last one the hops that end here are transformed. */
+/* state: of the first slot shown, slots `stride` bytes apart. The hops that end here are
+ * transformed. */
 void mn__namm_stft_observe(const mn__namm_stft *t, const mn__seen *seen, uint8_t *state,
                            size_t stride);
 /* out [F] of one slot whose token is `token`, n_seen tokens after the first: the mean, divided by
@@ -42,8 +42,8 @@ void mn__namm_stft_observe(const mn__namm_stft *t, const mn__seen *seen, uint8_t
 void mn__namm_stft_read(const mn__namm_stft *t, const uint8_t *state, int64_t token, int64_t n_seen,
                         float *out);
 
-/* Slots [0, n_slot) of a float each, `stride` bytes apart: multiplied by `decay` before the first
- * head of a group, then the rows are added, weight [n_row] each. */
+/* Slots [0, n_slot) of a float each, `stride` bytes apart: multiplied by `decay`, then the
+ * rows are added, weight [n_row] each. */
 void mn__namm_sum_observe(const mn__seen *seen, const float *weight, float decay, uint8_t *state,
                           size_t stride);
 /* weight[r] of a row in the mean over the group: times the number of tokens that the row could see,

@@ -58,7 +58,7 @@ static float kept_noise(const keyformer_scorer *s, const mn__seen *seen, size_t 
     return *g;
 }
 
-static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
+static void observe_head(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
 {
     const keyformer_scorer *self = (const keyformer_scorer *)s;
     float inv_tau[16];
@@ -85,8 +85,10 @@ static void score(const mn__scorer *s, const mn__score_view *v, float *out)
     for (size_t i = 0; i < v->n; i++) memcpy(&out[i], v->state + i * s->slot_bytes, sizeof *out);
 }
 
-static const struct mn__scorer_ops ops = {
-    .name = "keyformer", .observe = observe, .score = score, .free = mn__plain_scorer_free};
+static const struct mn__scorer_ops ops = {.name = "keyformer",
+                                          .observe_head = observe_head,
+                                          .score = score,
+                                          .free = mn__plain_scorer_free};
 
 static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape *shape,
                       mn_diag *diag)
@@ -97,8 +99,10 @@ static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape
     size_t n_group = shape ? shape->n_head / shape->n_kv_head : 1;
     keyformer_scorer *self = mn__alloc_zero(MN_MEM_POLICY, sizeof *self);
     if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
-    self->scorer = (mn__scorer){
-        .ops = &ops, .needs = MN__NEED_COLUMNS, .slot_bytes = (1 + n_group) * sizeof(float)};
+    self->scorer = (mn__scorer){.ops = &ops,
+                                .needs = MN__NEED_COLUMNS,
+                                .wants_heads = true,
+                                .slot_bytes = (1 + n_group) * sizeof(float)};
     MN_TRY(mn__spec_real(s, "tau", 0.01, 100, &self->tau, diag));
     MN_TRY(mn__spec_real(s, "tau_delta", 0, 100, &self->tau_delta, diag));
     MN_TRY(mn__spec_real(s, "tau_end", 0.01, 100, &self->tau_end, diag));

@@ -282,17 +282,17 @@ static void close_step(step *s)
     free(s->namm.deviation);
 }
 
-/* attn [query][token] of one query head, shown in hops. */
-static void show(step *s, size_t layer, size_t head, size_t i_group, const double *attn, size_t n,
+/* attn [query head of the group][n_new][token]: one hop, rows [r, r + n_row). */
+static void show(step *s, size_t layer, size_t head, const double *attn, size_t n_new, size_t n,
                  size_t r, size_t n_row)
 {
     const mn__scorer *scorer = mn__policy_scorer(s->policy);
     float *p = calloc(n_row * n, sizeof *p);
-    for (size_t i = 0; p && i < n_row * n; i++) p[i] = (float)attn[r * n + i];
+    for (size_t g = 0; p && g < s->n_head / s->n_kv; g++)
+        for (size_t i = 0; i < n_row * n; i++) p[i] += (float)attn[(g * n_new + r) * n + i];
     const mn__seen seen = {.cache = s->cache,
                            .layer = layer,
                            .head = head,
-                           .i_group = i_group,
                            .n_group = s->n_head / s->n_kv,
                            .token0 = s->cache->n_seen + (int64_t)r,
                            .n_row = n_row,
@@ -310,8 +310,7 @@ static void show_layer(step *s, size_t layer, const double *attn, size_t n_new, 
         for (size_t r = 0, n_row; r < n_new; r += n_row) {
             n_row = 16 - (size_t)(s->cache->n_seen + (int64_t)r) % 16;
             n_row = n_row < n_new - r ? n_row : n_new - r;
-            for (size_t i = 0; i < n_group; i++)
-                show(s, layer, h, i, attn + (h * n_group + i) * n_new * n, n, r, n_row);
+            show(s, layer, h, attn + h * n_group * n_new * n, n_new, n, r, n_row);
         }
 }
 

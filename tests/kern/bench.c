@@ -164,10 +164,10 @@ static void run_colsum(struct bench *b)
     b->kern->colsum(b->y, b->x, b->n_tok, NULL, b->n_row, b->n_tok);
 }
 
-/* One head's hop of 16 rows over slots of 49 numbers: a ring of 32, 17 averages. */
-static void run_ring_add_bf16(struct bench *b)
+/* A hop of 16 rows over slots of 49 numbers: a ring of 32, 17 averages. */
+static void run_ring_put_bf16(struct bench *b)
 {
-    b->kern->ring_add_bf16(b->a, 49, b->x, b->n_tok, b->corr, b->n_row, b->n_tok, 1);
+    b->kern->ring_put_bf16(b->a, 49, b->x, b->n_tok, b->corr, b->n_row, b->n_tok);
 }
 
 /* y is the basis; the spectrum folded by its symmetries looks at the window in its first row. */
@@ -246,7 +246,7 @@ static const struct entry entries[] = {
     SM(softmax_f32, 96, 512),
     SM(probs, 96, 512),
     SM(colsum, 96, 512),
-    {"ring_add_bf16", 16, 256, 64, 0, 0, run_ring_add_bf16, 0, 256 * (16 * 4 + 2 * 32)},
+    {"ring_put_bf16", 16, 256, 64, 0, 0, run_ring_put_bf16, 0, 256 * (16 * 4 + 32)},
     {"stft_ema_bf16", 16, 256, 64, 0, 0, run_stft_ema_bf16, 0, 256 * (64 + 2 * 34)},
     PV(1, 4096, 64),
     PV(3, 4096, 64),

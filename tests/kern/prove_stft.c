@@ -10,7 +10,6 @@ static const size_t slots[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100};
 
 struct stft_case {
     size_t n, stride, n_row, ld, n_ring, first, n_win, size; /* size: numbers of all slots */
-    int add;
     float a, *p, *w, *basis;
 };
 
@@ -22,38 +21,34 @@ static size_t extent(const struct stft_case *c, size_t used)
 
 static struct stft_case draw_ring(struct probe *p)
 {
-    struct stft_case c = {.n = probe_pick(p, slots, COUNT(slots)),
-                          .n_row = 1 + probe_below(p, 16),
-                          .add = (int)probe_below(p, 2)};
+    struct stft_case c = {.n = probe_pick(p, slots, COUNT(slots)), .n_row = 1 + probe_below(p, 16)};
     if (probe_below(p, 2)) c.n_row = 16;
     c.stride = c.n_row + probe_below(p, 4);
     c.ld = c.n + probe_below(p, 3);
     c.size = extent(&c, c.n_row);
     c.p = guard_f32(p, (c.n_row - 1) * c.ld + c.n);
     c.w = guard_f32(p, c.n_row);
-    probe_shape(p, "n %zu stride %zu rows %zu add %d", c.n, c.stride, c.n_row, c.add);
+    probe_shape(p, "n %zu stride %zu rows %zu", c.n, c.stride, c.n_row);
     return c;
 }
 
-/* tol of one result; ring: what was there. */
-static void ring_tolerance(const struct stft_case *c, const float *ring, float *tol, bool half)
+static void ring_tolerance(const struct stft_case *c, float *tol, bool half)
 {
     memset(tol, 0, c->size * sizeof *tol);
     for (size_t i = 0; i < c->n; i++)
         for (size_t r = 0; r < c->n_row; r++) {
-            size_t at = i * c->stride + r;
-            float mag = fabsf(c->w[r] * c->p[r * c->ld + i]) + (c->add ? fabsf(ring[at]) : 0);
-            tol[at] = tol_dot(mag, 2) + (half ? tol_bf16(mag) : 0);
+            float mag = fabsf(c->w[r] * c->p[r * c->ld + i]);
+            tol[i * c->stride + r] = tol_dot(mag, 2) + (half ? tol_bf16(mag) : 0);
         }
 }
 
-void prove_ring_add_f32(struct probe *p)
+void prove_ring_put_f32(struct probe *p)
 {
     struct stft_case c = draw_ring(p);
     float *a = guard_f32(p, c.size), *b = guard_copy(a, c.size * 4), *tol = guard_take(c.size * 4);
-    ring_tolerance(&c, a, tol, false);
-    p->ref->ring_add_f32(a, c.stride, c.p, c.ld, c.w, c.n_row, c.n, c.add);
-    p->kern->ring_add_f32(b, c.stride, c.p, c.ld, c.w, c.n_row, c.n, c.add);
+    ring_tolerance(&c, tol, false);
+    p->ref->ring_put_f32(a, c.stride, c.p, c.ld, c.w, c.n_row, c.n);
+    p->kern->ring_put_f32(b, c.stride, c.p, c.ld, c.w, c.n_row, c.n);
     check_f32(p, "ring", a, b, tol, c.size);
 }
 
@@ -64,14 +59,14 @@ static float *widened(const mn_bf16 *x, size_t n)
     return y;
 }
 
-void prove_ring_add_bf16(struct probe *p)
+void prove_ring_put_bf16(struct probe *p)
 {
     struct stft_case c = draw_ring(p);
     mn_bf16 *a = guard_bf16(p, c.size), *b = guard_copy(a, c.size * 2);
     float *tol = guard_take(c.size * 4);
-    ring_tolerance(&c, widened(a, c.size), tol, true);
-    p->ref->ring_add_bf16(a, c.stride, c.p, c.ld, c.w, c.n_row, c.n, c.add);
-    p->kern->ring_add_bf16(b, c.stride, c.p, c.ld, c.w, c.n_row, c.n, c.add);
+    ring_tolerance(&c, tol, true);
+    p->ref->ring_put_bf16(a, c.stride, c.p, c.ld, c.w, c.n_row, c.n);
+    p->kern->ring_put_bf16(b, c.stride, c.p, c.ld, c.w, c.n_row, c.n);
     check_f32(p, "ring", widened(a, c.size), widened(b, c.size), tol, c.size);
 }
 

@@ -89,38 +89,52 @@ static inline void pf_open(struct pf *f, const char *spec, const char *budget)
     if (st != MN_OK) fail_msg("%s, %s: %s", spec, budget, f->diag.text);
 }
 
+/* One head of the group (g), or all added up: columns in two runs. */
+static inline void pf_show(struct pf *f, mn__seen seen, bool head, const float *p, size_t n)
+{
+    const mn__scorer *s = mn__policy_scorer(f->policy);
+    uint8_t *state = mn__cache_lane(f->cache, seen.layer, seen.head)->state.data;
+    size_t cut = n / 3;
+    for (int part = 0; part < 2; part++) {
+        seen.slot0 = part ? cut : 0;
+        seen.n_slot = part ? n - cut : cut;
+        seen.p = p + seen.slot0;
+        (head ? s->ops->observe_head : s->ops->observe)(s, &seen,
+                                                        state + seen.slot0 * f->shape.slot_bytes);
+    }
+}
+
 static inline void pf_observe_columns(struct pf *f, size_t layer, size_t g, size_t n_new)
 {
     const mn__scorer *s = mn__policy_scorer(f->policy);
     mn__lane *l = mn__cache_lane(f->cache, layer, g);
-    size_t n = l->n + n_new, n_group = f->n_head / f->n_kv_head, cut = n / 3;
-    float *p = malloc(16 * n * sizeof *p);
+    size_t n = l->n + n_new, n_group = f->n_head / f->n_kv_head;
+    float *p = malloc(16 * n * sizeof *p), *sum = malloc(16 * n * sizeof *sum);
     double *row = malloc(n * sizeof *row);
     for (int64_t t = f->cache->n_seen, end = t + (int64_t)n_new, m; t < end; t += m) {
         m = 16 - t % 16 < end - t ? 16 - t % 16 : end - t;
-        for (size_t i = 0; i < n_group; i++) {
+        mn__seen seen = {.cache = f->cache,
+                         .layer = layer,
+                         .head = g,
+                         .n_group = n_group,
+                         .token0 = t,
+                         .n_row = (size_t)m,
+                         .ld = n};
+        memset(sum, 0, 16 * n * sizeof *sum);
+        for (seen.i_group = 0; seen.i_group < n_group; seen.i_group++) {
             for (int64_t r = 0; r < m; r++) {
-                pf_attention(f, layer, g * n_group + i, t + r, mn__lane_token(l), n, row);
-                for (size_t j = 0; j < n; j++) p[(size_t)r * n + j] = (float)row[j];
+                size_t at = (size_t)r * n;
+                pf_attention(f, layer, g * n_group + seen.i_group, t + r, mn__lane_token(l), n,
+                             row);
+                for (size_t j = 0; j < n; j++) sum[at + j] += p[at + j] = (float)row[j];
             }
-            for (int part = 0; part < 2; part++) {
-                size_t slot0 = part ? cut : 0, end_slot = part ? n : cut;
-                mn__seen seen = {.cache = f->cache,
-                                 .layer = layer,
-                                 .head = g,
-                                 .i_group = i,
-                                 .n_group = n_group,
-                                 .token0 = t,
-                                 .n_row = (size_t)m,
-                                 .slot0 = slot0,
-                                 .n_slot = end_slot - slot0,
-                                 .p = p + slot0,
-                                 .ld = n};
-                s->ops->observe(s, &seen, l->state.data + slot0 * f->shape.slot_bytes);
-            }
+            if (s->wants_heads) pf_show(f, seen, true, p, n);
         }
+        seen.i_group = 0;
+        if (s->ops->observe) pf_show(f, seen, false, sum, n);
     }
     free(row);
+    free(sum);
     free(p);
 }
 
@@ -128,7 +142,7 @@ static inline void pf_observe(struct pf *f, size_t layer, size_t n_new)
 {
     const mn__scorer *s = mn__policy_scorer(f->policy);
     if (!s) return;
-    for (size_t g = 0; g < f->n_kv_head && s->ops->observe; g++)
+    for (size_t g = 0; g < f->n_kv_head && (s->needs & MN__NEED_COLUMNS); g++)
         pf_observe_columns(f, layer, g, n_new);
     for (size_t h = 0; h < f->n_head && s->ops->observe_query; h++)
         for (size_t i = 0; i < n_new; i++) {

@@ -95,29 +95,29 @@ static void evict(struct stream *s, size_t t)
     s->n = s->lane.n = n;
 }
 
-/* Rows [t, t + n_row) with their tokens, which are there from the first of them on; one head of the
- * group after the other, columns in two runs. */
+/* Rows [t, t + n_row) with their tokens, which are there from the first of them on; columns in two
+ * runs. */
 static void show(struct stream *s, const mn__namm_stft *t, size_t row, size_t n_row)
 {
     static float p[16 * TOKENS];
     size_t cut = s->n / 2;
-    for (size_t g = 0; g < GROUP; g++) {
-        for (size_t r = 0; r < n_row; r++)
-            for (size_t i = 0; i < s->n; i++)
-                p[r * TOKENS + i] = (float)paid[row + r][s->token[i]][g];
-        for (int part = 0; part < 2; part++) {
-            size_t slot0 = part ? cut : 0, n = part ? s->n - cut : cut;
-            const mn__seen seen = {.cache = &s->cache,
-                                   .i_group = g,
-                                   .n_group = GROUP,
-                                   .token0 = (int64_t)row,
-                                   .n_row = n_row,
-                                   .slot0 = slot0,
-                                   .n_slot = n,
-                                   .p = p + slot0,
-                                   .ld = TOKENS};
-            mn__namm_stft_observe(t, &seen, s->state + slot0 * s->size, s->size);
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t i = 0; i < s->n; i++) {
+            float *sum = &p[r * TOKENS + i];
+            *sum = 0;
+            for (size_t g = 0; g < GROUP; g++) *sum += (float)paid[row + r][s->token[i]][g];
         }
+    for (int part = 0; part < 2; part++) {
+        size_t slot0 = part ? cut : 0, n = part ? s->n - cut : cut;
+        const mn__seen seen = {.cache = &s->cache,
+                               .n_group = GROUP,
+                               .token0 = (int64_t)row,
+                               .n_row = n_row,
+                               .slot0 = slot0,
+                               .n_slot = n,
+                               .p = p + slot0,
+                               .ld = TOKENS};
+        mn__namm_stft_observe(t, &seen, s->state + slot0 * s->size, s->size);
     }
 }
 

@@ -247,6 +247,35 @@ static void test_attention(void **state)
     mn_model_free(m);
 }
 
+/* A policy's own sums are those of what an onlooker saw, with or without one. */
+static void test_sums(void **state)
+{
+    (void)state;
+    static seen got;
+    mn_model *m = fix_model("llama");
+    mn_session_params p = fix_params("observed", "50%");
+    p.n_thread = 2;
+    mn_session *s[2] = {fix_session(m, &p), fix_session(m, &p)};
+    const mn__cache *c = s[0]->cache;
+    got = (seen){.n_kv_head = c->shape.n_kv_head};
+    assert_true(c->shape.n_head > c->shape.n_kv_head && c->shape.slot_bytes == sizeof(float));
+    mn_session_watch(s[0], &(mn_onlooker){.attention = note_attention, .ctx = &got});
+    for (size_t k = 0; k < 2; k++) {
+        fix_read(s[k], 0, N_SHOWN, false);
+        for (size_t l = 0; l < c->shape.n_layer * c->shape.n_kv_head; l++) {
+            const float *sum = (const float *)(const void *)s[k]->cache->lane[l].state.data;
+            for (size_t i = 0; i < N_SHOWN; i++) {
+                double want = 0;
+                for (size_t t = i; t < N_SHOWN; t++) want += (double)got.p[l][t][i];
+                assert_true(fabs((double)sum[i] - want) <= 1e-5 * want);
+            }
+        }
+    }
+    mn_session_free(s[0]);
+    mn_session_free(s[1]);
+    mn_model_free(m);
+}
+
 /* Rows of generated tokens are spread over what is held, and over nothing else. */
 static void test_attention_after_cut(void **state)
 {
@@ -277,10 +306,9 @@ static void test_attention_after_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_changes_nothing),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_attention_after_cut),
+        cmocka_unit_test(test_events),    cmocka_unit_test(test_changes_nothing),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_after_cut),
+        cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

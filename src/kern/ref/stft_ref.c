@@ -3,19 +3,18 @@
 #include "kern/ref/number_ref.h"
 #include "kern/ref/ref.h"
 
-void mn__ring_add_f32_ref(float *ring, size_t stride, const float *p, size_t ld_p, const float *w,
-                          size_t n_row, size_t n, int add)
+void mn__ring_put_f32_ref(float *ring, size_t stride, const float *p, size_t ld_p, const float *w,
+                          size_t n_row, size_t n)
 {
     for (size_t i = 0; i < n; i++, ring += stride)
-        for (size_t r = 0; r < n_row; r++) ring[r] = (add ? ring[r] : 0) + w[r] * p[r * ld_p + i];
+        for (size_t r = 0; r < n_row; r++) ring[r] = w[r] * p[r * ld_p + i];
 }
 
-void mn__ring_add_bf16_ref(mn_bf16 *ring, size_t stride, const float *p, size_t ld_p,
-                           const float *w, size_t n_row, size_t n, int add)
+void mn__ring_put_bf16_ref(mn_bf16 *ring, size_t stride, const float *p, size_t ld_p,
+                           const float *w, size_t n_row, size_t n)
 {
     for (size_t i = 0; i < n; i++, ring += stride)
-        for (size_t r = 0; r < n_row; r++)
-            ring[r] = mn__bf16_round((add ? mn__bf16_widen(ring[r]) : 0) + w[r] * p[r * ld_p + i]);
+        for (size_t r = 0; r < n_row; r++) ring[r] = mn__bf16_round(w[r] * p[r * ld_p + i]);
 }
 
 /* |X[f]| of x [n_win]; basis points at the bin's two rows. */

@@ -34,8 +34,8 @@
     X(pv_f32)            \
     X(probs)             \
     X(colsum)            \
-    X(ring_add_bf16)     \
-    X(ring_add_f32)      \
+    X(ring_put_bf16)     \
+    X(ring_put_f32)      \
     X(stft_ema_bf16)     \
     X(stft_ema_f32)      \
     X(gather_f32)        \

@@ -205,31 +205,27 @@ STFT(mn_bf16, bf16)
 /* n_row <= RING_ROWS rows over m slots. */
 enum { RING_ROWS = 16 };
 
-#define RING_ADD(type, name)                                                                     \
+#define RING_PUT(type, name)                                                                     \
     MN__INLINE void ring_##name(type *ring, size_t stride, const float *p, size_t ld_p,          \
-                                const float *w, size_t n_row, size_t m, int add)                 \
+                                const float *w, size_t n_row, size_t m)                          \
     {                                                                                            \
-        vf col[RING_ROWS], old[RING_ROWS];                                                       \
-        for (size_t r = 0; r < RING_ROWS; r++) {                                                 \
+        vf col[RING_ROWS];                                                                       \
+        for (size_t r = 0; r < RING_ROWS; r++)                                                   \
             col[r] = r < n_row ? vf_mul(vf_load_n(p + r * ld_p, m), vf_set1(w[r])) : vf_set1(0); \
-            old[r] = vf_set1(0);                                                                 \
-        }                                                                                        \
-        if (add) cols_load_##name(old, ring, stride, n_row, m);                                  \
-        for (size_t r = 0; r < n_row; r++) col[r] = vf_add(old[r], col[r]);                      \
         cols_store_##name(ring, stride, col, n_row, m);                                          \
     }                                                                                            \
-    void MN__ISA(ring_add_##name)(type * ring, size_t stride, const float *p, size_t ld_p,       \
-                                  const float *w, size_t n_row, size_t n, int add)               \
+    void MN__ISA(ring_put_##name)(type * ring, size_t stride, const float *p, size_t ld_p,       \
+                                  const float *w, size_t n_row, size_t n)                        \
     {                                                                                            \
         for (; n > 0; p += VF_N, ring += VF_N * stride) {                                        \
             size_t m = n < VF_N ? n : VF_N;                                                      \
             if (n_row == RING_ROWS && m == VF_N)                                                 \
-                ring_##name(ring, stride, p, ld_p, w, RING_ROWS, VF_N, add);                     \
+                ring_##name(ring, stride, p, ld_p, w, RING_ROWS, VF_N);                          \
             else                                                                                 \
-                ring_##name(ring, stride, p, ld_p, w, n_row, m, add);                            \
+                ring_##name(ring, stride, p, ld_p, w, n_row, m);                                 \
             n -= m;                                                                              \
         }                                                                                        \
     }
-RING_ADD(float, f32)
-RING_ADD(mn_bf16, bf16)
-#undef RING_ADD
+RING_PUT(float, f32)
+RING_PUT(mn_bf16, bf16)
+#undef RING_PUT
