@@ -98,6 +98,7 @@ typedef struct mn__scorer {
     const struct mn__scorer_ops *ops;
     unsigned needs;   /* enum mn__need */
     bool wants_heads; /* observe_head is called (keyformer, onlookers) */
+    bool is_share;    /* scores are above 0 and sum to 1 */
     /* MN__NEED_COLUMNS: of the text's stretches of MN__SHOW_ROWS tokens the queries of every
      * show_stride-th are enough, the first included; it may still be shown others. 0, 1: all. */
     size_t show_stride;

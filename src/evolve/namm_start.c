@@ -83,6 +83,18 @@ done:
 
 /* ---- where it begins ---- */
 
+static mn_status new_shape(const job *j, mn__namm **out, mn_diag *diag)
+{
+    mn__budget budget;
+    bool is_free = false;
+    for (size_t i = 0; i < j->p->n_budget; i++) {
+        mn_status st = mn__budget_parse(j->p->budget[i], &budget, diag);
+        if (st != MN_OK) return st;
+        is_free |= budget.kind == MN__BUDGET_NONE;
+    }
+    return mn__shape_new(out, j->p->start, is_free, diag);
+}
+
 static mn_status make_start(job *j, mn_diag *diag)
 {
     mn_status st;
@@ -92,7 +104,7 @@ static mn_status make_start(job *j, mn_diag *diag)
     mn_diag why = {""};
     char draft[MN__JOB_PATH + 16];
     double loss = NAN;
-    MN_TRY(mn__shape_new(&j->namm, j->p->start, diag));
+    MN_TRY(new_shape(j, &j->namm, diag));
     MN_TRY(note_shape(j, diag));
     const mn__namm_head head = j->namm->net.head;
     if (head == MN__NAMM_MIX || (head != MN__NAMM_LINEAR && j->p->warm))
@@ -178,7 +190,7 @@ static mn_status read_asked(const job *j, mn__namm **out, char *label, size_t ca
     const char *start = j->p->start;
     *out = NULL;
     snprintf(label, cap, "%s", start);
-    if (!is_file(start)) return mn__shape_new(out, start, diag);
+    if (!is_file(start)) return new_shape(j, out, diag);
     if (access(start, F_OK) && errno == ENOENT) {
         const char *slash = strrchr(start, '/');
         snprintf(label, cap, "%s", slash ? slash + 1 : start);
@@ -294,7 +306,7 @@ static mn_status read_start(const job *j, mn__namm **out, mn_diag *diag)
 {
     const char *start = j->p->start;
     if (has_begun(j)) return mn__namm_read(out, j->start, diag);
-    return is_file(start) ? mn__namm_read(out, start, diag) : mn__shape_new(out, start, diag);
+    return is_file(start) ? mn__namm_read(out, start, diag) : new_shape(j, out, diag);
 }
 
 /* Of a run's stages, or a comparison's sides. */

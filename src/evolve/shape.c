@@ -1,6 +1,7 @@
 /* shape.c: architectures by name (shape.h). */
 #include "evolve/shape.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/diag.h"
@@ -25,8 +26,7 @@ enum { STRIDE = 4 };
  */
 #define INTERVAL "update=512"
 #define SPECTRUM INTERVAL " window=32 hop=16 gamma=0.99 log=0 scale=raw corrected=0"
-/* Heads compete for the slots of their layer by the shares of later attention that they expect. */
-#define OPTIONS "scale=share,alloc=ada,chunk=0,every=0,recent=16"
+#define OPTIONS  "alloc=ada,chunk=0,every=0,recent=16"
 
 typedef struct shape {
     const char *name;
@@ -37,6 +37,9 @@ typedef struct shape {
     double last_bias;
     const char *keys;    /* options of the shape with their defaults */
     const char *options; /* of the policy, which go into the file */
+    /* Heads compete for the slots of their layer by the shares of later attention that they expect.
+     * No share is below 0: where a threshold decides, it takes the scores themselves. */
+    bool ranks;
 } shape;
 
 static const shape shapes[] = {
@@ -65,7 +68,8 @@ static const shape shapes[] = {
      .corrected = true,
      .stride = STRIDE,
      .keys = INTERVAL,
-     .options = OPTIONS},
+     .options = OPTIONS,
+     .ranks = true},
     {.name = "mlp",
      .group = {SHARED},
      .net = {.head = MN__NAMM_MLP, .hidden = MLP_WIDTH, .depth = 2, .bias = true},
@@ -73,7 +77,8 @@ static const shape shapes[] = {
      .corrected = true,
      .stride = STRIDE,
      .keys = INTERVAL,
-     .options = OPTIONS},
+     .options = OPTIONS,
+     .ranks = true},
     {.name = "bam",
      .group = {SHARED},
      .net = {.head = MN__NAMM_BAM, .hidden = 16, .n_head = 1, .bias = true, .mult = true},
@@ -81,7 +86,8 @@ static const shape shapes[] = {
      .corrected = true,
      .stride = STRIDE,
      .keys = INTERVAL,
-     .options = OPTIONS},
+     .options = OPTIONS,
+     .ranks = true},
     {.name = "mix",
      .group = {SHARED},
      .net = {.head = MN__NAMM_MIX, .n_part = 4},
@@ -89,7 +95,8 @@ static const shape shapes[] = {
      .corrected = true,
      .stride = STRIDE,
      .keys = INTERVAL,
-     .options = OPTIONS},
+     .options = OPTIONS,
+     .ranks = true},
 };
 enum { N_SHAPE = sizeof shapes / sizeof *shapes };
 
@@ -179,9 +186,10 @@ static mn_status lay_out(mn__namm *n, const shape *s, const mn__spec *o, mn_diag
     return mn__namm_inputs_check(n, diag) == MN_OK ? MN_OK : refuse(o, diag);
 }
 
-mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag)
+mn_status mn__shape_new(mn__namm **out, const char *text, bool is_free, mn_diag *diag)
 {
     mn_status st = MN_OK;
+    char options[80];
     const shape *s = NULL;
     mn__namm *n = mn__alloc_zero(MN_MEM_OTHER, sizeof *n);
     mn__spec *o = mn__alloc(MN_MEM_OTHER, sizeof *o);
@@ -190,7 +198,9 @@ mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag)
     MN_TRY(read_text(&s, o, text, diag));
     MN_TRY(lay_out(n, s, o, diag));
     const size_t n_param = mn__namm_net_params(&n->net);
-    n->options = mn__strdup(s->options);
+    snprintf(options, sizeof options, "%s%s", s->ranks && !is_free ? "scale=share," : "",
+             s->options);
+    n->options = mn__strdup(options);
     n->param = mn__alloc_zero(MN_MEM_OTHER, n_param * sizeof(float));
     n->mean = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));
     n->deviation = mn__alloc_zero(MN_MEM_OTHER, n->net.n_in * sizeof(float));

@@ -9,9 +9,10 @@
  * gate) and `paper-mlp`; `linear`, `mlp`, `bam` and `mix` (four components) over recent attention
  * shared by heads and pooled over neighbours, acting at the prompt's end or, with chunk=, while
  * reading. Statistics are 0 and 1, parameters zero but for the papers' last bias, which keeps
- * everything at first. *out the caller's (mn__namm_free). MN_EUSAGE: no such name or option, the
- * nearest told; a value that no file may have. */
-mn_status mn__shape_new(mn__namm **out, const char *text, mn_diag *diag);
+ * everything at first. is_free: no budget says how much is kept, scores do. *out the caller's
+ * (mn__namm_free). MN_EUSAGE: no such name or option, the nearest told; a value that no file may
+ * have. */
+mn_status mn__shape_new(mn__namm **out, const char *text, bool is_free, mn_diag *diag);
 /* Parameters but the biases of the last layer drawn with deviation sigma: hidden layers do not
  * learn from zeros, and components of a mix that begin alike stay alike. */
 void mn__shape_draw(mn__namm *namm, double sigma, uint64_t seed);

@@ -1,5 +1,5 @@
 /* onlook.c: who looks on at a session (mneme/watch.h): a scorer that shows attention to the
- * policy's own and then to the onlooker, and the numbering of events. */
+ * policy's own and to the onlooker, and the numbering of events. */
 #include "infer/session_internal.h"
 
 static void observe(const mn__scorer *s, const mn__seen *seen, uint8_t *state)
@@ -62,6 +62,7 @@ void mn_session_watch(mn_session *s, const mn_onlooker *by)
         o->scorer.needs |= MN__NEED_COLUMNS;
     }
     o->scorer.wants_heads = true;
+    o->scorer.show_stride = 0; /* every row, also those that the policy's own passes over */
     bool looks = by && (by->lane || by->event);
     s->env.on_lane = looks ? on_lane : NULL;
     s->env.on_lane_ctx = looks ? o : NULL;

@@ -229,6 +229,19 @@ done:
     return st;
 }
 
+/* A budget, or scores that say what goes. */
+static mn_status check_limit(const mn__policy *p, const mn__spec *s, mn_diag *diag)
+{
+    const char *why = "";
+    if (!p->scorer || p->budget.kind != MN__BUDGET_NONE || p->base->rank) return MN_OK;
+    if (p->judge && (p->threshold > 0 || p->threshold < 0 || !p->scorer->is_share)) return MN_OK;
+    if (p->judge) why = "; scale=share: no score is below 0, what a threshold would drop";
+    return mn__fail(
+        diag, MN_EUSAGE,
+        "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)%s", s->name,
+        why);
+}
+
 mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
                          const mn__cache_shape *shape, mn_diag *diag)
 {
@@ -251,13 +264,7 @@ mn_status mn__policy_new_of(mn__policy **out, const char *spec, const struct mn_
     p->text = mn__spec_text(s);
     if (!p->text) MN_TRY(mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name));
     if (p->base->make) MN_TRY(read_scorer(p, s, shape, diag));
-    if (p->scorer && p->budget.kind == MN__BUDGET_NONE && !p->judge && !p->base->rank) {
-        st =
-            mn__fail(diag, MN_EUSAGE,
-                     "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)",
-                     s->name);
-        goto done;
-    }
+    MN_TRY(check_limit(p, s, diag));
     MN_TRY(mn__budget_bind(p, shape, diag));
     *out = p;
     p = NULL;

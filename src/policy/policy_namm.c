@@ -26,7 +26,6 @@ typedef struct namm_scorer {
     mn__scorer scorer;
     const mn__namm *namm;
     mn__namm_input *input;
-    bool as_share;
     mn__inputs_fn show; /* NULL: nobody looks */
     void *show_ctx;
     mn__namm_rows *rows; /* inputs of others of this file; NULL: none */
@@ -82,7 +81,7 @@ static void score_rows(const namm_scorer *self, const mn__score_view *v, float *
     if (kept) mn__namm_rows_written(self->rows, v);
     if (self->show) self->show(self->show_ctx, v, x);
     mn__namm_net_run(&namm->net, v->cache->kern, namm->param, x, v->n, NULL, score, NULL, rest);
-    if (self->as_share) become_shares(score, v->n);
+    if (self->scorer.is_share) become_shares(score, v->n);
 }
 
 static void score(const mn__scorer *s, const mn__score_view *v, float *out)
@@ -203,7 +202,7 @@ static mn_status make(mn__scorer **out, const mn__spec *s, const mn__cache_shape
     if (!self) return mn__fail(diag, MN_ENOMEM, "out of memory for policy %s", s->name);
     MN_TRY(mn__spec_word(s, "state", states, &f32, diag));
     MN_TRY(mn__spec_word(s, "scale", scales, &share, diag));
-    self->as_share = share != 0;
+    self->scorer.is_share = share != 0;
     self->scorer.ops = &alone;
     if (s->namm) {
         self->namm = s->namm;

@@ -45,7 +45,7 @@ static inline ev_fixture *ev_make(const char *shape)
     f.ref.task = &f.own.task;
     snprintf(f.file, sizeof f.file, "%s", tiny_model_path("evolve.namm.gguf"));
     snprintf(f.policy, sizeof f.policy, "namm:file=%s,chunk=0", f.file);
-    assert_int_equal(mn__shape_new(&f.namm, shape, &diag), MN_OK);
+    assert_int_equal(mn__shape_new(&f.namm, shape, false, &diag), MN_OK);
     mn__shape_draw(f.namm, 0.3, 1);
     if (mn__namm_write(f.namm, f.file, &diag) != MN_OK) fail_msg("%s", diag.text);
     f.n_param = mn__namm_net_params(&f.namm->net);

@@ -212,7 +212,7 @@ static void test_warm_start(void **state)
     assert_true(f->n_in <= 64);
     assert_int_equal(mn__warm_start(f->namm, f->file, &p, NULL, &first, &diag), MN_OK);
     mn__namm_free(f->namm);
-    assert_int_equal(mn__shape_new(&f->namm, "linear", &diag), MN_OK);
+    assert_int_equal(mn__shape_new(&f->namm, "linear", false, &diag), MN_OK);
     mn__regress_params_default(&p.regress);
     assert_int_equal(mn__warm_start(f->namm, f->file, &p, &c, &last, &diag), MN_OK);
     assert_true(last < first);

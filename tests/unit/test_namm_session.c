@@ -3,6 +3,7 @@
 #include "namm_fixture.h"
 #include "session_fixture.h"
 #include "infer/session_internal.h"
+#include "mneme/watch.h"
 
 /* Everything at once; attention that shows, and scores of both signs. */
 static void some_namm(struct nf *n)
@@ -81,6 +82,39 @@ static void test_pieces_and_threads(void **state)
     (void)state;
     pieces_and_threads(some_namm);
     pieces_and_threads(strided_namm);
+}
+
+/* Attention that layer 0's first query head pays, by query. */
+static void note_rows(const mn_watch_attention *a, void *ctx)
+{
+    double *paid = ctx;
+    if (a->layer || a->head || a->i_group) return;
+    for (size_t r = 0; r < a->n_query; r++)
+        for (size_t i = 0; i < a->n; i++)
+            paid[a->query + (int64_t)r] += (double)a->p[r * a->ld + i];
+}
+
+/* An onlooker sees every row, also those that the NAMM passes over, and changes nothing. */
+static void test_watched(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    struct nf n;
+    double paid[N] = {0};
+    mn_model *m = fix_model("llama");
+    strided_namm(&n);
+    mn_session *plain = open_session(m, &n, "", "40%", 64, 1),
+               *watched = open_session(m, &n, "", "40%", 64, 1);
+    mn_session_watch(watched, &(mn_onlooker){.attention = note_rows, .ctx = paid});
+    float *want = fix_keep(m, fix_read(plain, 0, N, true));
+    fix_same(m, want, fix_read(watched, 0, N, true), "watched");
+    same_kept(m, plain, watched);
+    for (size_t t = 0; t < N; t++)
+        if (fabs(paid[t] - 1) > 1e-3) fail_msg("query %zu was seen to pay %g", t, paid[t]);
+    free(want);
+    mn_session_free(plain);
+    mn_session_free(watched);
+    mn_model_free(m);
 }
 
 /* A saved session and a fork go on as the one that was never away. */
@@ -262,9 +296,9 @@ static void test_unlimited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces_and_threads), cmocka_unit_test(test_saved_and_forked),
-        cmocka_unit_test(test_forked_with_params), cmocka_unit_test(test_gathered),
-        cmocka_unit_test(test_short_prompt),       cmocka_unit_test(test_policy_bytes),
-        cmocka_unit_test(test_unlimited)};
+        cmocka_unit_test(test_pieces_and_threads), cmocka_unit_test(test_watched),
+        cmocka_unit_test(test_saved_and_forked),   cmocka_unit_test(test_forked_with_params),
+        cmocka_unit_test(test_gathered),           cmocka_unit_test(test_short_prompt),
+        cmocka_unit_test(test_policy_bytes),       cmocka_unit_test(test_unlimited)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

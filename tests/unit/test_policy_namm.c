@@ -364,6 +364,10 @@ static void test_refused(void **state)
     n.namm.options = (char[]){""};
     refuse(nf_spec(&n, "rule=paper"), "", MN_EUSAGE, "rule is one of");
     refuse(nf_spec(&n, "rule=topk"), "", MN_EUSAGE, "needs a budget");
+    /* shares are above 0: a threshold there would drop none */
+    refuse(nf_spec(&n, "scale=share"), "", MN_EUSAGE, "needs a budget: tokens (2048)");
+    refuse(nf_spec(&n, "scale=share,rule=layer"), "", MN_EUSAGE, "no score is below 0");
+    refuse(nf_spec(&n, "scale=share,threshold=0.001"), "", MN_OK, "");
     refuse(nf_spec(&n, "state=q8"), "", MN_EUSAGE, "bf16, f32");
     nf_init(&n, "spectrum", 1);
     refuse(nf_spec(&n, "chunk=15"), "", MN_EUSAGE,

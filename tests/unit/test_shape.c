@@ -14,7 +14,7 @@ static mn__namm *make(const char *name)
 {
     mn__namm *n = NULL;
     mn_diag diag = {""};
-    if (mn__shape_new(&n, name, &diag) != MN_OK) fail_msg("%s: %s", name, diag.text);
+    if (mn__shape_new(&n, name, false, &diag) != MN_OK) fail_msg("%s: %s", name, diag.text);
     if (mn__namm_net_check(&n->net, &diag) != MN_OK) fail_msg("%s: %s", name, diag.text);
     return n;
 }
@@ -67,6 +67,24 @@ static void test_options(void **state)
     mn__namm_free(n);
 }
 
+/* Shares rank tokens; a threshold wants scores of both signs. */
+static void test_without_budget(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"linear", "mlp", "bam", "mix", "paper"};
+    for (size_t i = 0; i < 5; i++) {
+        mn_diag diag = {""};
+        mn__namm *ranked = make(names[i]), *is_free = NULL;
+        assert_int_equal(mn__shape_new(&is_free, names[i], true, &diag), MN_OK);
+        const char *rest = strncmp(ranked->options, "scale=share,", 12) ? ranked->options
+                                                                        : ranked->options + 12;
+        assert_true((rest == ranked->options) == (i == 4));
+        assert_string_equal(is_free->options, rest);
+        mn__namm_free(ranked);
+        mn__namm_free(is_free);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -106,7 +124,7 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mn__namm *n = (mn__namm *)&n;
         mn_diag diag = {""};
-        assert_int_equal(mn__shape_new(&n, cases[i].text, &diag), MN_EUSAGE);
+        assert_int_equal(mn__shape_new(&n, cases[i].text, false, &diag), MN_EUSAGE);
         assert_null(n);
         if (!strstr(diag.text, cases[i].say))
             fail_msg("%s: '%s' wanted in: %s", cases[i].text, cases[i].say, diag.text);
@@ -163,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_without_budget),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_draw),
         cmocka_unit_test(test_mix_is_drawn_apart),
