@@ -68,13 +68,13 @@ typedef struct mn__score_lane {
 } mn__score_lane;
 
 struct mn__scorer;
+/* All slots, columns [slot0, +n_slot) of one lane. state points at slot0's state. One thread per
+ * run of slots; hops of rows come in order. */
+typedef void mn__observe_fn(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
 struct mn__scorer_ops {
     const char *name;
-    /* All slots, columns [slot0, +n_slot) of one lane. state points at slot0's state. One thread
-     * per run of slots; hops of rows come in order. */
-    void (*observe)(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
-    /* With wants_heads, before it: the heads of the group one after the other. */
-    void (*observe_head)(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
+    mn__observe_fn *observe;
+    mn__observe_fn *observe_head; /* with wants_heads, before it: head by head of the group */
     /* Pre-rotation queries of one query head, [n_row][D], tokens token0...; one thread per (layer,
      * KV head). */
     void (*observe_query)(const struct mn__scorer *s, const mn__cache *c, size_t layer, size_t h,

@@ -39,25 +39,10 @@ static void add_rows(const struct mn__kern *kern, float *sum, const float *p, si
         kern->add(sum, sum, p, n);
 }
 
-typedef void observe_fn(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
-
-static void observe(observe_fn *to, const mn__attn_job *job, const strip *st, size_t r0,
-                    size_t n_row, size_t g, const float *p)
+static void observe(mn__observe_fn *to, const strip *st, const mn__seen *seen)
 {
-    const mn__attn_seq *s = st->s;
-    const mn__seen seen = {.cache = s->cache,
-                           .layer = job->l->layer,
-                           .head = st->n,
-                           .i_group = g,
-                           .n_group = job->l->n_head / job->l->n_kv_head,
-                           .token0 = s->cache->n_seen + (int64_t)r0,
-                           .n_row = n_row,
-                           .slot0 = st->slot0,
-                           .n_slot = st->n_slot,
-                           .p = p,
-                           .ld = MN__ATTN_LD};
-    size_t size = s->scorer->slot_bytes; /* an onlooker alone keeps nothing in the slots */
-    to(s->scorer, &seen, size ? st->lane->state.data + st->slot0 * size : NULL);
+    size_t size = st->s->scorer->slot_bytes; /* an onlooker alone keeps nothing in the slots */
+    to(st->s->scorer, seen, size ? st->lane->state.data + st->slot0 * size : NULL);
 }
 
 /* Rows up to the end of the hop that row r0 is in. */
@@ -76,15 +61,30 @@ static size_t show_hops(const mn__attn_job *job, const strip *st, size_t r0,
     const struct mn__scorer_ops *ops = s->scorer->ops;
     size_t G = job->l->n_head / job->l->n_kv_head, first = hop_rows(s, r0),
            second = r0 + first < s->n_row && !s->scorer->wants_heads ? hop_rows(s, r0 + first) : 0;
+    mn__seen seen = {.cache = s->cache,
+                     .layer = job->l->layer,
+                     .head = st->n,
+                     .n_group = G,
+                     .token0 = s->cache->n_seen + (int64_t)r0,
+                     .n_row = first,
+                     .slot0 = st->slot0,
+                     .n_slot = st->n_slot,
+                     .ld = MN__ATTN_LD};
     for (size_t g = 0; g < G; g++) {
         float *p = g ? th->s : th->sum;
         make_probs(job, st, r0, first + second, g, th, page, p);
-        if (s->scorer->wants_heads) observe(ops->observe_head, job, st, r0, first, g, p);
+        seen.i_group = g;
+        seen.p = p;
+        if (s->scorer->wants_heads) observe(ops->observe_head, st, &seen);
         if (g && ops->observe) add_rows(job->a->kern, th->sum, p, first + second, st->n_slot);
     }
-    if (ops->observe) observe(ops->observe, job, st, r0, first, 0, th->sum);
-    if (ops->observe && second)
-        observe(ops->observe, job, st, r0 + first, second, 0, th->sum + first * MN__ATTN_LD);
+    seen.i_group = 0;
+    seen.p = th->sum;
+    if (ops->observe) observe(ops->observe, st, &seen);
+    seen.token0 += (int64_t)first;
+    seen.n_row = second;
+    seen.p += first * MN__ATTN_LD;
+    if (ops->observe && second) observe(ops->observe, st, &seen);
     return first + second;
 }
 

@@ -29,10 +29,8 @@ static const mn__scorer *scorer_of(const gather_part *p)
 
 /* ---- observing ---- */
 
-typedef void observe_fn(const mn__scorer *s, const mn__seen *seen, uint8_t *state);
-
 /* Columns [i, i + n) of `seen` for one part. */
-static void observe_run(observe_fn *to, const gather_part *p, const mn__seen *seen, size_t i,
+static void observe_run(mn__observe_fn *to, const gather_part *p, const mn__seen *seen, size_t i,
                         size_t n, size_t stride, uint8_t *state)
 {
     _Alignas(16) uint8_t copy[COPY_BYTES];
@@ -48,8 +46,8 @@ static void observe_run(observe_fn *to, const gather_part *p, const mn__seen *se
 }
 
 /* All columns for one part. */
-static void observe_part(observe_fn *to, const gather_part *p, const mn__seen *seen, size_t stride,
-                         uint8_t *state)
+static void observe_part(mn__observe_fn *to, const gather_part *p, const mn__seen *seen,
+                         size_t stride, uint8_t *state)
 {
     if (p->shares_slots || !(scorer_of(p)->needs & MN__NEED_COLUMNS) || !to) return;
     if (p->at.slot_bytes == stride) {

@@ -76,8 +76,8 @@ static void test_without_budget(void **state)
         mn_diag diag = {""};
         mn__namm *ranked = make(names[i]), *is_free = NULL;
         assert_int_equal(mn__shape_new(&is_free, names[i], true, &diag), MN_OK);
-        const char *rest = strncmp(ranked->options, "scale=share,", 12) ? ranked->options
-                                                                        : ranked->options + 12;
+        const char *rest =
+            strncmp(ranked->options, "scale=share,", 12) ? ranked->options : ranked->options + 12;
         assert_true((rest == ranked->options) == (i == 4));
         assert_string_equal(is_free->options, rest);
         mn__namm_free(ranked);
@@ -179,12 +179,9 @@ static void test_mix_is_drawn_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_without_budget),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_draw),
-        cmocka_unit_test(test_mix_is_drawn_apart),
+        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_options),
+        cmocka_unit_test(test_without_budget), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_draw),           cmocka_unit_test(test_mix_is_drawn_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
