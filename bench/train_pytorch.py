@@ -75,7 +75,7 @@ def model_of(torch, vocab):
             for block in self.blocks:
                 x = block(x)
             logits = F.linear(self.norm(x), self.embedding.weight)
-            return F.cross_entropy(logits.view(-1, vocab).float(), target.view(-1))
+            return F.cross_entropy(logits.view(-1, vocab).float(), target.reshape(-1))
 
     return Model()
 
