@@ -50,6 +50,22 @@ run "${asked[@]}" -m copy.gguf
 said_once "m.namm.gguf (trained for this model)"
 refused 3 "${asked[@]}" -m other.gguf -- "no file for tiny (llama, " "head size 48, "
 
+# One that ranks tokens keeps a quarter where nobody says how many; one made to judge them does not.
+for i in $(seq 20); do echo "hello world the sea is wide and old $i"; done >long
+free=(run -m m.gguf --raw -f long -n 2 --json --policy)
+run "${free[@]}" namm
+want_code 0
+said_once "--budget 25%, as none was given"
+want_json "0.2 < d['kv']['kept_share'] < 0.3"
+run "${free[@]}" namm --budget 60%
+want_code 0
+check "told of no other budget: $err" [ -z "$(grep -F -- --budget err)" ]
+want_json "0.55 < d['kv']['kept_share'] < 0.65"
+run "${free[@]}" namm:scale=raw
+want_code 0
+check "told of no budget: $err" [ -z "$(grep -F -- --budget err)" ]
+refused 2 "${free[@]}" namm:scale=share -q -- "policy namm needs a budget"
+
 # Of several for a model the one with the shortest name; another model's name says nothing.
 cp two $namms/m-2.namm.gguf
 cp two $namms/a.namm.gguf.txt

@@ -83,11 +83,14 @@ static mn_status none(const finder *f, const char *what, mn_diag *diag)
 
 typedef struct about {
     char identity[512], model[256];
+    bool ranks; /* its scores are shares: they say which tokens stay, not how many */
 } about;
 
 static void take_note(const char *section, const char *name, const char *value, void *ctx)
 {
     about *x = ctx;
+    if (!strcmp(section, "namm") && !strcmp(name, "policy options"))
+        x->ranks = strstr(value, "scale=share") != NULL;
     if (strcmp(section, "note")) return;
     if (!strcmp(name, "base_identity")) snprintf(x->identity, sizeof x->identity, "%s", value);
     if (!strcmp(name, "base_model")) snprintf(x->model, sizeof x->model, "%s", value);
@@ -97,7 +100,7 @@ static void take_note(const char *section, const char *name, const char *value, 
 static bool read_about(const finder *f, const char *path, about *x)
 {
     mn_diag why = {""};
-    *x = (about){"", ""};
+    *x = (about){.identity = ""};
     if (mn_file_describe(path, take_note, x, &why) == MN_OK) return true;
     if (*f->tells) ui_note(f->a, "namm: left out: %s", why.text);
     return false;
@@ -303,4 +306,23 @@ done:
     }
     free(f);
     return st;
+}
+
+bool namm_ranks(const char *policy)
+{
+    mn_diag why = {""};
+    about x = {.identity = ""};
+    char path[PATH_MAX];
+    const size_t n = strlen(policy);
+    size_t n_value = 0;
+    if (!scores_by_namm(policy, n) || find_option(policy, n, "scale", &n_value) ||
+        find_option(policy, n, "threshold", &n_value))
+        return false;
+    const char *file = find_option(policy, n, "file", &n_value);
+    if (!file) return false;
+    if (!is_there(file, n_value)) /* #HASH */
+        while (n_value && file[--n_value] != '#') {
+        }
+    snprintf(path, sizeof path, "%.*s", (int)n_value, file);
+    return mn_file_describe(path, take_note, &x, &why) == MN_OK && x.ranks;
 }

@@ -99,8 +99,12 @@ mn_status ui_find_namm(const args *a, const mn_model *m, mn_session_params *p, c
 {
     bool tells = true;
     mn_status st = find_namm(a, m, p->policy, &tells, room, diag);
-    if (st == MN_OK) p->policy = *room;
-    return st;
+    if (st != MN_OK) return st;
+    p->policy = *room;
+    if (args_has(a, OPT_BUDGET) || !namm_ranks(p->policy)) return MN_OK;
+    p->budget = "25%"; /* what those that are shipped were fitted and evolved for */
+    ui_note(a, "namm: --budget %s, as none was given", p->budget);
+    return MN_OK;
 }
 
 static mn_status read_grammar(const char *path, char **out, mn_diag *diag)
