@@ -43,7 +43,8 @@ static void derive_sizes(mn__config *c)
     if (!(c->model_std > 0)) c->model_std = sqrt(0.4 / (double)width);
     if (c->model_arch == MN__ARCH_MEMORYFORMER) c->model_out = false;
     if (c->train_compute == MN__COMPUTE_AUTO)
-        c->train_compute = mn__cpu_best() >= MN__CPU_AMX ? MN__COMPUTE_BF16 : MN__COMPUTE_F32;
+        c->train_compute =
+            mn__cpu_best() >= MN__CPU_AVX512BF16 ? MN__COMPUTE_BF16 : MN__COMPUTE_F32;
 }
 
 static mn_status check_heads(const mn__config *c, mn_diag *diag)

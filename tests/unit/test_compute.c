@@ -85,7 +85,7 @@ static void test_auto(void **state)
     assert_int_equal(c.train_compute, MN__COMPUTE_AUTO);
     finish_config(&c);
     assert_int_equal(c.train_compute,
-                     mn__cpu_best() >= MN__CPU_AMX ? MN__COMPUTE_BF16 : MN__COMPUTE_F32);
+                     mn__cpu_best() >= MN__CPU_AVX512BF16 ? MN__COMPUTE_BF16 : MN__COMPUTE_F32);
     set_option(&c, "train.compute=f32");
     finish_config(&c);
     assert_int_equal(c.train_compute, MN__COMPUTE_F32);
