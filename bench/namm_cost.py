@@ -35,7 +35,7 @@ import tempfile
 import time
 
 PARTS = ("prefill", "generation", "run")  # memory comes with prefill
-ALL = "rule=threshold,threshold=-1e30"  # scores everything, keeps everything
+ALL = "scale=raw,rule=threshold,threshold=-1e30"  # scores everything, keeps everything
 QUESTION = "\n\nQuestion: who speaks in this text?\nAnswer:"
 PREFILL = {"paper": ("paper", "", 1.6, 1.3), "ship": ("ship", ",chunk=0,every=0", 1.25, 1.12),
            "ship-reading": ("ship", ",chunk=512", None, None)}

@@ -6,6 +6,7 @@
 #ifndef MNEME_POLICY_H
 #define MNEME_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "mneme/status.h"
 
@@ -41,6 +42,11 @@ MN_API const mn_policy_own_option *mn_policy_own_option_list(size_t *n);
 /** Is this a policy the library knows, with options it knows? MN_EUSAGE with a sentence (nearest
  * name) if not. */
 MN_API mn_status mn_policy_check(const char *spec, mn_diag *diag);
+
+/** *needs: is it refused without a budget? Not where it keeps everything, nor where its scores say
+ * what goes (a NAMM's, by threshold). Reads a NAMM's file.
+ *  @return as mn_policy_check; MN_EIO, MN_EINPUT (the file). */
+MN_API mn_status mn_policy_needs_budget(const char *spec, bool *needs, mn_diag *diag);
 
 /** What records call a policy: as it is written, but a file stands there by its name and a hash of
  * its bytes instead of its path, `namm:file=any.namm.gguf#5d1c0a9be3f47720`. Reads that file.

@@ -73,8 +73,9 @@ struct mn__scorer;
 typedef void mn__observe_fn(const struct mn__scorer *s, const mn__seen *seen, uint8_t *state);
 struct mn__scorer_ops {
     const char *name;
-    mn__observe_fn *observe;
-    mn__observe_fn *observe_head; /* with wants_heads, before it: head by head of the group */
+    mn__observe_fn *observe;      /* may be NULL */
+    mn__observe_fn *observe_head; /* with wants_heads, before it: head by head of the group, one hop
+                                   * of rows a call */
     /* Pre-rotation queries of one query head, [n_row][D], tokens token0...; one thread per (layer,
      * KV head). */
     void (*observe_query)(const struct mn__scorer *s, const mn__cache *c, size_t layer, size_t h,
@@ -98,7 +99,7 @@ typedef struct mn__scorer {
     const struct mn__scorer_ops *ops;
     unsigned needs;   /* enum mn__need */
     bool wants_heads; /* observe_head is called (keyformer, onlookers) */
-    bool is_share;    /* scores are above 0 and sum to 1 */
+    bool is_share;    /* no score is below 0, all sum to 1, unless one is no number */
     /* MN__NEED_COLUMNS: of the text's stretches of MN__SHOW_ROWS tokens the queries of every
      * show_stride-th are enough, the first included; it may still be shown others. 0, 1: all. */
     size_t show_stride;

@@ -86,7 +86,8 @@ done:
 static mn_status new_shape(const job *j, mn__namm **out, mn_diag *diag)
 {
     mn__budget budget;
-    bool is_free = false;
+    const char *more = j->p->policy ? j->p->policy : "";
+    bool is_free = strstr(more, "rule=threshold") || strstr(more, "rule=layer"); /* a cap at most */
     for (size_t i = 0; i < j->p->n_budget; i++) {
         mn_status st = mn__budget_parse(j->p->budget[i], &budget, diag);
         if (st != MN_OK) return st;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/cpu.h"
 #include "mneme/status.h"
 
 enum { MN__CONFIG_TEXT = 256 };
@@ -108,5 +109,7 @@ mn_status mn__config_load(mn__config *out, const char *path, const char *const *
  * sentence with MN_ERANGE. A vocabulary is there by then. To be called once all is set, and idle
  * when called again. */
 mn_status mn__config_check(mn__config *c, mn_diag *diag);
+/* What `auto` becomes on a processor: bf16 where it multiplies that (decision 0019). */
+mn__compute_kind mn__compute_of(mn__cpu_level best);
 
 #endif

@@ -14,6 +14,11 @@
 
 enum { HIDDEN_ROUND = 16, KEY_PART = 4 };
 
+mn__compute_kind mn__compute_of(mn__cpu_level best)
+{
+    return best >= MN__CPU_AVX512BF16 ? MN__COMPUTE_BF16 : MN__COMPUTE_F32;
+}
+
 static bool has_memories(const mn__config *c)
 {
     return c->model_arch == MN__ARCH_PKM || c->model_arch == MN__ARCH_MEMORY_PLUS ||
@@ -42,9 +47,7 @@ static void derive_sizes(mn__config *c)
     or_else(&c->lookup_tables, width / c->lookup_bits);
     if (!(c->model_std > 0)) c->model_std = sqrt(0.4 / (double)width);
     if (c->model_arch == MN__ARCH_MEMORYFORMER) c->model_out = false;
-    if (c->train_compute == MN__COMPUTE_AUTO)
-        c->train_compute =
-            mn__cpu_best() >= MN__CPU_AVX512BF16 ? MN__COMPUTE_BF16 : MN__COMPUTE_F32;
+    if (c->train_compute == MN__COMPUTE_AUTO) c->train_compute = mn__compute_of(mn__cpu_best());
 }
 
 static mn_status check_heads(const mn__config *c, mn_diag *diag)

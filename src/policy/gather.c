@@ -29,19 +29,14 @@ static const mn__scorer *scorer_of(const gather_part *p)
 
 /* ---- observing ---- */
 
-/* Columns [i, i + n) of `seen` for one part. */
-static void observe_run(mn__observe_fn *to, const gather_part *p, const mn__seen *seen, size_t i,
-                        size_t n, size_t stride, uint8_t *state)
+/* A run of columns that a copy has room for; from: the part's own in the first slot's state. */
+static void observe_run(mn__observe_fn *to, const gather_part *p, const mn__seen *run,
+                        size_t stride, uint8_t *from)
 {
     _Alignas(16) uint8_t copy[COPY_BYTES];
-    size_t size = p->at.slot_bytes;
-    uint8_t *from = state + i * stride + p->at.slot_at;
-    mn__seen run = *seen;
-    run.slot0 += i;
-    run.n_slot = n;
-    run.p += i;
+    size_t n = run->n_slot, size = p->at.slot_bytes;
     for (size_t k = 0; k < n; k++) memcpy(copy + k * size, from + k * stride, size);
-    to(scorer_of(p), &run, copy);
+    to(scorer_of(p), run, copy);
     for (size_t k = 0; k < n; k++) memcpy(from + k * stride, copy + k * size, size);
 }
 
@@ -57,7 +52,11 @@ static void observe_part(mn__observe_fn *to, const gather_part *p, const mn__see
     size_t most = COPY_BYTES / p->at.slot_bytes;
     for (size_t k = 0; k < seen->n_slot; k += most) {
         size_t left = seen->n_slot - k;
-        observe_run(to, p, seen, k, left < most ? left : most, stride, state);
+        mn__seen run = *seen;
+        run.slot0 += k;
+        run.n_slot = left < most ? left : most;
+        run.p += k;
+        observe_run(to, p, &run, stride, state + k * stride + p->at.slot_at);
     }
 }
 

@@ -229,17 +229,27 @@ done:
     return st;
 }
 
+/* Do scores say what goes? No share is below 0, so nothing is below a threshold of 0 there. */
+static bool judges(const mn__policy *p)
+{
+    return p->judge && (p->threshold > 0 || !p->scorer->is_share);
+}
+
 /* A budget, or scores that say what goes. */
 static mn_status check_limit(const mn__policy *p, const mn__spec *s, mn_diag *diag)
 {
-    const char *why = "";
-    if (!p->scorer || p->budget.kind != MN__BUDGET_NONE || p->base->rank) return MN_OK;
-    if (p->judge && (p->threshold > 0 || p->threshold < 0 || !p->scorer->is_share)) return MN_OK;
-    if (p->judge) why = "; scale=share: no score is below 0, what a threshold would drop";
-    return mn__fail(
-        diag, MN_EUSAGE,
-        "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)%s", s->name,
-        why);
+    if (!p->scorer || p->base->rank || judges(p)) return MN_OK;
+    if (p->budget.kind == MN__BUDGET_NONE)
+        return mn__fail(
+            diag, MN_EUSAGE,
+            "policy %s needs a budget: tokens (2048), a share kept (25%%) or bytes (512M)%s",
+            s->name,
+            p->judge ? "; scale=share: no score is below 0, what a threshold would drop" : "");
+    if (!p->judge) return MN_OK;
+    return mn__fail(diag, MN_EUSAGE,
+                    "policy %s: scale=share with rule=%s wants a threshold above 0: no score is "
+                    "below it",
+                    s->name, mn__spec_get(s, "rule"));
 }
 
 mn_status mn__policy_new(mn__policy **out, const char *spec, const mn__budget *budget,
@@ -286,18 +296,36 @@ void mn__policy_free(mn__policy *p)
     mn__free(p);
 }
 
-mn_status mn_policy_check(const char *spec, mn_diag *diag)
+/* Of no model. reads: a file that it names too; else it may be missing. */
+static mn_status read_alone(mn__policy *p, const char *spec, bool reads, mn_diag *diag)
 {
     mn_status st;
-    mn__policy p = {0};
     mn__spec *s = mn__alloc(MN_MEM_OTHER, sizeof *s);
     if (!s) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
-    MN_TRY(mn__spec_resolve(s, &p.kind, &p.base, spec, diag));
-    if (p.base->open) MN_TRY(p.base->open(NULL, s, diag));
-    if (p.base->make) MN_TRY(read_scorer(&p, s, NULL, diag));
+    MN_TRY(mn__spec_resolve(s, &p->kind, &p->base, spec, diag));
+    if (p->base->open) MN_TRY(p->base->open(reads ? &p->namm : NULL, s, diag));
+    if (p->base->make) MN_TRY(read_scorer(p, s, NULL, diag));
 done:
-    if (p.scorer) p.scorer->ops->free(p.scorer);
     mn__free(s);
+    return st;
+}
+
+mn_status mn_policy_check(const char *spec, mn_diag *diag)
+{
+    mn__policy *p = mn__alloc_zero(MN_MEM_POLICY, sizeof *p);
+    if (!p) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
+    mn_status st = read_alone(p, spec, false, diag);
+    mn__policy_free(p);
+    return st;
+}
+
+mn_status mn_policy_needs_budget(const char *spec, bool *needs, mn_diag *diag)
+{
+    mn__policy *p = mn__alloc_zero(MN_MEM_POLICY, sizeof *p);
+    if (!p) return mn__fail(diag, MN_ENOMEM, "out of memory for a policy");
+    mn_status st = read_alone(p, spec, true, diag);
+    *needs = st == MN_OK && p->scorer && !p->base->rank && !judges(p);
+    mn__policy_free(p);
     return st;
 }
 

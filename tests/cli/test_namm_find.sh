@@ -64,7 +64,12 @@ want_json "0.55 < d['kv']['kept_share'] < 0.65"
 run "${free[@]}" namm:scale=raw
 want_code 0
 check "told of no budget: $err" [ -z "$(grep -F -- --budget err)" ]
-refused 2 "${free[@]}" namm:scale=share -q -- "policy namm needs a budget"
+run "${free[@]}" namm:file=m.namm.gguf#$hash1,scale=share
+said_once "--budget 25%, as none was given"
+run plan -m m.gguf --raw -f long --policy adakv:base=namm
+want_code 0
+said_once "--budget 25%, as none was given"
+refused 2 "${free[@]}" namm:threshold=-1 -q --budget 50% -- "a threshold above 0"
 
 # Of several for a model the one with the shortest name; another model's name says nothing.
 cp two $namms/m-2.namm.gguf

@@ -84,8 +84,11 @@ static void test_auto(void **state)
     small_config(&c, MN__ARCH_DENSE);
     assert_int_equal(c.train_compute, MN__COMPUTE_AUTO);
     finish_config(&c);
-    assert_int_equal(c.train_compute,
-                     mn__cpu_best() >= MN__CPU_AVX512BF16 ? MN__COMPUTE_BF16 : MN__COMPUTE_F32);
+    assert_int_equal(c.train_compute, mn__compute_of(mn__cpu_best()));
+    assert_int_equal(mn__compute_of(MN__CPU_REF), MN__COMPUTE_F32);
+    assert_int_equal(mn__compute_of(MN__CPU_AVX512), MN__COMPUTE_F32);
+    assert_int_equal(mn__compute_of(MN__CPU_AVX512BF16), MN__COMPUTE_BF16);
+    assert_int_equal(mn__compute_of(MN__CPU_AMX), MN__COMPUTE_BF16);
     set_option(&c, "train.compute=f32");
     finish_config(&c);
     assert_int_equal(c.train_compute, MN__COMPUTE_F32);

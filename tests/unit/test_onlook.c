@@ -162,7 +162,7 @@ static void test_changes_nothing(void **state)
 
 /* ---- attention ---- */
 
-enum { N_SHOWN = 120, RING = 40 };
+enum { N_SHOWN = 300, RING = 40 };
 
 typedef struct seen {
     size_t n_kv_head;

@@ -367,6 +367,9 @@ static void test_refused(void **state)
     /* shares are above 0: a threshold there would drop none */
     refuse(nf_spec(&n, "scale=share"), "", MN_EUSAGE, "needs a budget: tokens (2048)");
     refuse(nf_spec(&n, "scale=share,rule=layer"), "", MN_EUSAGE, "no score is below 0");
+    refuse(nf_spec(&n, "scale=share,threshold=-1"), "", MN_EUSAGE, "needs a budget");
+    refuse(nf_spec(&n, "scale=share,rule=threshold"), "50%", MN_EUSAGE, "a threshold above 0");
+    refuse(nf_spec(&n, "scale=share,rule=topk"), "50%", MN_OK, "");
     refuse(nf_spec(&n, "scale=share,threshold=0.001"), "", MN_OK, "");
     refuse(nf_spec(&n, "state=q8"), "", MN_EUSAGE, "bf16, f32");
     nf_init(&n, "spectrum", 1);

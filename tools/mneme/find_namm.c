@@ -83,14 +83,11 @@ static mn_status none(const finder *f, const char *what, mn_diag *diag)
 
 typedef struct about {
     char identity[512], model[256];
-    bool ranks; /* its scores are shares: they say which tokens stay, not how many */
 } about;
 
 static void take_note(const char *section, const char *name, const char *value, void *ctx)
 {
     about *x = ctx;
-    if (!strcmp(section, "namm") && !strcmp(name, "policy options"))
-        x->ranks = strstr(value, "scale=share") != NULL;
     if (strcmp(section, "note")) return;
     if (!strcmp(name, "base_identity")) snprintf(x->identity, sizeof x->identity, "%s", value);
     if (!strcmp(name, "base_model")) snprintf(x->model, sizeof x->model, "%s", value);
@@ -100,7 +97,7 @@ static void take_note(const char *section, const char *name, const char *value, 
 static bool read_about(const finder *f, const char *path, about *x)
 {
     mn_diag why = {""};
-    *x = (about){.identity = ""};
+    *x = (about){"", ""};
     if (mn_file_describe(path, take_note, x, &why) == MN_OK) return true;
     if (*f->tells) ui_note(f->a, "namm: left out: %s", why.text);
     return false;
@@ -234,7 +231,7 @@ static bool is_namm(const char *name, size_t n)
     return n >= 4 && !strncmp(name, "namm", 4) && (n == 4 || strchr(":@", name[4]));
 }
 
-static bool scores_by_namm(const char *policy, size_t n)
+bool scores_by_namm(const char *policy, size_t n)
 {
     size_t n_base = 0;
     const char *base = find_option(policy, n, "base", &n_base);
@@ -306,23 +303,4 @@ done:
     }
     free(f);
     return st;
-}
-
-bool namm_ranks(const char *policy)
-{
-    mn_diag why = {""};
-    about x = {.identity = ""};
-    char path[PATH_MAX];
-    const size_t n = strlen(policy);
-    size_t n_value = 0;
-    if (!scores_by_namm(policy, n) || find_option(policy, n, "scale", &n_value) ||
-        find_option(policy, n, "threshold", &n_value))
-        return false;
-    const char *file = find_option(policy, n, "file", &n_value);
-    if (!file) return false;
-    if (!is_there(file, n_value)) /* #HASH */
-        while (n_value && file[--n_value] != '#') {
-        }
-    snprintf(path, sizeof path, "%.*s", (int)n_value, file);
-    return mn_file_describe(path, take_note, &x, &why) == MN_OK && x.ranks;
 }

@@ -19,8 +19,7 @@
  * cannot stand in a list. */
 mn_status find_namm(const args *a, const mn_model *m, const char *policies, bool *tells, char **out,
                     mn_diag *diag);
-/* Does a policy score by a NAMM that says which tokens stay, not how many? False too where its
- * options change that, or its file cannot be read. */
-bool namm_ranks(const char *policy);
+/* Does a policy of n bytes score by a NAMM, itself or by its base? */
+bool scores_by_namm(const char *policy, size_t n);
 
 #endif

@@ -48,7 +48,8 @@ mn_status ui_open_model(const args *a, bool vocab_only, mn_model **out, mn_diag 
 mn_status ui_session_params(const args *a, mn_session_params *out, mn_diag *diag);
 enum { UI_POLICY_BYTES = 8192 }; /* room for mn_policy_name */
 /* The same policy once the model is known: NAMMs that it does not name are found (find_namm.h) and
- * told of. *room: the text, the caller's (free), outlives the session. */
+ * told of, and where such a one needs a budget and none was given, 25% is, and told of. *room: the
+ * text, the caller's (free), outlives the session. */
 mn_status ui_find_namm(const args *a, const mn_model *m, mn_session_params *p, char **room,
                        mn_diag *diag);
 mn_status ui_sampler_params(const args *a, mn_sampler_params *out, char **grammar, mn_diag *diag);

@@ -101,7 +101,10 @@ mn_status ui_find_namm(const args *a, const mn_model *m, mn_session_params *p, c
     mn_status st = find_namm(a, m, p->policy, &tells, room, diag);
     if (st != MN_OK) return st;
     p->policy = *room;
-    if (args_has(a, OPT_BUDGET) || !namm_ranks(p->policy)) return MN_OK;
+    if (args_has(a, OPT_BUDGET) || !scores_by_namm(p->policy, strlen(p->policy))) return MN_OK;
+    bool needs;
+    st = mn_policy_needs_budget(p->policy, &needs, diag);
+    if (st != MN_OK || !needs) return st;
     p->budget = "25%"; /* what those that are shipped were fitted and evolved for */
     ui_note(a, "namm: --budget %s, as none was given", p->budget);
     return MN_OK;
