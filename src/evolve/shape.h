@@ -9,10 +9,9 @@
  * gate) and `paper-mlp`; `linear`, `mlp`, `bam` and `mix` (four components) over recent attention
  * shared by heads and pooled over neighbours, acting at the prompt's end or, with chunk=, while
  * reading. Statistics are 0 and 1, parameters zero but for the papers' last bias, which keeps
- * everything at first. is_free: scores say how much is kept, a
- * budget is a cap, or there is none. *out the caller's
- * (mn__namm_free). MN_EUSAGE: no such name or option, the nearest told; a value that no file may
- * have. */
+ * everything at first. is_free: scores say how much is kept; a budget is a cap, or there is none.
+ * *out the caller's (mn__namm_free). MN_EUSAGE: no such name or option, the nearest told; a value
+ * that no file may have. */
 mn_status mn__shape_new(mn__namm **out, const char *text, bool is_free, mn_diag *diag);
 /* Parameters but the biases of the last layer drawn with deviation sigma: hidden layers do not
  * learn from zeros, and components of a mix that begin alike stay alike. */

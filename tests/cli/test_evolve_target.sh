@@ -57,6 +57,12 @@ check "nothing was made of what was refused" [ ! -e x ]
 run "${bare[@]}" --generations 1 --from paper --target-share 25% --budgets 50% --out paper --json
 want_code 0
 want_json "d['kept_share'] <= 0.51"
+run "${bare[@]}" --generations 1 --from linear --namm-options recent=2,rule=threshold --target-share 25% \
+    --budgets 50% --out capped
+want_code 0
+run inspect capped/best.namm.gguf
+want_out "alloc=ada,chunk=0"
+check "scores of both signs: $out" [ -z "$(grep -F scale=share <<<"$out")" ]
 for share in 0% 101% 25 x% ''; do
     refused 2 "${common[@]}" --target-share "$share" --out x -- "--target-share: a share above 0%"
 done
